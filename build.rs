@@ -1,0 +1,41 @@
+//! Takes the version of every locked crate, and of the compiler, at build time: no version is ever typed in.
+
+use std::{env, fmt::Write as _, fs, path::Path, process::Command};
+
+#[derive(serde::Deserialize)]
+struct Lock {
+    package: Vec<Package>,
+}
+
+#[derive(serde::Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+}
+
+fn main() {
+    println!("cargo::rerun-if-changed=Cargo.lock");
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let lock = fs::read_to_string("Cargo.lock").expect("Cargo.lock is part of the package");
+    let lock: Lock = toml::from_str(&lock).expect("cargo writes its lock file as TOML");
+
+    let mut table = String::from("&[\n");
+    for package in lock.package {
+        writeln!(table, "    ({:?}, {:?}),", package.name, package.version)
+            .expect("a String takes any write");
+    }
+    table.push(']');
+
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&out).join("locked.rs"), table).expect("OUT_DIR is writable");
+    println!("cargo::rustc-env=IODUEL_RUSTC={}", rustc_version());
+}
+
+/// Asks the compiler in use for its version, such as `1.95.0`.
+fn rustc_version() -> String {
+    let rustc = env::var("RUSTC").expect("cargo sets RUSTC");
+    let printed = Command::new(rustc).arg("--version").output().expect("rustc runs").stdout;
+    let printed = String::from_utf8(printed).expect("rustc prints UTF-8");
+    printed.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+}

@@ -1,0 +1,105 @@
+//! One backend in a process of its own, spoken to in JSON lines.
+//!
+//! An agent reads one [`Request`] a line on its standard input, answers with one [`Reply`] a line on its standard
+//! output, and exits at the end of its input, so that nothing is left behind when its parent dies. Processes, because
+//! smol and async-std share one reactor per process, async-std reads its number of threads once, CPU time and memory
+//! can only be charged to a process, and a hang can be ended without ending the run.
+//!
+//! Absent from here: what to ask and when; that is [`crate::round`]'s.
+
+mod answering;
+mod cost;
+mod handle;
+
+use std::{fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    load::{Extent, LoadPlan, LoadRun},
+    net::ListenAt,
+    service::{Served, ServerConfig},
+};
+
+pub use answering::answer_requests;
+pub use cost::Cost;
+pub use handle::{Agent, AgentCommand};
+
+/// What an agent can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Serve until told to stop.
+    Serve {
+        /// The backend.
+        backend: String,
+        /// Where to listen.
+        listen: ListenAt,
+        /// How to serve.
+        config: ServerConfig,
+    },
+    /// Say what was spent since the last reply.
+    Cost,
+    /// Stop serving.
+    Stop,
+    /// Drive a load to its end.
+    Drive {
+        /// The backend.
+        backend: String,
+        /// The load.
+        plan: LoadPlan,
+    },
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
+            Self::Cost => f.write_str("tell its cost"),
+            Self::Stop => f.write_str("stop serving"),
+            Self::Drive { backend, plan } => {
+                let shape = plan.shape;
+                write!(f, "drive {} connections with {backend}, ", plan.connections)?;
+                write!(f, "sessions of {} × {} bytes, ", shape.messages(), shape.message_bytes())?;
+                match plan.extent {
+                    Extent::Sessions(sessions) => write!(f, "{sessions} of them"),
+                    Extent::Timed { ramp_ms, window_ms } => write!(f, "for {} ms", ramp_ms + window_ms),
+                }
+            }
+        }
+    }
+}
+
+/// What an agent answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// The answer itself.
+    pub answer: Answer,
+    /// What was spent since the reply before, or since the agent began.
+    pub cost: Cost,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answer {
+    /// It serves.
+    Serving {
+        /// At these addresses.
+        destinations: Vec<SocketAddr>,
+        /// With what in place of what the platform lacks.
+        fallbacks: Vec<String>,
+    },
+    /// The cost stands beside it.
+    Cost,
+    /// It has stopped.
+    Served(Served),
+    /// It has driven.
+    Drove(LoadRun),
+    /// It could not.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}

@@ -1,0 +1,133 @@
+//! The agent's own side: takes requests off its input, runs its backend, writes replies.
+
+use std::{
+    any::Any,
+    io::{self, BufRead, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{Answer, Reply, Request, cost::CostMeter};
+use crate::{
+    backend::{self, Backend},
+    load::{Load, LoadPlan, LoadRun},
+    net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
+    service::{Served, ServerConfig, Service},
+};
+
+/// Answers requests on standard input until it ends, then exits, whatever is still going on.
+///
+/// # Errors
+/// When standard output cannot be written any more, or the system does not tell what a process spends.
+pub fn answer_requests() -> anyhow::Result<()> {
+    let descriptors = raise_descriptor_limit()?;
+    let mut agent = Answering { descriptors, serving: None };
+    let mut meter = CostMeter::new()?;
+    for line in lines_until_the_parent_is_gone() {
+        let answer = agent.answer(&line).unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
+        let reply = Reply { answer, cost: meter.read()? };
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, &reply).context("cannot write the reply")?;
+        writeln!(out).and_then(|()| out.flush()).context("cannot write the reply")?;
+    }
+    Ok(())
+}
+
+/// Hands over the lines of standard input, and ends this process when there are no more.
+///
+/// A thread reads them, so that the end is seen also in the middle of a request.
+fn lines_until_the_parent_is_gone() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    });
+    receiver
+}
+
+struct Answering {
+    descriptors: DescriptorLimit,
+    serving: Option<Serving>,
+}
+
+/// A backend that serves, on a thread of its own.
+struct Serving {
+    service: Arc<Service>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Answering {
+    fn answer(&mut self, line: &str) -> anyhow::Result<Answer> {
+        match serde_json::from_str(line).context("not a request")? {
+            Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
+            Request::Cost => self.check_server().map(|()| Answer::Cost),
+            Request::Stop => self.stop().map(Answer::Served),
+            Request::Drive { backend, plan } => self.drive(&backend, plan).map(Answer::Drove),
+        }
+    }
+
+    fn serve(&mut self, name: &str, at: ListenAt, config: ServerConfig) -> anyhow::Result<Answer> {
+        anyhow::ensure!(self.serving.is_none(), "it serves already");
+        let backend = usable(name)?;
+        backend.about().workers(config.workers)?;
+        let listening = listen(at)?;
+        let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
+        let (listener, theirs) = (listening.listener, Arc::clone(&service));
+        let thread = thread::spawn(move || backend.serve(listener, &theirs));
+        self.serving = Some(Serving { service, thread });
+        Ok(Answer::Serving { destinations: listening.destinations, fallbacks: listening.fallbacks })
+    }
+
+    /// Finds out whether the server, if there is one, still serves.
+    fn check_server(&mut self) -> anyhow::Result<()> {
+        match &self.serving {
+            Some(serving) if serving.thread.is_finished() => {
+                self.stop()?;
+                bail!("the server ended by itself")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stop(&mut self) -> anyhow::Result<Served> {
+        let Some(serving) = self.serving.take() else { bail!("it does not serve") };
+        serving.service.stop();
+        match serving.thread.join() {
+            Ok(outcome) => outcome.context("the server failed")?,
+            Err(panic) => bail!("the server panicked: {}", panic_message(&*panic)),
+        }
+        Ok(serving.service.served())
+    }
+
+    fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {
+        let backend = usable(name)?;
+        backend.about().workers(plan.workers)?;
+        anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
+        anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
+        self.descriptors.require(plan.connections)?;
+        let load = Load::new(plan);
+        match catch_unwind(AssertUnwindSafe(|| backend.drive(&load))) {
+            Ok(outcome) => outcome.context("the client failed")?,
+            Err(panic) => bail!("the client panicked: {}", panic_message(&*panic)),
+        }
+        Ok(load.result()?)
+    }
+}
+
+fn usable(name: &str) -> anyhow::Result<&'static dyn Backend> {
+    let backend = backend::find(name)?;
+    backend.available().with_context(|| format!("{name} cannot run here"))?;
+    Ok(backend)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

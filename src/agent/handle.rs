@@ -1,0 +1,209 @@
+//! The parent's side of an agent: starts it, asks it, and ends it when it hangs.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use super::{Answer, Reply, Request};
+use crate::placement::Cpus;
+
+/// How long an agent has to exit once its input has ended, before it is killed.
+const UNTIL_EXIT: Duration = Duration::from_secs(5);
+
+/// How an agent is started.
+#[derive(Clone, Debug)]
+pub struct AgentCommand {
+    /// What it is called in errors, such as `server tokio`.
+    pub name: String,
+    /// What goes before the program: nothing, or a command that runs another, such as `taskset -c 1`.
+    pub prefix: Vec<OsString>,
+    /// The program that answers as `ioduel agent` does.
+    pub program: PathBuf,
+    /// The processors that it is kept on; where the system wants it when `None`.
+    pub cpus: Option<Cpus>,
+}
+
+impl AgentCommand {
+    fn command(&self) -> Command {
+        let mut words = self.prefix.iter().cloned().chain([self.program.clone().into(), "agent".into()]);
+        let mut command = Command::new(words.next().expect("the program is always there"));
+        command.args(words);
+        if let Some(cpus) = &self.cpus {
+            command.arg("--cpus").arg(cpus.to_string());
+        }
+        // A group of its own: a Ctrl-C at the terminal is the parent's to handle, and a kill reaches what a prefix
+        // has started too.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        command
+    }
+}
+
+/// A running agent. Dropping it ends it.
+#[derive(Debug)]
+pub struct Agent {
+    name: String,
+    child: Child,
+    /// `None` once its input was ended.
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Agent {
+    /// Starts an agent.
+    ///
+    /// # Errors
+    /// When its program cannot be run.
+    pub fn start(command: &AgentCommand) -> anyhow::Result<Self> {
+        let mut process = command.command();
+        let mut child = process.spawn().with_context(|| {
+            let program = process.get_program().to_string_lossy().into_owned();
+            format!("{}: cannot start {program:?}", command.name)
+        })?;
+        let output = child.stdout.take().expect("standard output is a pipe");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+        });
+        Ok(Self { name: command.name.clone(), input: child.stdin.take(), child, lines })
+    }
+
+    /// Asks, and waits for the reply for as long as `patience`.
+    ///
+    /// # Errors
+    /// When the agent cannot do it, dies, hangs, or answers what is no reply; the error names the agent, and what it
+    /// was asked. An agent that hangs is killed.
+    pub fn ask(&mut self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
+        let reply = self.exchange(request, patience).with_context(|| self.name.clone())?;
+        if let Answer::Failed { error } = &reply.answer {
+            bail!("{}: {error}", self.name);
+        }
+        Ok(reply)
+    }
+
+    fn exchange(&mut self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
+        let line = serde_json::to_string(request)?;
+        let Some(input) = &mut self.input else { bail!("asked to {request} after it was ended") };
+        if writeln!(input, "{line}").and_then(|()| input.flush()).is_err() {
+            bail!("{} when asked to {request}", self.how_it_ended());
+        }
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => serde_json::from_str(&line)
+                .with_context(|| format!("asked to {request}, it answered what is no reply: {}", start(&line))),
+            Err(RecvTimeoutError::Disconnected) => bail!("{} when asked to {request}", self.how_it_ended()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill();
+                bail!("hangs: no reply in {} s when asked to {request}; ended", patience.as_secs_f64())
+            }
+        }
+    }
+
+    fn how_it_ended(&mut self) -> String {
+        self.input = None;
+        match self.wait() {
+            Some(status) => format!("ended ({status})"),
+            None => "closed its output".to_owned(),
+        }
+    }
+
+    /// Waits for the process to exit, for a while.
+    fn wait(&mut self) -> Option<std::process::ExitStatus> {
+        // The reader's channel closes with the process's output, and then the process itself is about to exit.
+        while self.lines.recv_timeout(UNTIL_EXIT).is_ok() {}
+        for _ in 0..100 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            thread::sleep(UNTIL_EXIT / 1000);
+        }
+        None
+    }
+
+    fn kill(&mut self) {
+        // It may be gone by now; then there is nothing to kill.
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.input = None;
+        if self.wait().is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// The start of a line, for an error.
+fn start(line: &str) -> String {
+    let mut start: String = line.chars().take(60).collect();
+    if start.len() < line.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// An agent that is no agent: a shell that runs `script`.
+    fn shell(script: &str) -> Agent {
+        let prefix = ["sh", "-c", script].map(OsString::from).to_vec();
+        let program = PathBuf::from("-");
+        Agent::start(&AgentCommand { name: "server x".to_owned(), prefix, program, cpus: None }).unwrap()
+    }
+
+    fn complaint(script: &str) -> String {
+        let error = shell(script).ask(&Request::Cost, Duration::from_millis(300)).unwrap_err();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn a_hang_is_ended_and_names_who_was_asked_what() {
+        let begun = Instant::now();
+        let message = complaint("sleep 60");
+        assert!(begun.elapsed() < Duration::from_secs(30), "it was not waited for");
+        assert_eq!(message, "server x: hangs: no reply in 0.3 s when asked to tell its cost; ended");
+    }
+
+    #[test]
+    fn a_death_tells_the_exit_status() {
+        let message = complaint("exit 7");
+        assert_eq!(message, "server x: ended (exit status: 7) when asked to tell its cost");
+    }
+
+    #[test]
+    fn what_is_no_reply_is_shown() {
+        let message = complaint("read line; echo hello; read line");
+        assert!(message.contains("it answered what is no reply: \"hello\""), "{message}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let command = AgentCommand {
+            name: "client y".to_owned(),
+            prefix: vec!["no-such-program".into()],
+            program: PathBuf::from("-"),
+            cpus: None,
+        };
+        let message = format!("{:#}", Agent::start(&command).unwrap_err());
+        assert!(message.starts_with("client y: cannot start \"no-such-program\""), "{message}");
+    }
+}

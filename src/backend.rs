@@ -1,0 +1,307 @@
+//! The contract of a backend, and the list of all.
+//!
+//! A backend is one I/O strategy, written as the best engineers of its runtime would write it: idiomatic, with
+//! nothing left on the table. What it must do:
+//!
+//! - Drive each [`Connection`](crate::service::Connection) and each [`Slot`](crate::load::Slot) with one and the
+//!   same loop, as [`crate::protocol`] shows.
+//! - Stay idle when there is nothing to do: no spinning, no polling on a timer.
+//! - Keep a fault with the connection that had it.
+//! - Set no socket option that the others don't get: TCP_NODELAY on what it connects, nothing on what it accepts.
+//! - When the service stops, close every connection and return; when the load is over, return.
+//!
+//! Where a runtime can be run in ways that people choose between, each way is a backend with its own name, never a
+//! hidden setting. To add one: a file here, a line in [`ALL`], a line in Cargo.toml. Every bench, subcommand, test
+//! and report iterates the list.
+
+mod async_std;
+mod epoll;
+mod futures_io;
+mod mio;
+mod open;
+mod readiness;
+mod smol;
+mod smol_local;
+mod thread_pool;
+mod threads;
+mod tokio;
+mod tokio_current;
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{load::Load, service::Service};
+
+/// An I/O strategy.
+pub trait Backend: Send + Sync {
+    /// What it is.
+    fn about(&self) -> &'static About;
+
+    /// Whether it can run on this machine.
+    ///
+    /// # Errors
+    /// Why it can't, in one line.
+    fn available(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Serves at `listener` until the service stops.
+    ///
+    /// # Errors
+    /// When the backend cannot be set up; never for a fault of a connection.
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()>;
+
+    /// Drives all slots of a load, and returns when each is done.
+    ///
+    /// # Errors
+    /// When the backend cannot be set up; never for a fault of a session, which the load itself takes note of.
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()>;
+}
+
+/// Every backend, in the order in which they are shown: from the fewest layers to the most.
+pub static ALL: &[&dyn Backend] = &[
+    &epoll::Epoll,
+    &mio::Mio,
+    &threads::Threads,
+    &thread_pool::ThreadPool,
+    &tokio_current::TokioCurrent,
+    &tokio::Tokio,
+    &smol_local::SmolLocal,
+    &smol::Smol,
+    &async_std::AsyncStd,
+];
+
+/// The names of all backends.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|backend| backend.about().name)
+}
+
+/// Finds a backend by its name.
+///
+/// # Errors
+/// With the nearest name, when there is none of this.
+pub fn find(name: &str) -> Result<&'static dyn Backend, UnknownBackend> {
+    let found = ALL.iter().copied().find(|backend| backend.about().name == name);
+    found.ok_or_else(|| UnknownBackend { name: name.to_owned() })
+}
+
+/// What a backend is.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// Its name in this suite.
+    pub name: &'static str,
+    /// The crate that makes it what it is; `None` for the standard library alone.
+    pub crate_name: Option<&'static str>,
+    /// How it waits.
+    pub model: Model,
+    /// How many threads it runs on.
+    pub threading: Threading,
+    /// Who looks after the crate.
+    pub maintenance: Maintenance,
+    /// What it is, in half a sentence.
+    pub summary: &'static str,
+}
+
+impl About {
+    /// The version measured: the crate's from the lock file, or the standard library's.
+    pub fn version(&self) -> &'static str {
+        match self.crate_name {
+            None => env!("IODUEL_RUSTC"),
+            Some(name) => LOCKED.iter().find(|(is, _)| *is == name).map_or("unknown", |(_, version)| version),
+        }
+    }
+
+    /// The crate and its version, such as `tokio 1.54.1`.
+    pub fn versioned_crate(&self) -> String {
+        format!("{} {}", self.crate_name.unwrap_or("std"), self.version())
+    }
+
+    /// How many workers it runs on: what was asked for, or its default.
+    ///
+    /// # Errors
+    /// When a number was asked for that means nothing here.
+    pub fn workers(&self, asked: Option<usize>) -> Result<usize, WorkersError> {
+        let default = match self.threading {
+            Threading::Single | Threading::Loops => 1,
+            Threading::Multi => std::thread::available_parallelism().map_or(1, usize::from),
+            Threading::PerConnection | Threading::Pool => 0,
+        };
+        let meaningless = matches!(self.threading, Threading::Single | Threading::PerConnection);
+        match asked {
+            Some(0) => Err(WorkersError::Zero),
+            Some(asked) if meaningless && asked != default => {
+                Err(WorkersError::Fixed { name: self.name, threading: self.threading })
+            }
+            Some(asked) => Ok(asked),
+            None => Ok(default),
+        }
+    }
+}
+
+/// The name and version of every crate in the lock file.
+const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
+
+/// How a backend waits for I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Model {
+    /// A thread sleeps in each read and write.
+    Blocking,
+    /// The kernel says when a read or write would not block.
+    Readiness,
+    /// The kernel reads and writes, and says when it has.
+    Completion,
+}
+
+/// How many threads a backend runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Threading {
+    /// One, by its nature.
+    Single,
+    /// An event loop per worker; one unless told otherwise.
+    Loops,
+    /// Workers that share the tasks; as many as there are processors unless told otherwise.
+    Multi,
+    /// One per connection, gone when it closes.
+    PerConnection,
+    /// As many as there are connections at a time, used again; the number of workers is the most of them.
+    Pool,
+}
+
+/// Who looks after a crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Maintenance {
+    /// It is developed.
+    Active,
+    /// It is no longer looked after, as the advisory says.
+    Discontinued {
+        /// The number of the advisory in the RustSec database.
+        advisory: &'static str,
+    },
+}
+
+macro_rules! display_words {
+    ($type:ty: $($variant:pat => $word:expr),+ $(,)?) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self { $($variant => f.pad(&$word)),+ }
+            }
+        }
+    };
+}
+
+display_words!(Model:
+    Self::Blocking => "blocking",
+    Self::Readiness => "readiness",
+    Self::Completion => "completion",
+);
+
+display_words!(Threading:
+    Self::Single => "one thread",
+    Self::Loops => "a loop per worker",
+    Self::Multi => "shared workers",
+    Self::PerConnection => "a thread each",
+    Self::Pool => "a pool of threads",
+);
+
+display_words!(Maintenance:
+    Self::Active => "active",
+    Self::Discontinued { advisory } => format!("discontinued ({advisory})"),
+);
+
+/// Why a backend cannot run here, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// A name that no backend has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownBackend {
+    name: String,
+}
+
+impl std::error::Error for UnknownBackend {}
+
+impl std::fmt::Display for UnknownBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no backend is named {:?}", self.name)?;
+        let near = names().map(|name| (strsim::damerau_levenshtein(&self.name, name), name)).min();
+        match near {
+            Some((distance, name)) if distance <= 3 => write!(f, "; did you mean {name:?}?"),
+            _ => f.write_str("; `ioduel list` shows them"),
+        }
+    }
+}
+
+/// A number of workers that a backend cannot have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkersError {
+    /// Nothing would be done.
+    #[error("0 workers serve nobody; ask for at least 1")]
+    Zero,
+    /// The number is not free to choose.
+    #[error("the number of workers of {name} is not free to choose ({threading}); leave --workers out")]
+    Fixed {
+        /// The backend.
+        name: &'static str,
+        /// Why not.
+        threading: Threading,
+    },
+}
+
+/// Runs `work` on so many threads, the last of them this one, and returns the first error.
+fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync) -> io::Result<()> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let mut parts = parts.into_iter();
+        let own = parts.next();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let mut outcome = own.map_or(Ok(()), work);
+        for other in others {
+            let joined = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(joined);
+        }
+        outcome
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_stands_in_the_lock_file() {
+        for backend in ALL {
+            let about = backend.about();
+            assert_ne!(about.version(), "unknown", "{}", about.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for name in names() {
+            assert_eq!(find(name).unwrap().about().name, name);
+            assert_eq!(names().filter(|other| *other == name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn an_unknown_backend_names_the_near_one() {
+        let message = |name| find(name).err().unwrap().to_string();
+        assert_eq!(message("tokyo"), "no backend is named \"tokyo\"; did you mean \"tokio\"?");
+        assert_eq!(message("actix-web"), "no backend is named \"actix-web\"; `ioduel list` shows them");
+    }
+
+    #[test]
+    fn workers_are_refused_where_they_mean_nothing() {
+        let workers = |name, asked| find(name).unwrap().about().workers(asked);
+        assert_eq!(workers("epoll", Some(3)), Ok(3));
+        assert_eq!(workers("tokio-current", Some(1)), Ok(1));
+        assert!(workers("tokio-current", Some(2)).is_err());
+        assert!(workers("threads", Some(2)).is_err());
+        assert_eq!(workers("mio", Some(0)), Err(WorkersError::Zero));
+    }
+}

@@ -1,0 +1,125 @@
+//! `async-std`: its one global runtime, discontinued, and still below many services.
+//!
+//! The runtime reads its number of threads once per process. What it runs on lets that number be set from inside,
+//! before the first use; a second number in the same process is an error, never silently ignored.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use async_global_executor::GlobalExecutorConfig;
+use async_std::{net::TcpStream, task};
+
+use super::{About, Backend, Maintenance, Model, Threading, futures_io::converse, open::OpenConnections};
+use crate::{
+    load::{Load, Slot},
+    protocol::SessionError,
+    service::{AfterAcceptError, Service},
+};
+
+pub(super) struct AsyncStd;
+
+static ABOUT: About = About {
+    name: "async-std",
+    crate_name: Some("async-std"),
+    model: Model::Readiness,
+    threading: Threading::Multi,
+    maintenance: Maintenance::Discontinued { advisory: "RUSTSEC-2025-0052" },
+    summary: "async-std's global runtime",
+};
+
+impl Backend for AsyncStd {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        start_runtime(service.config().workers)?;
+        task::block_on(task::spawn(serve(listener, Arc::clone(service))))
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        start_runtime(load.plan().workers)?;
+        let tasks: Vec<_> = load.slots().map(|slot| task::spawn(run_sessions(slot))).collect();
+        task::block_on(async {
+            for task in tasks {
+                task.await;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// How long the tasks of connections that were shut down are given before they are looked at again.
+const UNTIL_TASKS_END: Duration = Duration::from_millis(1);
+
+/// Starts the global runtime with so many threads, the first time.
+fn start_runtime(workers: Option<usize>) -> io::Result<()> {
+    static WORKERS: OnceLock<usize> = OnceLock::new();
+    let workers = ABOUT.workers(workers).map_err(io::Error::other)?;
+    let started = *WORKERS.get_or_init(|| {
+        let config = GlobalExecutorConfig::default().with_min_threads(workers).with_max_threads(workers);
+        async_global_executor::init_with_config(config);
+        workers
+    });
+    if started == workers {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "async-std's runtime has {started} threads for the life of this process; {workers} need another"
+    )))
+}
+
+/// Accepts until the service stops, then ends the connections that are left.
+async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
+    let listener = async_std::net::TcpListener::from(listener);
+    let open = Arc::new(OpenConnections::new());
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(task::spawn(serve_connection(stream, Arc::clone(&service), Arc::clone(&open)))),
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => break,
+                AfterAcceptError::Pause(pause) => task::sleep(pause).await,
+            },
+        }
+    }
+    open.for_each(|stream| {
+        // The peer may have ended it already; then there is nothing to do.
+        let _ = stream.shutdown(Shutdown::Both);
+    });
+    while !open.is_empty() {
+        task::sleep(UNTIL_TASKS_END).await;
+    }
+    Ok(())
+}
+
+async fn serve_connection(
+    mut stream: TcpStream,
+    service: Arc<Service>,
+    open: Arc<OpenConnections<TcpStream>>,
+) {
+    let mut connection = service.accepted();
+    let place = open.insert(stream.clone());
+    // Looked at only after the insertion: whoever stops the service later finds the stream, and shuts it down.
+    let outcome = if service.is_stopping() { Ok(()) } else { converse(&mut stream, &mut connection).await };
+    connection.ended(outcome);
+    drop(place);
+}
+
+async fn run_sessions(mut slot: Slot) {
+    while let Some(destination) = slot.next() {
+        let outcome = run_session(destination, &mut slot).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
+    let mut stream = TcpStream::connect(destination).await?;
+    stream.set_nodelay(true)?;
+    slot.connected(Instant::now());
+    converse(&mut stream, slot).await
+}

@@ -1,0 +1,113 @@
+//! `smol`: smol's work-stealing executor, run by as many threads as there are workers.
+//!
+//! An executor of its own, for smol's global one has the number of threads that an environment variable says.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use smol::{Async, Executor, Timer, channel, net::TcpStream};
+
+use super::{About, Backend, Maintenance, Model, Threading, futures_io::converse};
+use crate::{
+    load::{Load, Slot},
+    protocol::SessionError,
+    service::{AfterAcceptError, Connection, Service},
+};
+
+pub(super) struct Smol;
+
+static ABOUT: About = About {
+    name: "smol",
+    crate_name: Some("smol"),
+    model: Model::Readiness,
+    threading: Threading::Multi,
+    maintenance: Maintenance::Active,
+    summary: "smol's executor on several threads",
+};
+
+impl Backend for Smol {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        let executor = Executor::new();
+        let accepting = accept_connections(listener, service, |stream, connection| {
+            executor.spawn(serve_connection(stream, connection)).detach();
+        });
+        run(&executor, service.config().workers, accepting)
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        let executor = Executor::new();
+        run(&executor, load.plan().workers, async {
+            let tasks: Vec<_> = load.slots().map(|slot| executor.spawn(run_sessions(slot))).collect();
+            for task in tasks {
+                task.await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Runs `main` and all that it spawns, on this thread and as many others as it takes, until `main` is done.
+fn run(
+    executor: &Executor<'static>,
+    workers: Option<usize>,
+    main: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let workers = ABOUT.workers(workers).map_err(io::Error::other)?;
+    let (done, wait_until_done) = channel::bounded::<()>(1);
+    thread::scope(|scope| {
+        // Dropped when `main` is done, and also when it panics: a closed channel ends the other threads.
+        let _done = done;
+        for _ in 1..workers {
+            scope.spawn(|| smol::block_on(executor.run(wait_until_done.recv())));
+        }
+        smol::block_on(executor.run(main))
+    })
+}
+
+/// Accepts until the service stops, and hands each connection to `spawn`.
+pub(super) async fn accept_connections(
+    listener: TcpListener,
+    service: &Arc<Service>,
+    spawn: impl Fn(TcpStream, Connection),
+) -> io::Result<()> {
+    let listener = smol::net::TcpListener::from(Async::new(listener)?);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => spawn(stream, service.accepted()),
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => return Ok(()),
+                AfterAcceptError::Pause(pause) => drop(Timer::after(pause).await),
+            },
+        }
+    }
+}
+
+pub(super) async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
+    let outcome = converse(&mut stream, &mut connection).await;
+    drop(stream);
+    connection.ended(outcome);
+}
+
+pub(super) async fn run_sessions(mut slot: Slot) {
+    while let Some(destination) = slot.next() {
+        let outcome = run_session(destination, &mut slot).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
+    let mut stream = TcpStream::connect(destination).await?;
+    stream.set_nodelay(true)?;
+    slot.connected(Instant::now());
+    converse(&mut stream, slot).await
+}

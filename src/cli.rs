@@ -1,0 +1,134 @@
+//! The command line; one file per subcommand, and the only code that prints.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 the run failed, 2 the
+//! command line was wrong, 130 interrupted.
+
+mod agent;
+mod client;
+mod list;
+mod output;
+mod run;
+mod serve;
+mod table;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    backend::{self, Backend},
+    placement::Cpus,
+};
+use output::OutputClosed;
+
+/// Compares I/O strategies for Rust services: one verified echo session, written once per backend.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(list::Args),
+    Serve(serve::Args),
+    Client(client::Args),
+    Run(run::Args),
+    Agent(agent::Args),
+}
+
+/// Runs the program on the arguments of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let outcome = match cli.command {
+        Command::List(args) => list::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Client(args) => client::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Agent(args) => agent::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        if error.is::<OutputClosed>() {
+            // Whoever read the output has seen enough.
+            return ExitCode::SUCCESS;
+        }
+        output::complain(&format!("{error:#}"));
+        ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
+    })
+}
+
+/// Prints what is wrong with the command line: in one line, when it is a single value.
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            output::complain(line.trim_start_matches("error: "));
+        }
+        _ => {
+            // Nothing is left to be told when not even this can be printed.
+            let _ = error.print();
+        }
+    }
+    ExitCode::from(error.exit_code().try_into().unwrap_or(2))
+}
+
+/// A command line whose parts are right, and whose whole is not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+/// Marks an error as the command line's.
+fn wrong_usage(error: impl std::fmt::Display) -> anyhow::Error {
+    WrongUsage(error.to_string()).into()
+}
+
+/// A backend, named on the command line.
+#[derive(Clone, Copy)]
+struct Chosen(&'static dyn Backend);
+
+impl Chosen {
+    /// Checks that it can run here, on so many workers.
+    fn check(self, workers: Option<usize>) -> anyhow::Result<()> {
+        let about = self.0.about();
+        about.workers(workers).map_err(wrong_usage)?;
+        self.0.available().map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", about.name))
+    }
+
+    fn name(self) -> &'static str {
+        self.0.about().name
+    }
+}
+
+impl std::str::FromStr for Chosen {
+    type Err = backend::UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        backend::find(name).map(Self)
+    }
+}
+
+/// Keeps this process on these processors, if any were named.
+fn pin(cpus: Option<&Cpus>) -> anyhow::Result<()> {
+    cpus.map_or(Ok(()), |cpus| cpus.pin_this_process().map_err(wrong_usage))
+}
+
+/// Reads a duration such as `5s`, `500ms` or `1m`, of at least a millisecond.
+fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration; write it like 5s, 500ms or 1m");
+    let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    let duration = Duration::try_from(read).map_err(|_| bad())?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(24 * 3600) {
+        return Err(format!("{text:?} is not between 1ms and 24h"));
+    }
+    Ok(duration)
+}
+
+/// A duration in whole milliseconds, as plans have it.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

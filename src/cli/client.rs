@@ -1,0 +1,220 @@
+//! `ioduel client`: one backend's client, against whatever listens at one address.
+
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::{
+    Chosen, duration, millis,
+    output::{self, with_progress},
+    table::Table,
+    wrong_usage,
+};
+use crate::{
+    load::{Extent, Load, LoadPlan, LoadRun, Step, Summary},
+    net::{PortLimit, raise_descriptor_limit},
+    protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
+    round::load_flags,
+};
+
+/// Connect to an echo server and exchange messages; alone it shows one session, with more it measures.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ioduel client smol\n  ioduel client tokio --connections 64 --duration 5s\n  \
+                  ioduel client mio --sessions 10000 --json"
+)]
+pub(super) struct Args {
+    /// The backend, as `ioduel list` shows them
+    backend: Chosen,
+    /// Where the server listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
+    connect: SocketAddr,
+    /// Sessions at a time [default: 1]
+    #[arg(long, value_name = "N")]
+    connections: Option<usize>,
+    /// Sessions in all [default: one for each connection]
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    sessions: Option<u64>,
+    /// Run sessions for so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Messages in a session
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MESSAGES)]
+    messages: u32,
+    /// The size of a message; a server told another, or told none, may find other messages in it
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
+    message_size: usize,
+    /// Worker threads, where the backend has such
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Whether one session is to be shown, message by message.
+    fn shows_one_session(&self) -> bool {
+        self.connections.is_none() && self.sessions.is_none() && self.duration.is_none() && !self.json
+    }
+
+    fn plan(&self) -> anyhow::Result<LoadPlan> {
+        let connections = self.connections.unwrap_or(1);
+        if connections == 0 || self.sessions == Some(0) {
+            return Err(wrong_usage("0 sessions show nothing; ask for at least 1"));
+        }
+        let extent = match self.duration {
+            Some(duration) => Extent::Timed { ramp_ms: 0, window_ms: millis(duration) },
+            None => Extent::Sessions(self.sessions.unwrap_or(connections as u64)),
+        };
+        let shape = Shape::new(self.messages, self.message_size).map_err(wrong_usage)?;
+        Ok(LoadPlan { destinations: vec![self.connect], connections, shape, extent, workers: self.workers })
+    }
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.backend.check(args.workers)?;
+    let plan = args.plan()?;
+    raise_descriptor_limit()?.require(plan.connections)?;
+    let connections = plan.connections;
+    let load = if args.shows_one_session() { Load::watched(plan, Box::new(show)) } else { Load::new(plan) };
+
+    let (interrupted, json, one) = (Arc::clone(&load), args.json, args.shows_one_session());
+    ctrlc::set_handler(move || {
+        // The connections close with the process. What cannot be printed now can't be told anyone.
+        if !one && let Ok(run) = interrupted.result() {
+            let _ = report(&run, connections, json);
+        }
+        std::process::exit(130);
+    })
+    .context("cannot handle signals")?;
+
+    let drive = || args.backend.0.drive(&load);
+    if args.shows_one_session() { drive() } else { drive_with_progress(&load, drive) }
+        .with_context(|| format!("{} cannot run", args.backend.name()))?;
+    if let Some(error) = PRINT_FAILED.get() {
+        // Reported once, and not for each line of the session.
+        output::print("").with_context(|| error.clone())?;
+    }
+    let run = load.result()?;
+    if run.sessions == 0 && run.failures > 0 {
+        return Err(nobody_answered(args.connect, &run));
+    }
+    if !args.shows_one_session() {
+        report(&run, connections, args.json)?;
+    }
+    Ok(verdict(&run))
+}
+
+/// The first line of a session that could not be printed, and why.
+static PRINT_FAILED: OnceLock<String> = OnceLock::new();
+
+/// Shows one step of a session.
+fn show(step: Step<'_>) {
+    let line = match step {
+        Step::Connected(to) => format!("connected to {to}"),
+        Step::Sent(message) => format!("sent {}", quoted(message)),
+        Step::Received(reply) => format!("received {} ({} bytes)", quoted(reply), reply.len()),
+        Step::Closed => "closed".to_owned(),
+    };
+    if let Err(error) = output::print(&line) {
+        let _ = PRINT_FAILED.set(error.to_string());
+    }
+}
+
+/// Quotes a message, a long one by its start.
+fn quoted(message: &[u8]) -> String {
+    const MOST: usize = 48;
+    let text = String::from_utf8_lossy(&message[..message.len().min(MOST)]);
+    let more = if message.len() > MOST { "…" } else { "" };
+    format!("{text:?}{more}")
+}
+
+fn drive_with_progress<T>(load: &Load, drive: impl FnOnce() -> T) -> T {
+    let total = match load.plan().extent {
+        Extent::Sessions(sessions) => sessions,
+        Extent::Timed { window_ms, .. } => window_ms,
+    };
+    let look = || {
+        let progress = load.progress();
+        let done = match load.plan().extent {
+            Extent::Sessions(_) => progress.sessions,
+            Extent::Timed { .. } => millis(progress.elapsed),
+        };
+        (done, format!("{} sessions in {:.1} s", progress.sessions, progress.elapsed.as_secs_f64()))
+    };
+    with_progress(total, look, drive)
+}
+
+fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
+    let why = run.first_failure.as_deref().unwrap_or("no session ended");
+    anyhow::anyhow!("no session with {at}: {why}; is a server running there? `ioduel serve tokio` starts one")
+}
+
+fn verdict(run: &LoadRun) -> ExitCode {
+    if run.failures == 0 {
+        return ExitCode::SUCCESS;
+    }
+    let why = run.first_failure.as_deref().unwrap_or_default();
+    output::complain(&format!("{} sessions failed, the first: {why}", run.failures));
+    ExitCode::FAILURE
+}
+
+/// What a client measured, as JSON.
+#[derive(Serialize)]
+struct Measured {
+    sessions: u64,
+    sessions_per_second: f64,
+    messages_per_second: f64,
+    connect_us: Summary,
+    round_trip_us: Summary,
+    session_us: Summary,
+    errors: u64,
+    flags: Vec<String>,
+}
+
+fn report(run: &LoadRun, connections: usize, json: bool) -> anyhow::Result<()> {
+    let flags = load_flags(run, connections, PortLimit::of_this_machine(1));
+    let measured = Measured {
+        sessions: run.sessions,
+        sessions_per_second: run.sessions_per_second(),
+        messages_per_second: run.messages_per_second(),
+        connect_us: run.connect.summary(),
+        round_trip_us: run.round_trip.summary(),
+        session_us: run.session.summary(),
+        errors: run.failures,
+        flags,
+    };
+    if json { output::print_json(&measured) } else { output::print(&render(run, &measured.flags)) }
+}
+
+/// Renders a run for a terminal.
+pub(super) fn render(run: &LoadRun, flags: &[String]) -> String {
+    let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
+    for (name, summary) in [
+        ("connect", run.connect.summary()),
+        ("round trip", run.round_trip.summary()),
+        ("session", run.session.summary()),
+    ] {
+        let figures = [summary.p50, summary.p90, summary.p99, summary.p999, summary.max];
+        let [p50, p90, p99, p999, max] = figures.map(|us| format!("{us:.1}"));
+        latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
+    }
+    let mut text = format!(
+        "{} sessions in {:.2} s: {:.0} sessions/s, {:.0} messages/s\n{latencies}",
+        run.sessions,
+        run.window_s,
+        run.sessions_per_second(),
+        run.messages_per_second(),
+    );
+    for flag in flags {
+        text.push_str(&format!("\nflag: {flag}"));
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! Standard output and standard error: what happens when they are closed, full, or no terminal.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Standard output was closed by its reader.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(super) struct OutputClosed;
+
+/// Prints a result.
+///
+/// # Errors
+/// [`OutputClosed`] when nobody reads any more, or what else keeps it from being written, such as a full disk.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => OutputClosed.into(),
+        _ => anyhow::anyhow!("cannot write to standard output: {error}"),
+    })
+}
+
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string(value)?)
+}
+
+/// Tells what is no result.
+pub(super) fn tell(text: &str) {
+    // When standard error is gone, nobody is there to be told.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Tells an error.
+pub(super) fn complain(text: &str) {
+    tell(&format!("error: {text}"));
+}
+
+/// Shows how far something has come, where standard error is a terminal, while `work` is done.
+pub(super) fn with_progress<T>(
+    total: u64,
+    look: impl Fn() -> (u64, String) + Sync,
+    work: impl FnOnce() -> T,
+) -> T {
+    const EVERY: Duration = Duration::from_millis(100);
+    let style = ProgressStyle::with_template("{bar:30} {msg}").expect("a constant that indicatif takes");
+    let bar = ProgressBar::new(total).with_style(style);
+    if bar.is_hidden() {
+        return work();
+    }
+    let (done, wait_until_done) = std::sync::mpsc::channel::<()>();
+    let result = std::thread::scope(|scope| {
+        let (bar, look) = (&bar, &look);
+        scope.spawn(move || {
+            while wait_until_done.recv_timeout(EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let (position, message) = look();
+                bar.set_message(message);
+                bar.set_position(position);
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    });
+    bar.finish_and_clear();
+    result
+}

@@ -1,0 +1,66 @@
+//! `ioduel serve`: one backend's server, for any client.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+
+use super::{Chosen, output, wrong_usage};
+use crate::{
+    net::{ListenAt, listen, raise_descriptor_limit},
+    protocol::{Framing, MOST_MESSAGE_BYTES},
+    service::{Served, ServerConfig, Service},
+};
+
+/// Serve the echo session with one backend, until interrupted.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  ioduel serve tokio\n  printf '1 - Send Message' | nc -q1 127.0.0.1 31400"
+)]
+pub(super) struct Args {
+    /// The backend, as `ioduel list` shows them
+    backend: Chosen,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
+    listen: SocketAddr,
+    /// Worker threads, where the backend has such
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Take exactly so many bytes for a message; without it, whatever one read returns, up to 125 bytes
+    #[arg(long, value_name = "BYTES")]
+    message_size: Option<usize>,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.backend.check(args.workers)?;
+    let config = ServerConfig { framing: framing(args.message_size)?, workers: args.workers };
+    raise_descriptor_limit()?;
+    let listening = listen(ListenAt::Address(args.listen))?;
+    listening.fallbacks.iter().for_each(|fallback| output::tell(&format!("note: {fallback}")));
+
+    let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
+    let stopped = Arc::clone(&service);
+    ctrlc::set_handler(move || stopped.stop()).context("cannot handle signals")?;
+    let name = args.backend.name();
+    output::tell(&format!("{name} serves at {}; Ctrl-C ends it", listening.destinations[0]));
+    args.backend.0.serve(listening.listener, &service).with_context(|| format!("{name} cannot serve"))?;
+    output::print(&totals(service.served()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn framing(message_size: Option<usize>) -> anyhow::Result<Framing> {
+    match message_size {
+        None => Ok(Framing::Chunk),
+        Some(message_bytes) if (1..=MOST_MESSAGE_BYTES).contains(&message_bytes) => {
+            Ok(Framing::Fixed { message_bytes })
+        }
+        Some(_) => Err(wrong_usage(format!("--message-size goes from 1 to {MOST_MESSAGE_BYTES}"))),
+    }
+}
+
+fn totals(served: Served) -> String {
+    let Served { connections, messages, failures, most_open } = served;
+    format!(
+        "served {connections} connections ({most_open} at most at a time), {messages} messages; \
+         {failures} connections failed"
+    )
+}

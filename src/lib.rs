@@ -1,0 +1,30 @@
+//! `ioduel` answers one question: *for my workload, which I/O strategy should my Rust service use, and is the
+//! difference real?*
+//!
+//! The same echo server and client are written once per backend behind one trait; every reply is verified, in
+//! benchmarks too; server and client run in processes of their own. The modules, in reading order; each uses only
+//! those above it:
+//!
+//! - [`protocol`]: the session, both ends of it, without I/O and without a clock
+//! - [`net`]: what must be the same for all: listeners, destinations, limits, kernel counters
+//! - [`placement`]: which processors a process may run on
+//! - [`load`] and [`service`]: what to drive and to serve, and what came of it
+//! - [`backend`]: the contract of a backend, and one file for each strategy
+//! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
+//! - [`round`]: a server agent and a client agent, and one measured round between them
+//! - [`cli`]: the command line, the only code that prints
+//!
+//! The library has no stability promise beyond the program's: it is public so that benches and tests use the same
+//! code.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod agent;
+pub mod backend;
+pub mod cli;
+pub mod load;
+pub mod net;
+pub mod placement;
+pub mod protocol;
+pub mod round;
+pub mod service;

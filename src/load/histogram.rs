@@ -1,0 +1,150 @@
+//! Durations, counted in nanoseconds to three significant digits, in memory that does not grow.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hdrhistogram::{
+    Histogram,
+    serialization::{Deserializer, Serializer as _, V2DeflateSerializer},
+};
+use serde::{Deserialize, Serialize, de::Error as _, ser::Error as _};
+
+/// The longest duration told apart, in nanoseconds; longer ones count as this. No measurement lasts that long.
+const LONGEST_NS: u64 = 120_000_000_000;
+
+/// Significant digits: a bucket is at most 0.1% wide, a tenth of the smallest difference worth a verdict.
+const DIGITS: u8 = 3;
+
+/// A histogram of durations.
+///
+/// In JSON it is the base64 text of HdrHistogram's compressed V2 encoding, which the tools of that project read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyHistogram(Histogram<u64>);
+
+impl LatencyHistogram {
+    /// Makes an empty histogram; all its memory is taken now.
+    pub fn new() -> Self {
+        let histogram = Histogram::new_with_bounds(1, LONGEST_NS, DIGITS);
+        Self(histogram.expect("the bounds are constants that the crate allows"))
+    }
+
+    /// Counts one duration.
+    pub fn record(&mut self, duration: Duration) {
+        self.0.saturating_record(u64::try_from(duration.as_nanos()).unwrap_or(LONGEST_NS));
+    }
+
+    /// Adds all counts of another histogram.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms here have the same bounds");
+    }
+
+    /// How many durations were counted.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The mean, in seconds.
+    pub fn mean_s(&self) -> f64 {
+        self.0.mean() / 1e9
+    }
+
+    /// The duration that this share (0 to 1) of all do not exceed.
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.0.value_at_quantile(share))
+    }
+
+    /// The figures that tables show.
+    pub fn summary(&self) -> Summary {
+        let us = |share| self.quantile(share).as_nanos() as f64 / 1e3;
+        Summary {
+            p50: us(0.5),
+            p90: us(0.9),
+            p99: us(0.99),
+            p999: us(0.999),
+            max: self.0.max() as f64 / 1e3,
+            mean: self.0.mean() / 1e3,
+        }
+    }
+}
+
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The figures of a distribution, each in microseconds; all 0 when nothing was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Half do not exceed it.
+    pub p50: f64,
+    /// 90% do not exceed it.
+    pub p90: f64,
+    /// 99% do not exceed it.
+    pub p99: f64,
+    /// 99.9% do not exceed it.
+    pub p999: f64,
+    /// None exceeds it.
+    pub max: f64,
+    /// The arithmetic mean.
+    pub mean: f64,
+}
+
+impl Serialize for LatencyHistogram {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut encoded = Vec::new();
+        V2DeflateSerializer::new().serialize(&self.0, &mut encoded).map_err(S::Error::custom)?;
+        serializer.serialize_str(&STANDARD.encode(encoded))
+    }
+}
+
+impl<'de> Deserialize<'de> for LatencyHistogram {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let encoded = STANDARD.decode(text).map_err(D::Error::custom)?;
+        let decoded = Deserializer::new().deserialize(&mut encoded.as_slice()).map_err(D::Error::custom)?;
+        let mut histogram = Self::new();
+        histogram.0.add::<&Histogram<u64>>(&decoded).map_err(D::Error::custom)?;
+        Ok(histogram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(micros: &[u64]) -> LatencyHistogram {
+        let mut histogram = LatencyHistogram::new();
+        micros.iter().for_each(|&us| histogram.record(Duration::from_micros(us)));
+        histogram
+    }
+
+    #[test]
+    fn percentiles_come_from_merged_counts() {
+        let mut merged = of(&[10, 10, 10]);
+        merged.merge(&of(&[1000]));
+        let summary = merged.summary();
+        assert_eq!(merged.count(), 4);
+        assert!((summary.p50 / 10.0 - 1.0).abs() < 1e-3, "{summary:?}");
+        assert!((summary.p99 / 1000.0 - 1.0).abs() < 1e-3, "{summary:?}");
+        assert!((summary.mean / 257.5 - 1.0).abs() < 1e-3, "{summary:?}");
+    }
+
+    #[test]
+    fn json_gives_back_the_same_counts() {
+        let histogram = of(&[1, 20, 300, 4_000_000]);
+        let json = serde_json::to_string(&histogram).unwrap();
+        assert!(json.starts_with("\"HISTFAAAA"), "the encoding that HdrHistogram's own tools read: {json}");
+        assert_eq!(serde_json::from_str::<LatencyHistogram>(&json).unwrap(), histogram);
+        assert!(serde_json::from_str::<LatencyHistogram>("\"HISTFAAAAB\"").is_err());
+    }
+
+    #[test]
+    fn an_endless_duration_counts_as_the_longest() {
+        let mut histogram = LatencyHistogram::new();
+        histogram.record(Duration::MAX);
+        assert_eq!(histogram.count(), 1);
+        assert!(histogram.quantile(1.0) >= Duration::from_secs(119));
+    }
+}

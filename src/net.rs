@@ -1,0 +1,15 @@
+//! What must be the same for every backend: listeners, rotation of destinations, limits, kernel counters.
+//!
+//! Everything here is a fact of the machine that decides a benchmark before any backend does. What a platform
+//! lacks is replaced by the next best thing, and the replacement is said in [`Listening::fallbacks`], so that it
+//! reaches the result. Absent from here: sessions, backends, and connections once they are accepted.
+
+mod counters;
+mod descriptors;
+mod listener;
+mod ports;
+
+pub use counters::KernelCounters;
+pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
+pub use listener::{BACKLOG, DESTINATIONS, ListenAt, Listening, listen};
+pub use ports::PortLimit;

@@ -1,0 +1,96 @@
+//! The kernel's counters of what must not happen while something is measured.
+
+use std::{fs, io, ops::Sub};
+
+use serde::{Deserialize, Serialize};
+
+/// Counts since the network namespace began, or between two readings.
+///
+/// Any of them above zero within a measurement means that connections waited for a timer, not for a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCounters {
+    /// Connections dropped because an accept queue was full (`TcpExt: ListenOverflows`).
+    pub listen_overflows: u64,
+    /// Connections dropped at a listener for any reason (`TcpExt: ListenDrops`).
+    pub listen_drops: u64,
+    /// Retransmission timers that fired (`TcpExt: TCPTimeouts`).
+    pub tcp_timeouts: u64,
+    /// Segments sent again (`Tcp: RetransSegs`).
+    pub retransmitted_segments: u64,
+}
+
+impl KernelCounters {
+    /// Reads the counters of this process's network namespace.
+    ///
+    /// # Errors
+    /// Where there is no `/proc`, or a counter is missing from it.
+    pub fn read() -> io::Result<Self> {
+        let netstat = fs::read_to_string("/proc/net/netstat")?;
+        let snmp = fs::read_to_string("/proc/net/snmp")?;
+        Self::parse(&netstat, &snmp)
+            .ok_or_else(|| io::Error::other("/proc/net/netstat or /proc/net/snmp lacks a TCP counter"))
+    }
+
+    fn parse(netstat: &str, snmp: &str) -> Option<Self> {
+        Some(Self {
+            listen_overflows: counter(netstat, "TcpExt:", "ListenOverflows")?,
+            listen_drops: counter(netstat, "TcpExt:", "ListenDrops")?,
+            tcp_timeouts: counter(netstat, "TcpExt:", "TCPTimeouts")?,
+            retransmitted_segments: counter(snmp, "Tcp:", "RetransSegs")?,
+        })
+    }
+
+    /// Whether nothing happened.
+    pub fn is_quiet(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl Sub for KernelCounters {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            listen_overflows: self.listen_overflows.saturating_sub(before.listen_overflows),
+            listen_drops: self.listen_drops.saturating_sub(before.listen_drops),
+            tcp_timeouts: self.tcp_timeouts.saturating_sub(before.tcp_timeouts),
+            retransmitted_segments: self.retransmitted_segments.saturating_sub(before.retransmitted_segments),
+        }
+    }
+}
+
+/// Finds one counter in a pair of lines, the first with the names and the second with the values.
+fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
+    let names = lines.next()?;
+    let values = lines.next()?;
+    let (_, value) = names.split_whitespace().zip(values.split_whitespace()).find(|(is, _)| *is == name)?;
+    value.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_by_name() {
+        let netstat = "TcpExt: ListenOverflows TCPTimeouts ListenDrops\nTcpExt: 1 2 3\nIpExt: A\nIpExt: 9\n";
+        let snmp = "Ip: Forwarding\nIp: 1\nTcp: MaxConn RetransSegs\nTcp: -1 4\n";
+        let counters = KernelCounters::parse(netstat, snmp).unwrap();
+        let expected = KernelCounters {
+            listen_overflows: 1,
+            tcp_timeouts: 2,
+            listen_drops: 3,
+            retransmitted_segments: 4,
+        };
+        assert_eq!(counters, expected);
+        assert!((counters - counters).is_quiet());
+        assert_eq!(KernelCounters::parse("TcpExt: ListenOverflows\n", snmp), None);
+    }
+
+    #[test]
+    fn this_kernel_has_them_all() {
+        KernelCounters::read().unwrap();
+    }
+}

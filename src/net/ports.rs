@@ -1,0 +1,89 @@
+//! How many sessions a second the kernel's port table allows.
+
+use std::{fs, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// How long a port rests in TIME_WAIT where it may not be used again early: `TCP_TIMEWAIT_LEN`, a constant of Linux.
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
+/// How close to the limit a result may come, as a share of it, before it is flagged.
+const SAFE_SHARE: f64 = 0.8;
+
+/// The rate of sessions at which one client runs short of ports, so that `connect` and not the backend sets the pace.
+///
+/// A client that closes first leaves its port in TIME_WAIT for that destination. `connect` looks through the ports of
+/// one parity first (`__inet_hash_connect` in net/ipv4/inet_hashtables.c); once these are all taken it walks all of
+/// them for every connection, at more than thirty times the cost. So the limit is half the range, divided by the
+/// time after which a port may be used again, for each destination.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortLimit {
+    /// Ports in the ephemeral range.
+    pub ports: u32,
+    /// How long a port rests before it may be used again for the same destination, in seconds.
+    pub rest_s: f64,
+    /// Destinations that the client rotates over.
+    pub destinations: u32,
+}
+
+impl PortLimit {
+    /// Reads this machine's settings, for a client that rotates over so many destinations.
+    pub fn of_this_machine(destinations: usize) -> Self {
+        let range = ephemeral_range();
+        Self {
+            ports: u32::from(*range.end()) - u32::from(*range.start()) + 1,
+            rest_s: reuse_delay().as_secs_f64(),
+            destinations: u32::try_from(destinations).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The limit, in sessions per second.
+    pub fn sessions_per_second(self) -> f64 {
+        f64::from(self.ports) / 2.0 / self.rest_s * f64::from(self.destinations)
+    }
+
+    /// Whether a rate comes so near that the port table may have decided it.
+    pub fn is_near(self, sessions_per_second: f64) -> bool {
+        sessions_per_second > SAFE_SHARE * self.sessions_per_second()
+    }
+}
+
+/// The ports that the kernel takes for clients; Linux's default where it cannot be read.
+pub(super) fn ephemeral_range() -> RangeInclusive<u16> {
+    let parse = || {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let mut ends = text.split_whitespace().map(u16::from_str);
+        Some(ends.next()?.ok()?..=ends.next()?.ok()?)
+    };
+    parse().unwrap_or(32_768..=60_999)
+}
+
+/// How long a port in TIME_WAIT rests before it may be used again on loopback.
+///
+/// `tcp_tw_reuse` 1 and 2 both allow it on loopback, after `tcp_tw_reuse_delay` milliseconds, which was a constant
+/// 1 s before Linux 6.14 (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c).
+fn reuse_delay() -> Duration {
+    let read = |name: &str| -> Option<u64> {
+        fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
+    };
+    match read("tcp_tw_reuse") {
+        Some(1 | 2) => Duration::from_millis(read("tcp_tw_reuse_delay").unwrap_or(1000)),
+        _ => TIME_WAIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_destination_at_linux_defaults_allows_fourteen_thousand_sessions_a_second() {
+        let limit = PortLimit { ports: 28_232, rest_s: 1.0, destinations: 1 };
+        assert_eq!(limit.sessions_per_second(), 14_116.0);
+        assert!(limit.is_near(13_900.0));
+        assert!(limit.is_near(11_400.0), "within 20 percent");
+        assert!(!limit.is_near(11_200.0));
+        assert!(!PortLimit { destinations: 64, ..limit }.is_near(25_000.0));
+    }
+}

@@ -1,0 +1,132 @@
+//! Which processors a process may run on: always explicit, always recorded.
+
+use std::{fmt, str::FromStr};
+
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+use serde::{Deserialize, Serialize};
+
+/// A set of processors, written like `0`, `0,2` or `0-3`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Cpus(Vec<usize>);
+
+impl Cpus {
+    /// The processors that this process may run on, and so can give to others.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn of_this_process() -> anyhow::Result<Self> {
+        let set = sched_getaffinity(Pid::from_raw(0))?;
+        Ok(Self((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()))
+    }
+
+    /// Keeps this process, and all threads that it starts from now on, on these processors.
+    ///
+    /// # Errors
+    /// When one of them is not there, or not allowed here.
+    pub fn pin_this_process(&self) -> anyhow::Result<()> {
+        let mut set = CpuSet::new();
+        for &cpu in &self.0 {
+            set.set(cpu).map_err(|_| anyhow::anyhow!("there is no processor {cpu}"))?;
+        }
+        sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| {
+            let allowed = Self::of_this_process().map_or_else(|_| "unknown".to_owned(), |cpus| cpus.to_string());
+            anyhow::anyhow!("cannot run on processors {self} ({error}); allowed here: {allowed}")
+        })
+    }
+}
+
+impl FromStr for Cpus {
+    type Err = BadCpus;
+
+    fn from_str(text: &str) -> Result<Self, BadCpus> {
+        let bad = || BadCpus(text.to_owned());
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let first: usize = first.trim().parse().map_err(|_| bad())?;
+            let last: usize = last.trim().parse().map_err(|_| bad())?;
+            if first > last || last >= CpuSet::count() {
+                return Err(bad());
+            }
+            cpus.extend(first..=last);
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        Ok(Self(cpus))
+    }
+}
+
+impl TryFrom<String> for Cpus {
+    type Error = BadCpus;
+
+    fn try_from(text: String) -> Result<Self, BadCpus> {
+        text.parse()
+    }
+}
+
+impl From<Cpus> for String {
+    fn from(cpus: Cpus) -> Self {
+        cpus.to_string()
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&numbers.join(","))
+    }
+}
+
+/// A text that names no set of processors.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no set of processors; write it like 0, 0,2 or 0-3")]
+pub struct BadCpus(String);
+
+/// Where server and client run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// The server's processors.
+    pub server: Cpus,
+    /// The client's processors.
+    pub client: Cpus,
+}
+
+impl Placement {
+    /// Fills in what was not asked for: one processor for both, the first that this process may use.
+    ///
+    /// Measured to differ least between two runs of the same backend; see METHODOLOGY.md, "Placement".
+    ///
+    /// # Errors
+    /// When the kernel does not tell which processors there are.
+    pub fn or_default(server: Option<Cpus>, client: Option<Cpus>) -> anyhow::Result<Self> {
+        let first = Cpus(Cpus::of_this_process()?.0.into_iter().take(1).collect());
+        Ok(Self { server: server.unwrap_or_else(|| first.clone()), client: client.unwrap_or(first) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_read_and_written() {
+        let read = |text: &str| text.parse::<Cpus>();
+        assert_eq!(read("0"), Ok(Cpus(vec![0])));
+        assert_eq!(read("2,0-1,1"), Ok(Cpus(vec![0, 1, 2])));
+        assert_eq!(read("0-3").unwrap().to_string(), "0,1,2,3");
+        for bad in ["", "x", "3-1", "0,", "-1", "0-99999999"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_processor_that_is_not_there_is_an_error_that_says_which_are() {
+        let message = Cpus(vec![1023]).pin_this_process().unwrap_err().to_string();
+        assert!(message.contains("1023") && message.contains("allowed here: 0"), "{message}");
+    }
+}

@@ -1,0 +1,251 @@
+//! The echo session: both ends of it as one kind of state machine, without I/O and without a clock.
+//!
+//! A client sends the messages of its session one by one, each only after the reply to the one before; a reply is
+//! `Re:` followed by the message. An end never touches a socket: it says what it needs next ([`End::want`]) and is
+//! told what happened ([`End::wrote`], [`End::read`], [`End::eof`]). So every backend has one loop for server and
+//! client alike:
+//!
+//! ```text
+//! loop {
+//!     match end.want() {
+//!         Want::Write(bytes) => end.wrote(stream.write(bytes)?),
+//!         Want::Read(buffer) => match stream.read(buffer)? {
+//!             0 => end.eof()?,
+//!             n => end.read(n, Instant::now)?,
+//!         },
+//!         Want::Close => return Ok(()),
+//!     }
+//! }
+//! ```
+//!
+//! The client compares every byte of every reply with what it must be, always. Absent from here: sockets, threads,
+//! histograms, and any source of time; the few instants that matter are asked of the caller, and only when needed.
+
+mod client;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+pub use client::{ClientEnd, RoundTrip};
+pub use server::ServerEnd;
+
+/// What a reply begins with.
+pub const REPLY_PREFIX: &[u8] = b"Re:";
+
+/// The size of a message unless told otherwise: the text of a one-digit message.
+pub const DEFAULT_MESSAGE_BYTES: usize = 16;
+
+/// The number of messages in a session unless told otherwise.
+pub const DEFAULT_MESSAGES: u32 = 8;
+
+/// The largest message: 16 MiB. Each connection holds one or two in memory.
+pub const MOST_MESSAGE_BYTES: usize = 16 << 20;
+
+/// The longest message of a server that takes whatever one read returns for a message: with `Re:` before it, it
+/// fills the 128 bytes of the original's buffer.
+pub const CHUNK_BYTES: usize = 125;
+
+/// What an end needs next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Want<'a> {
+    /// Send some of these bytes, then report how many went out with [`End::wrote`].
+    Write(&'a [u8]),
+    /// Receive into this buffer, then report how many bytes came with [`End::read`], or [`End::eof`] for none.
+    ///
+    /// The buffer is always larger than what the peer may send in answer to what it was sent, so that a read that
+    /// does not fill it has emptied the socket.
+    Read(&'a mut [u8]),
+    /// Close the connection: the session is over.
+    Close,
+}
+
+/// One end of a session.
+pub trait End {
+    /// Says what this end needs next. Asking again without an event in between gives the same answer.
+    fn want(&mut self) -> Want<'_>;
+
+    /// Takes note that the first `n` bytes of the last [`Want::Write`] went out.
+    fn wrote(&mut self, n: usize);
+
+    /// Takes the first `n > 0` bytes of the last [`Want::Read`] buffer as received.
+    ///
+    /// `now` is called at most once, and only by an end that measures.
+    ///
+    /// # Errors
+    /// The client's names session, message and offset of the first wrong byte.
+    fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError>;
+
+    /// Takes note that the peer closed its side.
+    ///
+    /// # Errors
+    /// An error unless that is the right moment: between two messages on the server, never on the client.
+    fn eof(&mut self) -> Result<(), ProtocolError>;
+}
+
+/// How a server tells one message from the next; nothing on the wire delimits them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Framing {
+    /// A message is exactly this many bytes, however they arrive. Everything measured uses this.
+    Fixed {
+        /// The size of a message, in bytes; at least 1.
+        message_bytes: usize,
+    },
+    /// Whatever one read returns, up to [`CHUNK_BYTES`], is a message.
+    Chunk,
+}
+
+/// The messages of one session: how many, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "UncheckedShape")]
+pub struct Shape {
+    messages: u32,
+    message_bytes: usize,
+}
+
+impl Shape {
+    /// Describes sessions of `messages` messages of `message_bytes` bytes each.
+    ///
+    /// # Errors
+    /// When there is no message, or a message cannot hold its text.
+    pub fn new(messages: u32, message_bytes: usize) -> Result<Self, ShapeError> {
+        if messages == 0 {
+            return Err(ShapeError::NoMessages);
+        }
+        if message_bytes > MOST_MESSAGE_BYTES {
+            return Err(ShapeError::TooLarge);
+        }
+        let needed = text(messages).len();
+        if message_bytes < needed {
+            return Err(ShapeError::TooSmall { message: messages, needed, message_bytes });
+        }
+        Ok(Self { messages, message_bytes })
+    }
+
+    /// The number of messages in a session.
+    pub fn messages(self) -> u32 {
+        self.messages
+    }
+
+    /// The size of each message, in bytes.
+    pub fn message_bytes(self) -> usize {
+        self.message_bytes
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { messages: DEFAULT_MESSAGES, message_bytes: DEFAULT_MESSAGE_BYTES }
+    }
+}
+
+/// A shape as it stands in a request, before its check.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UncheckedShape {
+    messages: u32,
+    message_bytes: usize,
+}
+
+impl TryFrom<UncheckedShape> for Shape {
+    type Error = ShapeError;
+
+    fn try_from(unchecked: UncheckedShape) -> Result<Self, ShapeError> {
+        Self::new(unchecked.messages, unchecked.message_bytes)
+    }
+}
+
+/// Why sessions of a shape cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// A session of no messages shows nothing.
+    #[error("a session needs at least one message")]
+    NoMessages,
+    /// Each connection holds a message or two in memory.
+    #[error("a message is at most {MOST_MESSAGE_BYTES} bytes")]
+    TooLarge,
+    /// The text of the last message is the longest.
+    #[error(
+        "message {message} needs {needed} bytes for its text, and a message is {message_bytes}; \
+         make it larger with --message-size {needed}"
+    )]
+    TooSmall {
+        /// The number of the message that does not fit.
+        message: u32,
+        /// The length of its text, in bytes.
+        needed: usize,
+        /// The size of a message, in bytes.
+        message_bytes: usize,
+    },
+}
+
+/// The text of message `n`, counted from 1.
+pub fn text(n: u32) -> String {
+    format!("{n} - Send Message")
+}
+
+/// What a peer did that the session does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A byte of a reply is not what it must be.
+    #[error(
+        "session {session}, message {message}: wrong byte at offset {offset} of the reply: \
+         expected {:?}, received {:?}; is the peer an echo server of the same message size?",
+        char::from(*expected), char::from(*received)
+    )]
+    WrongByte {
+        /// The session's number, from 1.
+        session: u64,
+        /// The message's number within its session, from 1.
+        message: u32,
+        /// The offset of the first wrong byte within the reply, `Re:` included.
+        offset: usize,
+        /// What stands there in the right reply.
+        expected: u8,
+        /// What came.
+        received: u8,
+    },
+    /// A reply has more bytes than it must have.
+    #[error("session {session}, message {message}: {excess} bytes more than the {reply_bytes} of the reply")]
+    Excess {
+        /// The session's number, from 1.
+        session: u64,
+        /// The message's number within its session, from 1.
+        message: u32,
+        /// The length of the right reply, in bytes.
+        reply_bytes: usize,
+        /// How many bytes came beyond it.
+        excess: usize,
+    },
+    /// The server closed before the session was over.
+    #[error("session {session}, message {message}: the server closed at offset {offset} of the reply")]
+    ServerClosed {
+        /// The session's number, from 1.
+        session: u64,
+        /// The message's number within its session, from 1.
+        message: u32,
+        /// How many bytes of the reply had come.
+        offset: usize,
+    },
+    /// The client closed inside a message.
+    #[error("the client closed after {received} of the {message_bytes} bytes of a message")]
+    ClientClosed {
+        /// How many bytes of the message had come.
+        received: usize,
+        /// The size of a message, in bytes.
+        message_bytes: usize,
+    },
+}
+
+/// Why a session ended before its time: the peer's doing, or the socket's.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The peer did what the session does not allow.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The connection failed; only carried here.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

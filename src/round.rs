@@ -1,0 +1,223 @@
+//! A server agent and a client agent, and one measured round between them: what every measurement is made of.
+//!
+//! Absent from here: backends' code, which runs in the agents alone, and any judgement of what a round means beyond
+//! the [`flags`](Round::flags) of what spoilt it.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::bail;
+
+use crate::{
+    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
+    load::{Extent, LoadPlan, LoadRun, Workload},
+    net::{KernelCounters, ListenAt, PortLimit},
+    placement::{Cpus, Placement},
+    protocol::{Framing, Shape},
+    service::ServerConfig,
+};
+
+/// How long an agent has for what takes it no time.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
+const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
+
+/// By how much rate × mean session time may depart from the number of connections.
+const LITTLE_TOLERANCE: f64 = 0.05;
+
+/// The share of its processor from which on a client is taken for the bottleneck, if the server has that much left.
+const CLIENT_BOUND: (f64, f64) = (0.95, 0.70);
+
+/// What is measured against what, and where.
+#[derive(Clone, Debug)]
+pub struct PairPlan {
+    /// The program that answers as `ioduel agent` does.
+    pub program: PathBuf,
+    /// The server's backend.
+    pub server: String,
+    /// The client's backend.
+    pub client: String,
+    /// Worker threads of the server; the backend's default when `None`.
+    pub server_workers: Option<usize>,
+    /// Worker threads of the client; the backend's default when `None`.
+    pub client_workers: Option<usize>,
+    /// The processors of both.
+    pub placement: Placement,
+    /// The size of a message, in bytes.
+    pub message_bytes: usize,
+}
+
+/// A server agent that serves, and a client agent that can drive it.
+#[derive(Debug)]
+pub struct Pair {
+    plan: PairPlan,
+    server: Agent,
+    client: Agent,
+    destinations: Vec<std::net::SocketAddr>,
+    fallbacks: Vec<String>,
+}
+
+impl Pair {
+    /// Starts both, and lets the server listen on loopback.
+    ///
+    /// # Errors
+    /// When an agent cannot be started, or the server cannot serve.
+    pub fn start(plan: PairPlan) -> anyhow::Result<Self> {
+        let command = |role: &str, backend: &str, cpus: &Cpus| AgentCommand {
+            name: format!("{role} {backend}"),
+            prefix: Vec::new(),
+            program: plan.program.clone(),
+            cpus: Some(cpus.clone()),
+        };
+        let mut server = Agent::start(&command("server", &plan.server, &plan.placement.server))?;
+        let client = Agent::start(&command("client", &plan.client, &plan.placement.client))?;
+        let framing = Framing::Fixed { message_bytes: plan.message_bytes };
+        let serve = Request::Serve {
+            backend: plan.server.clone(),
+            listen: ListenAt::Loopback,
+            config: ServerConfig { framing, workers: plan.server_workers },
+        };
+        match server.ask(&serve, PATIENCE)?.answer {
+            Answer::Serving { destinations, fallbacks } => {
+                Ok(Self { plan, server, client, destinations, fallbacks })
+            }
+            other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
+        }
+    }
+
+    /// Measures one round.
+    ///
+    /// # Errors
+    /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
+    pub fn round(&mut self, connections: usize, messages: u32, extent: Extent) -> anyhow::Result<Round> {
+        let shape = Shape::new(messages, self.plan.message_bytes)?;
+        let drive = Request::Drive {
+            backend: self.plan.client.clone(),
+            plan: LoadPlan {
+                destinations: self.destinations.clone(),
+                connections,
+                shape,
+                extent,
+                workers: self.plan.client_workers,
+            },
+        };
+        // What the server has spent until now is not this round's.
+        self.server.ask(&Request::Cost, PATIENCE)?;
+        let Reply { answer, cost: client } = self.client.ask(&drive, patience(extent, shape))?;
+        let Reply { cost: server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
+        let Answer::Drove(run) = answer else {
+            bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
+        };
+        let port_limit = PortLimit::of_this_machine(self.destinations.len());
+        Ok(Round { connections, run, server, client, port_limit, fallbacks: self.fallbacks.clone() })
+    }
+
+    /// Measures one round of a named workload, whose message size must be this pair's.
+    ///
+    /// # Errors
+    /// As [`round`](Self::round).
+    pub fn workload(&mut self, workload: Workload, extent: Extent) -> anyhow::Result<Round> {
+        self.round(workload.connections, workload.messages, extent)
+    }
+}
+
+/// How long a load may take.
+fn patience(extent: Extent, shape: Shape) -> Duration {
+    PATIENCE
+        + match extent {
+            Extent::Timed { ramp_ms, window_ms } => Duration::from_millis(ramp_ms + window_ms),
+            Extent::Sessions(sessions) => {
+                let messages = sessions.saturating_mul(u64::from(shape.messages()));
+                PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX))
+            }
+        }
+}
+
+/// What one round measured.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// Sessions at a time.
+    pub connections: usize,
+    /// What the client measured.
+    pub run: LoadRun,
+    /// What the server spent.
+    pub server: Cost,
+    /// What the client spent.
+    pub client: Cost,
+    /// What the port table would allow.
+    pub port_limit: PortLimit,
+    /// What stands in place of what the platform lacks.
+    pub fallbacks: Vec<String>,
+}
+
+impl Round {
+    /// The server's CPU time per message, in microseconds.
+    pub fn server_cpu_us_per_message(&self) -> f64 {
+        self.per_message_us(self.server)
+    }
+
+    /// The client's CPU time per message, in microseconds.
+    pub fn client_cpu_us_per_message(&self) -> f64 {
+        self.per_message_us(self.client)
+    }
+
+    fn per_message_us(&self, cost: Cost) -> f64 {
+        cost.cpu_s() * 1e6 / self.run.messages_in_all.max(1) as f64
+    }
+
+    /// What a reader must know before believing the round; empty when nothing spoilt it.
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = self.fallbacks.clone();
+        flags.extend(load_flags(&self.run, self.connections, self.port_limit));
+        flags.extend(self.kernel_flag());
+        flags.extend(self.client_bound_flag());
+        flags
+    }
+
+    fn kernel_flag(&self) -> Option<String> {
+        // Both sides look at the same counters when they share a namespace, so the larger view is the right one.
+        let moved = [self.server.kernel, self.client.kernel].into_iter().flatten().find(|seen| !seen.is_quiet())?;
+        let KernelCounters { listen_overflows, listen_drops, tcp_timeouts, retransmitted_segments } = moved;
+        Some(format!(
+            "kernel: {listen_overflows} listen overflows, {listen_drops} listen drops, {tcp_timeouts} timeouts, \
+             {retransmitted_segments} segments sent again"
+        ))
+    }
+
+    fn client_bound_flag(&self) -> Option<String> {
+        let share = |cost: Cost| cost.cpu_s() / self.run.elapsed_s;
+        let (client, server) = (share(self.client), share(self.server));
+        (client >= CLIENT_BOUND.0 && server < CLIENT_BOUND.1).then(|| {
+            format!(
+                "client-bound: client at {:.0}% of a processor, server at {:.0}%; it could have done more",
+                client * 100.0,
+                server * 100.0
+            )
+        })
+    }
+}
+
+/// What spoils a load, as far as the client alone can see.
+pub fn load_flags(run: &LoadRun, connections: usize, limit: PortLimit) -> Vec<String> {
+    let mut flags = Vec::new();
+    if cfg!(feature = "blind") {
+        flags.push("blind: replies were neither verified nor timed".to_owned());
+    }
+    let rate = run.sessions_per_second();
+    if limit.is_near(rate) {
+        flags.push(format!(
+            "port-limited: {rate:.0} sessions/s, and {} ports at {} destinations allow {:.0}",
+            limit.ports,
+            limit.destinations,
+            limit.sessions_per_second()
+        ));
+    }
+    let departure = run.little_departure(connections);
+    if run.sessions >= 10 * connections as u64 && departure.abs() > LITTLE_TOLERANCE {
+        flags.push(format!(
+            "Little's law: rate × session time is {:+.1}% off the number of connections",
+            departure * 100.0
+        ));
+    }
+    flags
+}

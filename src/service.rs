@@ -1,0 +1,209 @@
+//! What to serve ([`ServerConfig`]) and what came of it ([`Served`]): the server's side of [`crate::load`].
+//!
+//! A backend's server takes a [`Service`]: for each connection that it accepts it asks [`Service::accepted`] for a
+//! [`Connection`], drives it as an [`End`], and reports [`Connection::ended`]; when accepting fails it asks
+//! [`Service::accept_failed`] what to do. A fault of one connection stays with that connection.
+//!
+//! Absent from here: sockets but the listener's shutdown, and any loop of a backend.
+
+use std::{
+    io,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use socket2::SockRef;
+
+use crate::protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want};
+
+/// How long a server that is out of descriptors waits before it accepts again: long enough to cost next to nothing,
+/// short enough not to be felt.
+const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(20);
+
+/// How to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// How messages are told apart.
+    pub framing: Framing,
+    /// Worker threads, where the backend has such; its default when absent.
+    pub workers: Option<usize>,
+}
+
+/// What a server did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Messages answered.
+    pub messages: u64,
+    /// Connections that ended before their time: reset, or closed inside a message.
+    pub failures: u64,
+    /// The most connections that were open at a time.
+    pub most_open: u64,
+}
+
+/// What to do when accepting failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterAcceptError {
+    /// Stop serving: that was asked for, or the listener is broken.
+    Stop,
+    /// Accept again at once: the fault was that connection's.
+    Again,
+    /// Accept again after this pause: descriptors or memory ran out.
+    Pause(Duration),
+}
+
+/// A server being run: counts what it does, and tells it when to stop.
+#[derive(Debug)]
+pub struct Service {
+    config: ServerConfig,
+    /// Another handle on the listening socket, to end a backend's accept from outside.
+    listener: TcpListener,
+    stopping: AtomicBool,
+    /// Locked and told when `stopping` has been set, for those who sleep until then.
+    told: (Mutex<()>, Condvar),
+    accepted: AtomicU64,
+    open: AtomicU64,
+    most_open: AtomicU64,
+    messages: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Service {
+    /// Prepares to serve at a listener.
+    ///
+    /// # Errors
+    /// When the listener's descriptor cannot be duplicated.
+    pub fn new(config: ServerConfig, listener: &TcpListener) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            config,
+            listener: listener.try_clone()?,
+            stopping: AtomicBool::new(false),
+            told: Default::default(),
+            accepted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            most_open: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }))
+    }
+
+    /// How to serve.
+    pub fn config(&self) -> ServerConfig {
+        self.config
+    }
+
+    /// Begins the server's end of a connection that was accepted.
+    pub fn accepted(self: &Arc<Self>) -> Connection {
+        self.accepted.fetch_add(1, Relaxed);
+        let open = self.open.fetch_add(1, Relaxed) + 1;
+        self.most_open.fetch_max(open, Relaxed);
+        Connection { end: ServerEnd::new(self.config.framing), service: Arc::clone(self) }
+    }
+
+    /// Says what to do after accepting failed.
+    pub fn accept_failed(&self, error: &io::Error) -> AfterAcceptError {
+        use nix::libc::{EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        if self.is_stopping() {
+            return AfterAcceptError::Stop;
+        }
+        match error.raw_os_error() {
+            Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => AfterAcceptError::Pause(OUT_OF_DESCRIPTORS_PAUSE),
+            // The listener was shut down behind our back.
+            Some(EINVAL) => {
+                self.stop();
+                AfterAcceptError::Stop
+            }
+            // accept(2) reports faults of the connection that it would have returned, such as ECONNABORTED.
+            _ => AfterAcceptError::Again,
+        }
+    }
+
+    /// Whether the server is to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// Sleeps until the server is to stop.
+    pub fn wait_until_stopping(&self) {
+        let (mutex, told) = &self.told;
+        let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = told.wait_while(guard, |()| !self.is_stopping());
+        drop(woken);
+    }
+
+    /// Tells the server to stop accepting, to close every connection, and to return.
+    ///
+    /// Shutting a listening socket down makes every pending and later accept fail with EINVAL, in whatever way a
+    /// backend waits for it: `inet_shutdown` in net/ipv4/af_inet.c disconnects the socket and wakes all waiters.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+        drop(self.told.0.lock());
+        self.told.1.notify_all();
+        if SockRef::from(&self.listener).shutdown(Shutdown::Both).is_err() {
+            // Elsewhere a listening socket can't be shut down: a connection wakes the server just as well.
+            let _ = self.listener.local_addr().and_then(TcpStream::connect);
+        }
+    }
+
+    /// What was done until now; messages of a connection count once it has ended.
+    pub fn served(&self) -> Served {
+        Served {
+            connections: self.accepted.load(Relaxed),
+            messages: self.messages.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            most_open: self.most_open.load(Relaxed),
+        }
+    }
+}
+
+/// The server's end of one accepted connection; drive it as an [`End`].
+///
+/// Dropping it ends it, so a runtime that drops its tasks loses no count.
+#[derive(Debug)]
+pub struct Connection {
+    end: ServerEnd,
+    service: Arc<Service>,
+}
+
+impl Connection {
+    /// Takes note of how the connection ended.
+    pub fn ended(self, outcome: Result<(), SessionError>) {
+        // What breaks because the server itself closes is no failure of the connection.
+        if outcome.is_err() && !self.service.is_stopping() {
+            self.service.failures.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.service.messages.fetch_add(self.end.messages(), Relaxed);
+        self.service.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl End for Connection {
+    fn want(&mut self) -> Want<'_> {
+        self.end.want()
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.end.wrote(n);
+    }
+
+    fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
+        self.end.read(n, now)
+    }
+
+    fn eof(&mut self) -> Result<(), ProtocolError> {
+        self.end.eof()
+    }
+}
