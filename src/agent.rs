@@ -96,7 +96,7 @@ pub enum Answer {
     /// It has stopped.
     Served(Served),
     /// It has driven.
-    Drove(LoadRun),
+    Drove(Box<LoadRun>),
     /// It could not.
     Failed {
         /// Why.

@@ -8,6 +8,7 @@ mod client;
 mod list;
 mod output;
 mod run;
+mod run_report;
 mod serve;
 mod table;
 

@@ -1,7 +1,7 @@
 //! What to drive ([`LoadPlan`]) and what came of it ([`LoadRun`]): a closed loop, counted or timed.
 //!
 //! A load is a number of connection slots, each running sessions back to back. A backend's client takes the
-//! [`Slot`]s of a [`Load`] and runs each as its runtime would: ask [`Slot::next`] where to connect, report
+//! [`Slot`]s of a [`Load`] and runs each as its runtime would: ask [`Slot::next_session`] where to connect, report
 //! [`Slot::connected`], drive the slot as an [`End`], report [`Slot::ended`], and again. Slots take sessions from
 //! one common count, so a slow one is never waited for with work that another could do.
 //!
@@ -153,7 +153,9 @@ struct Tally {
 #[derive(Default)]
 struct Failures {
     count: u64,
-    first: Option<SessionError>,
+    first: Option<String>,
+    /// The first reply that was not what it must be. It voids the run.
+    wrong_reply: Option<ProtocolError>,
 }
 
 /// How far a load has come.
@@ -161,6 +163,8 @@ struct Failures {
 pub struct Progress {
     /// Sessions completed within the window so far.
     pub sessions: u64,
+    /// Replies verified so far.
+    pub messages: u64,
     /// Time since the first slot asked for work.
     pub elapsed: Duration,
 }
@@ -213,21 +217,26 @@ impl Load {
 
     /// How far it has come.
     pub fn progress(&self) -> Progress {
-        let sessions = self.shards.iter().map(|shard| lock(shard).session.count()).sum();
-        Progress { sessions, elapsed: self.start.get().map_or(Duration::ZERO, Instant::elapsed) }
+        let mut progress = Progress { sessions: 0, messages: 0, elapsed: Duration::ZERO };
+        for shard in &self.shards {
+            let tally = lock(shard);
+            progress.sessions += tally.session.count();
+            progress.messages += tally.messages_in_all;
+        }
+        Progress { elapsed: self.start.get().map_or(Duration::ZERO, Instant::elapsed), ..progress }
     }
 
     /// What was measured until now; right also while slots still run.
     ///
     /// # Errors
-    /// The first violation of the protocol: a run with one wrong byte yields no numbers.
+    /// The first wrong reply: a run with one wrong byte yields no numbers.
     pub fn result(&self) -> Result<LoadRun, ProtocolError> {
         let (failures, first_failure) = {
             let failures = lock(&self.failures);
-            if let Some(SessionError::Protocol(violation)) = &failures.first {
-                return Err(violation.clone());
+            if let Some(wrong) = &failures.wrong_reply {
+                return Err(wrong.clone());
             }
-            (failures.count, failures.first.as_ref().map(ToString::to_string))
+            (failures.count, failures.first.clone())
         };
         let mut all = Tally::default();
         self.shards.iter().for_each(|shard| all.merge(&lock(shard)));
@@ -291,15 +300,17 @@ impl Load {
 
     /// Takes note of a session that failed, and gives up when the peer is plainly broken.
     fn failed(&self, error: SessionError) {
-        let violation = matches!(error, SessionError::Protocol(_));
-        let nothing_worked = self.shards.iter().all(|shard| lock(shard).session.count() == 0);
+        let nothing_worked = self.progress().messages == 0;
         let mut failures = lock(&self.failures);
         failures.count += 1;
-        // A violation takes the place of a mere fault of a connection: it is what voids the run.
-        if violation && !matches!(failures.first, Some(SessionError::Protocol(_))) || failures.first.is_none() {
-            failures.first = Some(error);
+        failures.first.get_or_insert_with(|| error.to_string());
+        match error {
+            SessionError::Protocol(wrong) if wrong.is_wrong_reply() => {
+                failures.wrong_reply.get_or_insert(wrong);
+            }
+            _ => {}
         }
-        if violation || nothing_worked || failures.count >= MOST_FAILURES {
+        if failures.wrong_reply.is_some() || nothing_worked || failures.count >= MOST_FAILURES {
             self.abandoned.store(true, Relaxed);
         }
     }

@@ -23,6 +23,11 @@ impl Cpus {
         Ok(Self((0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()))
     }
 
+    /// How many there are; at least one.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Keeps this process, and all threads that it starts from now on, on these processors.
     ///
     /// # Errors
@@ -33,7 +38,8 @@ impl Cpus {
             set.set(cpu).map_err(|_| anyhow::anyhow!("there is no processor {cpu}"))?;
         }
         sched_setaffinity(Pid::from_raw(0), &set).map_err(|error| {
-            let allowed = Self::of_this_process().map_or_else(|_| "unknown".to_owned(), |cpus| cpus.to_string());
+            let allowed =
+                Self::of_this_process().map_or_else(|_| "unknown".to_owned(), |cpus| cpus.to_string());
             anyhow::anyhow!("cannot run on processors {self} ({error}); allowed here: {allowed}")
         })
     }
@@ -102,10 +108,18 @@ impl Placement {
     /// Measured to differ least between two runs of the same backend; see METHODOLOGY.md, "Placement".
     ///
     /// # Errors
-    /// When the kernel does not tell which processors there are.
+    /// When one of them is not to be had here, or the kernel does not tell which are.
     pub fn or_default(server: Option<Cpus>, client: Option<Cpus>) -> anyhow::Result<Self> {
-        let first = Cpus(Cpus::of_this_process()?.0.into_iter().take(1).collect());
-        Ok(Self { server: server.unwrap_or_else(|| first.clone()), client: client.unwrap_or(first) })
+        let allowed = Cpus::of_this_process()?;
+        let first = Cpus(allowed.0[..1].to_vec());
+        let placement =
+            Self { server: server.unwrap_or_else(|| first.clone()), client: client.unwrap_or(first) };
+        for cpus in [&placement.server, &placement.client] {
+            if let Some(cpu) = cpus.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
+                anyhow::bail!("processor {cpu} is not to be had; allowed here: {allowed}");
+            }
+        }
+        Ok(placement)
     }
 }
 

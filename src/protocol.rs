@@ -208,7 +208,10 @@ pub enum ProtocolError {
         received: u8,
     },
     /// A reply has more bytes than it must have.
-    #[error("session {session}, message {message}: {excess} bytes more than the {reply_bytes} of the reply")]
+    #[error(
+        "session {session}, message {message}: {excess} bytes more than the {reply_bytes} of the reply; \
+         is the peer an echo server of the same message size?"
+    )]
     Excess {
         /// The session's number, from 1.
         session: u64,
@@ -237,6 +240,13 @@ pub enum ProtocolError {
         /// The size of a message, in bytes.
         message_bytes: usize,
     },
+}
+
+impl ProtocolError {
+    /// Whether a reply was wrong, and the peer so no echo server, rather than gone too early.
+    pub fn is_wrong_reply(&self) -> bool {
+        matches!(self, Self::WrongByte { .. } | Self::Excess { .. })
+    }
 }
 
 /// Why a session ended before its time: the peer's doing, or the socket's.

@@ -3,6 +3,8 @@
 //! Absent from here: backends' code, which runs in the agents alone, and any judgement of what a round means beyond
 //! the [`flags`](Round::flags) of what spoilt it.
 
+mod flag;
+
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
@@ -10,23 +12,19 @@ use anyhow::bail;
 use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     load::{Extent, LoadPlan, LoadRun, Workload},
-    net::{KernelCounters, ListenAt, PortLimit},
+    net::{ListenAt, PortLimit},
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
     service::ServerConfig,
 };
+
+pub use flag::{Flag, load_flags};
 
 /// How long an agent has for what takes it no time.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
 const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
-
-/// By how much rate × mean session time may depart from the number of connections.
-const LITTLE_TOLERANCE: f64 = 0.05;
-
-/// The share of its processor from which on a client is taken for the bottleneck, if the server has that much left.
-const CLIENT_BOUND: (f64, f64) = (0.95, 0.70);
 
 /// What is measured against what, and where.
 #[derive(Clone, Debug)]
@@ -109,7 +107,8 @@ impl Pair {
             bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
         };
         let port_limit = PortLimit::of_this_machine(self.destinations.len());
-        Ok(Round { connections, run, server, client, port_limit, fallbacks: self.fallbacks.clone() })
+        let (placement, fallbacks) = (self.plan.placement.clone(), self.fallbacks.clone());
+        Ok(Round { connections, extent, placement, run: *run, server, client, port_limit, fallbacks })
     }
 
     /// Measures one round of a named workload, whose message size must be this pair's.
@@ -138,6 +137,10 @@ fn patience(extent: Extent, shape: Shape) -> Duration {
 pub struct Round {
     /// Sessions at a time.
     pub connections: usize,
+    /// When it was to be over.
+    pub extent: Extent,
+    /// Where both ran.
+    pub placement: Placement,
     /// What the client measured.
     pub run: LoadRun,
     /// What the server spent.
@@ -165,59 +168,22 @@ impl Round {
         cost.cpu_s() * 1e6 / self.run.messages_in_all.max(1) as f64
     }
 
+    /// The share of its processors that the server used, from 0 to 1.
+    pub fn server_share(&self) -> f64 {
+        self.share(self.server, &self.placement.server)
+    }
+
+    /// The share of its processors that the client used, from 0 to 1.
+    pub fn client_share(&self) -> f64 {
+        self.share(self.client, &self.placement.client)
+    }
+
+    fn share(&self, cost: Cost, cpus: &Cpus) -> f64 {
+        cost.cpu_s() / (self.run.elapsed_s * cpus.count() as f64)
+    }
+
     /// What a reader must know before believing the round; empty when nothing spoilt it.
-    pub fn flags(&self) -> Vec<String> {
-        let mut flags = self.fallbacks.clone();
-        flags.extend(load_flags(&self.run, self.connections, self.port_limit));
-        flags.extend(self.kernel_flag());
-        flags.extend(self.client_bound_flag());
-        flags
+    pub fn flags(&self) -> Vec<Flag> {
+        flag::round_flags(self)
     }
-
-    fn kernel_flag(&self) -> Option<String> {
-        // Both sides look at the same counters when they share a namespace, so the larger view is the right one.
-        let moved = [self.server.kernel, self.client.kernel].into_iter().flatten().find(|seen| !seen.is_quiet())?;
-        let KernelCounters { listen_overflows, listen_drops, tcp_timeouts, retransmitted_segments } = moved;
-        Some(format!(
-            "kernel: {listen_overflows} listen overflows, {listen_drops} listen drops, {tcp_timeouts} timeouts, \
-             {retransmitted_segments} segments sent again"
-        ))
-    }
-
-    fn client_bound_flag(&self) -> Option<String> {
-        let share = |cost: Cost| cost.cpu_s() / self.run.elapsed_s;
-        let (client, server) = (share(self.client), share(self.server));
-        (client >= CLIENT_BOUND.0 && server < CLIENT_BOUND.1).then(|| {
-            format!(
-                "client-bound: client at {:.0}% of a processor, server at {:.0}%; it could have done more",
-                client * 100.0,
-                server * 100.0
-            )
-        })
-    }
-}
-
-/// What spoils a load, as far as the client alone can see.
-pub fn load_flags(run: &LoadRun, connections: usize, limit: PortLimit) -> Vec<String> {
-    let mut flags = Vec::new();
-    if cfg!(feature = "blind") {
-        flags.push("blind: replies were neither verified nor timed".to_owned());
-    }
-    let rate = run.sessions_per_second();
-    if limit.is_near(rate) {
-        flags.push(format!(
-            "port-limited: {rate:.0} sessions/s, and {} ports at {} destinations allow {:.0}",
-            limit.ports,
-            limit.destinations,
-            limit.sessions_per_second()
-        ));
-    }
-    let departure = run.little_departure(connections);
-    if run.sessions >= 10 * connections as u64 && departure.abs() > LITTLE_TOLERANCE {
-        flags.push(format!(
-            "Little's law: rate × session time is {:+.1}% off the number of connections",
-            departure * 100.0
-        ));
-    }
-    flags
 }

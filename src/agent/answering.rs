@@ -27,7 +27,8 @@ pub fn answer_requests() -> anyhow::Result<()> {
     let mut agent = Answering { descriptors, serving: None };
     let mut meter = CostMeter::new()?;
     for line in lines_until_the_parent_is_gone() {
-        let answer = agent.answer(&line).unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
+        let answer =
+            agent.answer(&line).unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
         let reply = Reply { answer, cost: meter.read()? };
         let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &reply).context("cannot write the reply")?;
@@ -69,7 +70,9 @@ impl Answering {
             Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
             Request::Cost => self.check_server().map(|()| Answer::Cost),
             Request::Stop => self.stop().map(Answer::Served),
-            Request::Drive { backend, plan } => self.drive(&backend, plan).map(Answer::Drove),
+            Request::Drive { backend, plan } => {
+                self.drive(&backend, plan).map(|run| Answer::Drove(Box::new(run)))
+            }
         }
     }
 

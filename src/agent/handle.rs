@@ -101,8 +101,9 @@ impl Agent {
             bail!("{} when asked to {request}", self.how_it_ended());
         }
         match self.lines.recv_timeout(patience) {
-            Ok(line) => serde_json::from_str(&line)
-                .with_context(|| format!("asked to {request}, it answered what is no reply: {}", start(&line))),
+            Ok(line) => serde_json::from_str(&line).with_context(|| {
+                format!("asked to {request}, it answered what is no reply: {}", start(&line))
+            }),
             Err(RecvTimeoutError::Disconnected) => bail!("{} when asked to {request}", self.how_it_ended()),
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();

@@ -79,7 +79,9 @@ async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     let open = Arc::new(OpenConnections::new());
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(task::spawn(serve_connection(stream, Arc::clone(&service), Arc::clone(&open)))),
+            Ok((stream, _)) => {
+                drop(task::spawn(serve_connection(stream, Arc::clone(&service), Arc::clone(&open))))
+            }
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
                 AfterAcceptError::Stop => break,
@@ -111,7 +113,7 @@ async fn serve_connection(
 }
 
 async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next() {
+    while let Some(destination) = slot.next_session() {
         let outcome = run_session(destination, &mut slot).await;
         slot.ended(outcome);
     }

@@ -40,10 +40,8 @@ const EVENTS: usize = 256;
 const LISTENER: u64 = u64::MAX;
 
 /// What a connection is registered for, once and for all.
-const CONNECTION_EVENTS: EpollFlags = EpollFlags::EPOLLIN
-    .union(EpollFlags::EPOLLOUT)
-    .union(EpollFlags::EPOLLRDHUP)
-    .union(EpollFlags::EPOLLET);
+const CONNECTION_EVENTS: EpollFlags =
+    EpollFlags::EPOLLIN.union(EpollFlags::EPOLLOUT).union(EpollFlags::EPOLLRDHUP).union(EpollFlags::EPOLLET);
 
 pub(super) struct Epoll;
 
@@ -208,7 +206,7 @@ impl ClientLoop {
 
     /// Begins sessions in a slot until one stands, or there are no more.
     fn begin(&mut self, token: usize) {
-        while let Some(destination) = self.links[token].slot.next() {
+        while let Some(destination) = self.links[token].slot.next_session() {
             match self.links[token].connect(destination, &self.poller, token as u64) {
                 Ok(()) => return,
                 Err(error) => self.links[token].end(Err(error)),

@@ -4,12 +4,7 @@
 //! know that a connection stands. Several workers each register the listener with their own poll; a connection goes
 //! to whichever accepts it first.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Instant,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 
 use mio::{
     Events, Interest, Poll, Token,
@@ -181,7 +176,7 @@ impl ClientLoop {
     /// Begins sessions in a slot until one is on its way, or there are no more.
     fn begin(&mut self, token: Token) {
         let link = &mut self.links[token.0];
-        while let Some(destination) = link.slot.next() {
+        while let Some(destination) = link.slot.next_session() {
             match link.connect(destination, &self.poll, token) {
                 Ok(()) => return,
                 Err(error) => link.end(Err(error)),

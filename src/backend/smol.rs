@@ -99,7 +99,7 @@ pub(super) async fn serve_connection(mut stream: TcpStream, mut connection: Conn
 }
 
 pub(super) async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next() {
+    while let Some(destination) = slot.next_session() {
         let outcome = run_session(destination, &mut slot).await;
         slot.ended(outcome);
     }

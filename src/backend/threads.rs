@@ -103,9 +103,7 @@ pub(super) fn shut_down(open: &OpenConnections<Arc<TcpStream>>) {
 
 /// Runs each slot on a thread of its own.
 pub(super) fn drive_on_threads(load: &Arc<Load>) -> io::Result<()> {
-    thread::scope(|scope| {
-        load.slots().try_for_each(|slot| small_thread(scope, move || run_sessions(slot)))
-    })
+    thread::scope(|scope| load.slots().try_for_each(|slot| small_thread(scope, move || run_sessions(slot))))
 }
 
 /// Starts a thread with a small stack.
@@ -117,7 +115,7 @@ pub(super) fn small_thread<'scope>(
 }
 
 fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next() {
+    while let Some(destination) = slot.next_session() {
         let outcome = run_session(destination, &mut slot);
         slot.ended(outcome);
     }

@@ -92,7 +92,7 @@ pub(super) async fn drive(load: Arc<Load>) {
 }
 
 async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next() {
+    while let Some(destination) = slot.next_session() {
         let outcome = run_session(destination, &mut slot).await;
         slot.ended(outcome);
     }

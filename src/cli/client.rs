@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -13,14 +13,14 @@ use serde::Serialize;
 use super::{
     Chosen, duration, millis,
     output::{self, with_progress},
-    table::Table,
+    run_report::{render_load, verdict},
     wrong_usage,
 };
 use crate::{
     load::{Extent, Load, LoadPlan, LoadRun, Step, Summary},
     net::{PortLimit, raise_descriptor_limit},
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
-    round::load_flags,
+    round::{Flag, load_flags},
 };
 
 /// Connect to an echo server and exchange messages; alone it shows one session, with more it measures.
@@ -82,22 +82,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.backend.check(args.workers)?;
     let plan = args.plan()?;
     raise_descriptor_limit()?.require(plan.connections)?;
-    let connections = plan.connections;
-    let load = if args.shows_one_session() { Load::watched(plan, Box::new(show)) } else { Load::new(plan) };
+    let shows = args.shows_one_session();
+    let load = if shows { Load::watched(plan, Box::new(show)) } else { Load::new(plan) };
 
-    let (interrupted, json, one) = (Arc::clone(&load), args.json, args.shows_one_session());
+    let interrupted = Arc::clone(&load);
     ctrlc::set_handler(move || {
         // The connections close with the process. What cannot be printed now can't be told anyone.
-        if !one && let Ok(run) = interrupted.result() {
-            let _ = report(&run, connections, json);
+        if !shows && let Ok(run) = interrupted.result() {
+            let _ = report(&run, interrupted.plan(), args.json);
         }
         std::process::exit(130);
     })
     .context("cannot handle signals")?;
 
-    let drive = || args.backend.0.drive(&load);
-    if args.shows_one_session() { drive() } else { drive_with_progress(&load, drive) }
-        .with_context(|| format!("{} cannot run", args.backend.name()))?;
+    drive(args.backend, &load)?;
     if let Some(error) = PRINT_FAILED.get() {
         // Reported once, and not for each line of the session.
         output::print("").with_context(|| error.clone())?;
@@ -106,8 +104,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if run.sessions == 0 && run.failures > 0 {
         return Err(nobody_answered(args.connect, &run));
     }
-    if !args.shows_one_session() {
-        report(&run, connections, args.json)?;
+    if !shows {
+        report(&run, load.plan(), args.json)?;
     }
     Ok(verdict(&run))
 }
@@ -136,34 +134,40 @@ fn quoted(message: &[u8]) -> String {
     format!("{text:?}{more}")
 }
 
-fn drive_with_progress<T>(load: &Load, drive: impl FnOnce() -> T) -> T {
+/// How long nothing may happen before the peer is taken for one that will never answer.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Drives the load, showing how far it is, and leaves the process when the peer falls silent.
+fn drive(backend: Chosen, load: &Arc<Load>) -> anyhow::Result<()> {
     let total = match load.plan().extent {
         Extent::Sessions(sessions) => sessions,
         Extent::Timed { window_ms, .. } => window_ms,
     };
-    let look = || {
+    let mut last = (0, Instant::now());
+    let look = move || {
         let progress = load.progress();
+        if progress.messages != last.0 {
+            last = (progress.messages, Instant::now());
+        } else if last.1.elapsed() >= SILENCE {
+            let at = load.plan().destinations[0];
+            output::complain(&format!(
+                "no reply from {at} in {SILENCE:?}: is an echo server listening there?"
+            ));
+            std::process::exit(1);
+        }
         let done = match load.plan().extent {
             Extent::Sessions(_) => progress.sessions,
             Extent::Timed { .. } => millis(progress.elapsed),
         };
         (done, format!("{} sessions in {:.1} s", progress.sessions, progress.elapsed.as_secs_f64()))
     };
-    with_progress(total, look, drive)
+    with_progress(total, look, || backend.0.drive(load))
+        .with_context(|| format!("{} cannot run", backend.name()))
 }
 
 fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
     let why = run.first_failure.as_deref().unwrap_or("no session ended");
     anyhow::anyhow!("no session with {at}: {why}; is a server running there? `ioduel serve tokio` starts one")
-}
-
-fn verdict(run: &LoadRun) -> ExitCode {
-    if run.failures == 0 {
-        return ExitCode::SUCCESS;
-    }
-    let why = run.first_failure.as_deref().unwrap_or_default();
-    output::complain(&format!("{} sessions failed, the first: {why}", run.failures));
-    ExitCode::FAILURE
 }
 
 /// What a client measured, as JSON.
@@ -176,11 +180,11 @@ struct Measured {
     round_trip_us: Summary,
     session_us: Summary,
     errors: u64,
-    flags: Vec<String>,
+    flags: Vec<Flag>,
 }
 
-fn report(run: &LoadRun, connections: usize, json: bool) -> anyhow::Result<()> {
-    let flags = load_flags(run, connections, PortLimit::of_this_machine(1));
+fn report(run: &LoadRun, plan: &LoadPlan, json: bool) -> anyhow::Result<()> {
+    let flags = load_flags(run, plan.connections, plan.extent, PortLimit::of_this_machine(1));
     let measured = Measured {
         sessions: run.sessions,
         sessions_per_second: run.sessions_per_second(),
@@ -191,30 +195,5 @@ fn report(run: &LoadRun, connections: usize, json: bool) -> anyhow::Result<()> {
         errors: run.failures,
         flags,
     };
-    if json { output::print_json(&measured) } else { output::print(&render(run, &measured.flags)) }
-}
-
-/// Renders a run for a terminal.
-pub(super) fn render(run: &LoadRun, flags: &[String]) -> String {
-    let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
-    for (name, summary) in [
-        ("connect", run.connect.summary()),
-        ("round trip", run.round_trip.summary()),
-        ("session", run.session.summary()),
-    ] {
-        let figures = [summary.p50, summary.p90, summary.p99, summary.p999, summary.max];
-        let [p50, p90, p99, p999, max] = figures.map(|us| format!("{us:.1}"));
-        latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
-    }
-    let mut text = format!(
-        "{} sessions in {:.2} s: {:.0} sessions/s, {:.0} messages/s\n{latencies}",
-        run.sessions,
-        run.window_s,
-        run.sessions_per_second(),
-        run.messages_per_second(),
-    );
-    for flag in flags {
-        text.push_str(&format!("\nflag: {flag}"));
-    }
-    text
+    if json { output::print_json(&measured) } else { output::print(&render_load(run, &measured.flags)) }
 }

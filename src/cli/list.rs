@@ -43,7 +43,8 @@ fn list(backend: &dyn Backend) -> Listed {
 }
 
 fn render(listed: impl Iterator<Item = Listed>) -> String {
-    let mut rows = table::Table::new(["backend", "crate", "kind", "threads", "maintenance", "here", "what it is"]);
+    let mut rows =
+        table::Table::new(["backend", "crate", "kind", "threads", "maintenance", "here", "what it is"]);
     for Listed { about, unavailable, .. } in listed {
         rows.add([
             about.name.to_owned(),

@@ -18,7 +18,8 @@ pub(super) struct OutputClosed;
 /// [`OutputClosed`] when nobody reads any more, or what else keeps it from being written, such as a full disk.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let written =
+        out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
     written.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => OutputClosed.into(),
         _ => anyhow::anyhow!("cannot write to standard output: {error}"),
@@ -44,21 +45,19 @@ pub(super) fn complain(text: &str) {
     tell(&format!("error: {text}"));
 }
 
-/// Shows how far something has come, where standard error is a terminal, while `work` is done.
+/// Looks now and then how far something has come while `work` is done, and shows it where standard error is a
+/// terminal: a position, of `total`, and a few words.
 pub(super) fn with_progress<T>(
     total: u64,
-    look: impl Fn() -> (u64, String) + Sync,
+    mut look: impl FnMut() -> (u64, String) + Send,
     work: impl FnOnce() -> T,
 ) -> T {
     const EVERY: Duration = Duration::from_millis(100);
     let style = ProgressStyle::with_template("{bar:30} {msg}").expect("a constant that indicatif takes");
     let bar = ProgressBar::new(total).with_style(style);
-    if bar.is_hidden() {
-        return work();
-    }
     let (done, wait_until_done) = std::sync::mpsc::channel::<()>();
     let result = std::thread::scope(|scope| {
-        let (bar, look) = (&bar, &look);
+        let bar = &bar;
         scope.spawn(move || {
             while wait_until_done.recv_timeout(EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 let (position, message) = look();

@@ -5,11 +5,15 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{Chosen, client, duration, millis, output};
+use super::{
+    Chosen, duration, millis, output,
+    run_report::{render_load, verdict},
+    wrong_usage,
+};
 use crate::{
     load::{Extent, Summary, Workload},
     placement::{Cpus, Placement},
-    round::{Pair, PairPlan, Round},
+    round::{Flag, Pair, PairPlan, Round},
 };
 
 /// What is discarded at the head of a run: connections open, caches fill.
@@ -33,6 +37,12 @@ pub(super) struct Args {
     /// How long to measure
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     duration: Duration,
+    /// Measure so many sessions instead, however long they take
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    sessions: Option<u64>,
+    /// Measure so often, one round after the other, in the same processes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    rounds: u32,
     /// The server's processors [default: the first, for both]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
@@ -51,30 +61,34 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = args.server.unwrap_or(args.backend);
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
-    let placement = Placement::or_default(args.server_cpus, args.client_cpus)?;
+    let placement = Placement::or_default(args.server_cpus, args.client_cpus).map_err(wrong_usage)?;
     let mut pair = Pair::start(PairPlan {
         program: std::env::current_exe().context("cannot find this program's own file")?,
         server: server.name().to_owned(),
         client: args.backend.name().to_owned(),
         server_workers: args.workers,
         client_workers: args.workers,
-        placement: placement.clone(),
+        placement,
         message_bytes: args.workload.message_bytes,
     })?;
-    let extent = Extent::Timed { ramp_ms: RAMP_MS, window_ms: millis(args.duration) };
-    let round = pair.workload(args.workload, extent)?;
-    let measured = Measured::new(&args.backend, &server, args.workload, placement, &round);
-    if args.json {
-        output::print_json(&measured)?;
-    } else {
-        output::print(&measured.render(&round))?;
+    let extent = match args.sessions {
+        Some(sessions) => Extent::Sessions(sessions),
+        None => Extent::Timed { ramp_ms: RAMP_MS, window_ms: millis(args.duration) },
+    };
+    let mut code = ExitCode::SUCCESS;
+    for _ in 0..args.rounds {
+        let round = pair.workload(args.workload, extent)?;
+        let measured = Measured::new(&args.backend, &server, args.workload, &round);
+        if args.json {
+            output::print_json(&measured)?;
+        } else {
+            output::print(&measured.render(&round))?;
+        }
+        if round.run.failures > 0 {
+            code = verdict(&round.run);
+        }
     }
-    if round.run.failures > 0 {
-        let why = round.run.first_failure.as_deref().unwrap_or_default();
-        output::complain(&format!("{} sessions failed, the first: {why}", round.run.failures));
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// What `run --json` prints.
@@ -95,17 +109,17 @@ struct Measured {
     server_peak_memory_bytes: Option<u64>,
     client_peak_memory_bytes: Option<u64>,
     errors: u64,
-    flags: Vec<String>,
+    flags: Vec<Flag>,
 }
 
 impl Measured {
-    fn new(client: &Chosen, server: &Chosen, workload: Workload, placement: Placement, round: &Round) -> Self {
+    fn new(client: &Chosen, server: &Chosen, workload: Workload, round: &Round) -> Self {
         let run = &round.run;
         Self {
             backend: client.name(),
             server: server.name(),
             workload: workload.name,
-            placement,
+            placement: round.placement.clone(),
             sessions: run.sessions,
             sessions_per_second: run.sessions_per_second(),
             messages_per_second: run.messages_per_second(),
@@ -128,7 +142,7 @@ impl Measured {
              CPU per message: server {:.2} µs, client {:.2} µs",
             placement.client,
             placement.server,
-            client::render(&round.run, &self.flags),
+            render_load(&round.run, &self.flags),
             self.server_cpu_us_per_message,
             self.client_cpu_us_per_message,
         )

@@ -10,7 +10,7 @@ pub(super) struct Table(comfy_table::Table);
 impl Table {
     pub(super) fn new<const N: usize>(header: [&str; N]) -> Self {
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(header);
         Self(table)

@@ -31,7 +31,7 @@ impl Slot {
     }
 
     /// Begins the next session: says where to connect, or `None` when the load is over.
-    pub fn next(&mut self) -> Option<SocketAddr> {
+    pub fn next_session(&mut self) -> Option<SocketAddr> {
         let now = *self.began.get_or_insert_with(Instant::now);
         let session = self.load.take_session(now)?;
         self.window = self.load.window();

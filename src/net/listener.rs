@@ -129,7 +129,10 @@ fn bind_to_free_port(socket: &Socket, ip: IpAddr) -> anyhow::Result<u16> {
         !allowed.is_empty(),
         "no port to listen on: the ephemeral range {}–{} covers {}–{}; narrow it with \
          `sysctl net.ipv4.ip_local_port_range`",
-        ephemeral.start(), ephemeral.end(), PORTS.start, PORTS.end - 1,
+        ephemeral.start(),
+        ephemeral.end(),
+        PORTS.start,
+        PORTS.end - 1,
     );
     // Runs that start together begin their search at different ports.
     let first = usize::try_from(RandomState::new().hash_one(std::process::id()) % 10_000)?;

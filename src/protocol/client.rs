@@ -130,22 +130,19 @@ impl ClientEnd {
     fn verify(&self, n: usize) -> Result<(), ProtocolError> {
         let (session, message) = (self.session, self.message);
         let owed = &self.reply[self.received..];
-        if n > owed.len() {
+        let excess = n.saturating_sub(owed.len());
+        let (is, must) = (&self.buffer[..n - excess], &owed[..n - excess]);
+        if is != must && !cfg!(feature = "blind") {
+            let at = is.iter().zip(must).position(|(is, must)| is != must);
+            let at = at.expect("two slices that are not equal differ somewhere");
+            let (offset, expected, received) = (self.received + at, must[at], is[at]);
+            return Err(ProtocolError::WrongByte { session, message, offset, expected, received });
+        }
+        if excess > 0 {
             let reply_bytes = self.reply.len();
-            return Err(ProtocolError::Excess { session, message, reply_bytes, excess: n - owed.len() });
+            return Err(ProtocolError::Excess { session, message, reply_bytes, excess });
         }
-        if cfg!(feature = "blind") || self.buffer[..n] == owed[..n] {
-            return Ok(());
-        }
-        let wrong = self.buffer.iter().zip(owed).position(|(is, must)| is != must);
-        let at = wrong.expect("two slices that are not equal differ somewhere");
-        Err(ProtocolError::WrongByte {
-            session,
-            message,
-            offset: self.received + at,
-            expected: owed[at],
-            received: self.buffer[at],
-        })
+        Ok(())
     }
 
     /// Ends the round trip, and the session with it where no further message is to be sent.

@@ -1,0 +1,131 @@
+//! What both criterion benches share: every backend as a benchmark of each group, each in processes of its own.
+//!
+//! The harness is the same for all: it asks the client's agent to drive, and takes the agent's word for the time.
+//! No backend's code runs in this process, and server and client are started outside what is timed.
+
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    time::Duration,
+};
+
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
+use ioduel::{
+    backend::{self, Backend},
+    load::Extent,
+    placement::Placement,
+    round::{Pair, PairPlan, Round},
+};
+
+/// One group of benchmarks.
+pub(crate) struct Group {
+    /// Its name, the first part of each benchmark's.
+    pub(crate) name: &'static str,
+    /// Sessions at a time.
+    pub(crate) connections: usize,
+    /// The size of a message, in bytes.
+    pub(crate) message_bytes: usize,
+    /// Messages in an iteration.
+    pub(crate) throughput: Throughput,
+    /// Samples; each drives as many iterations as fill its share of the time.
+    pub(crate) samples: usize,
+    /// How long all samples take together.
+    pub(crate) time: Duration,
+    /// What so many iterations are: the messages of each session, and how many sessions.
+    pub(crate) extent: fn(connections: usize, iterations: u64) -> (u32, Extent),
+    /// How long so many iterations took, by what a round measured, in seconds.
+    pub(crate) seconds: fn(&Round, iterations: u64) -> f64,
+}
+
+/// Resamples for criterion's intervals: enough for two digits, a tenth of its default, which takes seconds.
+const RESAMPLES: usize = 10_000;
+
+/// What is driven before anything counts: processes fault their pages in, and the port table fills.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Runs groups of benchmarks, and fails if one of them did.
+pub(crate) fn main(groups: &[Group]) -> ExitCode {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut failed = Vec::new();
+    for group in groups {
+        failed.extend(bench_group(&mut criterion, group));
+    }
+    criterion.final_summary();
+    for name in &failed {
+        eprintln!("failed: {name}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Benches every backend; returns the names of those that failed. One that fails costs no other its turn.
+fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
+    let mut group = criterion.benchmark_group(plan.name);
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .throughput(plan.throughput.clone())
+        .sample_size(plan.samples)
+        .warm_up_time(WARM_UP)
+        .measurement_time(plan.time)
+        .nresamples(RESAMPLES);
+    let mut failed = Vec::new();
+    for backend in backend::ALL {
+        let name = backend.about().name;
+        match backend.available() {
+            Err(why) => eprintln!("{}/{name} is skipped: {why}", plan.name),
+            Ok(()) => {
+                let bench = AssertUnwindSafe(|| bench_backend(&mut group, *backend, plan));
+                if catch_unwind(bench).is_err() {
+                    failed.push(format!("{}/{name}", plan.name));
+                }
+            }
+        }
+    }
+    group.finish();
+    failed
+}
+
+fn bench_backend(group: &mut BenchmarkGroup<'_, WallTime>, backend: &dyn Backend, plan: &Group) {
+    let name = backend.about().name;
+    // Started by the first measurement: a benchmark that a filter leaves out starts nothing.
+    let mut pair = None;
+    let mut told = BTreeSet::new();
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|iterations| {
+            let pair = pair.get_or_insert_with(|| start(name, plan.message_bytes).unwrap_or_else(give_up));
+            let (messages, extent) = (plan.extent)(plan.connections, iterations);
+            let round =
+                pair.round(plan.connections, messages, extent).and_then(whole).unwrap_or_else(give_up);
+            // Each kind of flag once, and not with each sample.
+            for flag in round.flags().into_iter().filter(|flag| told.insert(flag.name())) {
+                eprintln!("{}/{name}: flag: {flag}", plan.name);
+            }
+            Duration::from_secs_f64((plan.seconds)(&round, iterations))
+        });
+    });
+}
+
+fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
+    Pair::start(PairPlan {
+        program: env!("CARGO_BIN_EXE_ioduel").into(),
+        server: name.to_owned(),
+        client: name.to_owned(),
+        server_workers: None,
+        client_workers: None,
+        placement: Placement::or_default(None, None)?,
+        message_bytes,
+    })
+}
+
+/// Leaves a benchmark: criterion knows no failure, and a made-up time would be a lie.
+fn give_up<T>(error: anyhow::Error) -> T {
+    panic!("{error:#}")
+}
+
+/// Refuses a round in which a session failed.
+fn whole(round: Round) -> anyhow::Result<Round> {
+    match &round.run.first_failure {
+        Some(failure) => anyhow::bail!("{} sessions failed, the first: {failure}", round.run.failures),
+        None => Ok(round),
+    }
+}

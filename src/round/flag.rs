@@ -1,0 +1,235 @@
+//! What spoils a measured round, and how that is told.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::Round;
+use crate::{
+    load::{Extent, LoadRun},
+    net::{KernelCounters, PortLimit},
+};
+
+/// By how much rate × mean session time may depart from the number of connections.
+const LITTLE_TOLERANCE: f64 = 0.05;
+
+/// How many sessions each connection must have run for Little's law to hold in spite of the ends.
+const LITTLE_SESSIONS: u64 = 10;
+
+/// The share of its processors from which on a client is taken for the bottleneck.
+const CLIENT_BUSY: f64 = 0.95;
+
+/// The share of its processors up to which a server could plainly have done more.
+const SERVER_IDLE: f64 = 0.70;
+
+/// How long a round must be for shares of CPU time to mean something, in seconds.
+const SHARE_S: f64 = 0.2;
+
+/// Something that a reader must know before believing a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Flag {
+    /// The build neither verifies nor times replies.
+    Blind,
+    /// The platform lacks something, and this is in its place.
+    Fallback(String),
+    /// The port table may have decided the rate.
+    PortLimited {
+        /// Sessions per second.
+        rate: f64,
+        /// What the table allows.
+        limit: PortLimit,
+    },
+    /// The kernel dropped or sent again.
+    Kernel(KernelCounters),
+    /// Rate × mean session time is not the number of connections: the clock or the count is wrong.
+    Little {
+        /// By which share they differ.
+        departure: f64,
+    },
+    /// The client was the bottleneck: the server could have done more.
+    ClientBound {
+        /// The share of its processors that the client used.
+        client: f64,
+        /// The share of its processors that the server used.
+        server: f64,
+    },
+}
+
+impl Flag {
+    /// What it is called, without its figures.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Blind => "blind",
+            Self::Fallback(_) => "fallback",
+            Self::PortLimited { .. } => "port-limited",
+            Self::Kernel(_) => "kernel",
+            Self::Little { .. } => "Little's law",
+            Self::ClientBound { .. } => "client-bound",
+        }
+    }
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name())?;
+        match self {
+            Self::Blind => f.write_str("replies were neither verified nor timed"),
+            Self::Fallback(fallback) => f.write_str(fallback),
+            Self::PortLimited { rate, limit } => {
+                let most = limit.sessions_per_second();
+                let PortLimit { ports, destinations, .. } = limit;
+                write!(f, "{rate:.0} sessions/s; {ports} ports, {destinations} destinations allow {most:.0}")
+            }
+            Self::Kernel(moved) => write!(
+                f,
+                "{} listen overflows, {} listen drops, {} timeouts, {} segments sent again",
+                moved.listen_overflows, moved.listen_drops, moved.tcp_timeouts, moved.retransmitted_segments
+            ),
+            Self::Little { departure } => {
+                write!(f, "rate × session time is {:+.1}% off the number of connections", departure * 100.0)
+            }
+            Self::ClientBound { client, server } => write!(
+                f,
+                "client at {:.0}% of its processors, server at {:.0}%: it could have done more",
+                client * 100.0,
+                server * 100.0
+            ),
+        }
+    }
+}
+
+impl Serialize for Flag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Looks for what spoils a load, as far as its client can see.
+pub fn load_flags(run: &LoadRun, connections: usize, extent: Extent, limit: PortLimit) -> Vec<Flag> {
+    let mut flags = Vec::new();
+    if cfg!(feature = "blind") {
+        flags.push(Flag::Blind);
+    }
+    let rate = run.sessions_per_second();
+    if limit.is_near(rate) {
+        flags.push(Flag::PortLimited { rate, limit });
+    }
+    flags.extend(little(run, connections, extent));
+    flags
+}
+
+/// Holds a timed load to Little's law. A counted one has slots that find no more work, and departs from it rightly.
+fn little(run: &LoadRun, connections: usize, extent: Extent) -> Option<Flag> {
+    let steady =
+        matches!(extent, Extent::Timed { .. }) && run.sessions >= LITTLE_SESSIONS * connections as u64;
+    let departure = run.little_departure(connections);
+    (steady && departure.abs() > LITTLE_TOLERANCE).then_some(Flag::Little { departure })
+}
+
+/// Looks for all that spoils a round.
+pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
+    let mut flags: Vec<Flag> = round.fallbacks.iter().cloned().map(Flag::Fallback).collect();
+    flags.extend(load_flags(&round.run, round.connections, round.extent, round.port_limit));
+    // Where both sides share a namespace they see the same counters, and one report of them is enough.
+    let seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
+    flags.extend(seen.filter(|counters| !counters.is_quiet()).take(1).map(Flag::Kernel));
+    flags.extend(client_bound(round));
+    flags
+}
+
+fn client_bound(round: &Round) -> Option<Flag> {
+    let client = round.client_share();
+    let server = round.server_share();
+    let bound = round.run.elapsed_s >= SHARE_S && client >= CLIENT_BUSY && server < SERVER_IDLE;
+    bound.then_some(Flag::ClientBound { client, server })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::Cost,
+        load::LatencyHistogram,
+        placement::{Cpus, Placement},
+    };
+    use std::time::Duration;
+
+    const LIMIT: PortLimit = PortLimit { ports: 28_232, rest_s: 1.0, destinations: 64 };
+
+    /// A second of 10,000 sessions of 6.4 ms on 64 connections: Little's law holds.
+    fn run() -> LoadRun {
+        let mut session = LatencyHistogram::new();
+        (0..10_000).for_each(|_| session.record(Duration::from_micros(6400)));
+        LoadRun {
+            sessions: 10_000,
+            messages: 80_000,
+            messages_in_all: 80_000,
+            window_s: 1.0,
+            elapsed_s: 1.0,
+            connect: LatencyHistogram::new(),
+            round_trip: LatencyHistogram::new(),
+            session,
+            failures: 0,
+            first_failure: None,
+        }
+    }
+
+    fn round() -> Round {
+        let cpus: Cpus = "0".parse().unwrap();
+        Round {
+            connections: 64,
+            extent: Extent::Timed { ramp_ms: 0, window_ms: 1000 },
+            placement: Placement { server: cpus.clone(), client: cpus },
+            run: run(),
+            server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
+            client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },
+            port_limit: LIMIT,
+            fallbacks: Vec::new(),
+        }
+    }
+
+    fn names(round: &Round) -> Vec<&'static str> {
+        round_flags(round).iter().map(Flag::name).collect()
+    }
+
+    #[test]
+    fn a_clean_round_has_no_flag() {
+        assert_eq!(round_flags(&round()), []);
+    }
+
+    #[test]
+    fn each_fault_has_its_flag() {
+        let limited = Round { port_limit: PortLimit { destinations: 1, ports: 20_000, ..LIMIT }, ..round() };
+        assert_eq!(names(&limited), ["port-limited"]);
+
+        let moved = KernelCounters { tcp_timeouts: 1, ..KernelCounters::default() };
+        let cost = Cost { kernel: Some(moved), ..Cost::default() };
+        assert_eq!(names(&Round { server: cost, client: cost, ..round() }), ["kernel"]);
+
+        let lost = Round { connections: 70, ..round() };
+        assert_eq!(names(&lost), ["Little's law"]);
+        assert_eq!(names(&Round { extent: Extent::Sessions(10_000), ..lost }), [""; 0]);
+
+        let busy = Cost { user_s: 0.97, ..Cost::default() };
+        assert_eq!(names(&Round { client: busy, ..round() }), ["client-bound"]);
+
+        assert_eq!(names(&Round { fallbacks: vec!["no device".to_owned()], ..round() }), ["fallback"]);
+    }
+
+    #[test]
+    fn flags_read_well() {
+        let flags = [
+            Flag::PortLimited { rate: 13_900.0, limit: PortLimit { destinations: 1, ..LIMIT } },
+            Flag::Little { departure: -0.081 },
+            Flag::ClientBound { client: 0.99, server: 0.5 },
+        ];
+        assert_eq!(
+            flags.map(|flag| flag.to_string()),
+            [
+                "port-limited: 13900 sessions/s; 28232 ports, 1 destinations allow 14116",
+                "Little's law: rate × session time is -8.1% off the number of connections",
+                "client-bound: client at 99% of its processors, server at 50%: it could have done more",
+            ]
+        );
+    }
+}

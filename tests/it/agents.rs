@@ -1,0 +1,214 @@
+//! Server and client in processes of their own: crowds, limits, deaths.
+
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use ioduel::{
+    agent::{Agent, AgentCommand, Answer, Reply, Request},
+    backend::{ALL, Backend, Model},
+    load::{Extent, LoadPlan, LoadRun},
+    net::ListenAt,
+    placement::Placement,
+    protocol::{Framing, Shape},
+    round::{Pair, PairPlan},
+    service::{Served, ServerConfig},
+};
+
+use crate::peers::RawClient;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn agent(name: &str, prefix: &[&str]) -> Agent {
+    Agent::start(&AgentCommand {
+        name: name.to_owned(),
+        prefix: prefix.iter().map(OsString::from).collect(),
+        program: env!("CARGO_BIN_EXE_ioduel").into(),
+        cpus: None,
+    })
+    .unwrap()
+}
+
+/// A server agent that serves messages of this size.
+fn serving(backend: &dyn Backend, message_bytes: usize, prefix: &[&str]) -> (Agent, Vec<SocketAddr>) {
+    let name = backend.about().name;
+    let mut agent = agent(name, prefix);
+    let config = ServerConfig { framing: Framing::Fixed { message_bytes }, workers: None };
+    let serve = Request::Serve { backend: name.to_owned(), listen: ListenAt::Loopback, config };
+    match agent.ask(&serve, PATIENCE).unwrap().answer {
+        Answer::Serving { destinations, .. } => (agent, destinations),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn stop(agent: &mut Agent) -> Served {
+    match agent.ask(&Request::Stop, PATIENCE).unwrap().answer {
+        Answer::Served(served) => served,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn drive(agent: &mut Agent, client: &dyn Backend, plan: LoadPlan) -> LoadRun {
+    let drive = Request::Drive { backend: client.about().name.to_owned(), plan };
+    match agent.ask(&drive, PATIENCE).unwrap().answer {
+        Answer::Drove(run) => *run,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_pair_stands_two_thousand_connections_at_once() {
+    for server in ALL {
+        let (mut serving, to) = serving(*server, 16, &[]);
+        for client in ALL {
+            let names = (client.about().name, server.about().name);
+            let plan = LoadPlan {
+                destinations: to.clone(),
+                connections: 2000,
+                shape: Shape::default(),
+                extent: Extent::Sessions(2000),
+                workers: None,
+            };
+            let run = drive(&mut agent(names.0, &[]), *client, plan);
+            assert_eq!((run.sessions, run.failures, run.first_failure), (2000, 0, None), "{names:?}");
+        }
+        let served = stop(&mut serving);
+        assert_eq!((served.messages, served.failures), (2000 * 8 * ALL.len() as u64, 0));
+    }
+}
+
+/// Ten thousand connections, each echoing until the time is over: every session is longer than that.
+fn hold_ten_thousand(server: &dyn Backend, client: &dyn Backend) {
+    let names = (server.about().name, client.about().name);
+    let (mut serving, destinations) = serving(server, 32, &[]);
+    let shape = Shape::new(1_000_000, 32).unwrap();
+    let extent = Extent::Timed { ramp_ms: 0, window_ms: 4000 };
+    let run = drive(
+        &mut agent(names.1, &[]),
+        client,
+        LoadPlan { destinations, connections: 10_000, shape, extent, workers: None },
+    );
+    let served = stop(&mut serving);
+    assert_eq!((run.failures, served.failures), (0, 0), "{names:?}");
+    assert_eq!((served.connections, served.most_open), (10_000, 10_000), "{names:?}");
+    assert_eq!(served.messages, run.messages_in_all, "{names:?}");
+    assert!(run.messages_in_all >= 20_000, "{names:?}: each echoes: {}", run.messages_in_all);
+}
+
+fn event_driven() -> impl Iterator<Item = &'static dyn Backend> {
+    ALL.iter().copied().filter(|backend| backend.about().model != Model::Blocking)
+}
+
+#[test]
+fn ten_thousand_connections_are_held_and_echo_against_each_event_driven_server() {
+    event_driven().for_each(|server| hold_ten_thousand(server, ALL[0]));
+}
+
+#[test]
+fn ten_thousand_connections_are_held_and_echo_from_each_event_driven_client() {
+    event_driven().skip(1).for_each(|client| hold_ten_thousand(ALL[0], client));
+}
+
+#[test]
+fn out_of_descriptors_a_server_neither_spins_nor_dies_and_serves_again() {
+    for server in ALL {
+        let name = server.about().name;
+        let limit = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
+        let (mut serving, to) = serving(*server, 16, &limit);
+        let mut crowd: Vec<_> = (0..200).map(|_| RawClient::connect(to[0])).collect();
+        crowd[0].exchange(1);
+
+        serving.ask(&Request::Cost, PATIENCE).unwrap();
+        let begun = Instant::now();
+        std::thread::sleep(Duration::from_secs(1));
+        let Reply { cost, .. } = serving.ask(&Request::Cost, PATIENCE).unwrap();
+        let share = cost.cpu_s() / begun.elapsed().as_secs_f64();
+        assert!(share < 0.1, "{name} uses {:.0}% of a core while it waits", share * 100.0);
+
+        crowd[0].exchange(2);
+        drop(crowd);
+        let mut after = RawClient::connect(to[0]);
+        (1..=8).for_each(|n| after.exchange(n));
+        drop(after);
+        assert!(stop(&mut serving).most_open < 64, "{name}");
+    }
+}
+
+fn pair(server: &str, client: &str) -> Pair {
+    Pair::start(PairPlan {
+        program: env!("CARGO_BIN_EXE_ioduel").into(),
+        server: server.to_owned(),
+        client: client.to_owned(),
+        server_workers: None,
+        client_workers: None,
+        placement: Placement::or_default(None, None).unwrap(),
+        message_bytes: 16,
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_round_charges_server_and_client_apart() {
+    let mut pair = pair("epoll", "tokio");
+    let round = pair.round(8, 8, Extent::Timed { ramp_ms: 50, window_ms: 200 }).unwrap();
+    assert_eq!(round.run.failures, 0);
+    assert!(round.server_cpu_us_per_message() > 0.1 && round.client_cpu_us_per_message() > 0.1);
+    assert!(round.server_share() + round.client_share() < 1.3, "both on one processor");
+    assert!(round.server.peak_memory_bytes > Some(100_000));
+    assert!(round.run.messages_in_all > round.run.messages);
+}
+
+#[test]
+fn a_client_that_waits_for_ever_is_ended_and_the_next_agent_works() {
+    // A listener that accepts and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let plan = LoadPlan {
+        destinations: vec![silent.local_addr().unwrap()],
+        connections: 4,
+        shape: Shape::default(),
+        extent: Extent::Sessions(4),
+        workers: None,
+    };
+    for client in ALL {
+        let name = client.about().name;
+        let drive = Request::Drive { backend: name.to_owned(), plan: plan.clone() };
+        let error =
+            agent(&format!("client {name}"), &[]).ask(&drive, Duration::from_millis(500)).unwrap_err();
+        let message = format!("{error:#}");
+        let expected = format!("client {name}: hangs: no reply in 0.5 s when asked to drive 4 connections");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    pair("mio", "mio").round(1, 8, Extent::Sessions(1)).unwrap();
+}
+
+#[test]
+fn an_agent_refuses_what_it_cannot_do_and_goes_on() {
+    let mut agent = agent("agent", &[]);
+    let config = ServerConfig { framing: Framing::Chunk, workers: None };
+    let serve = |backend: &str, workers| Request::Serve {
+        backend: backend.to_owned(),
+        listen: ListenAt::Loopback,
+        config: ServerConfig { workers, ..config },
+    };
+    let mut refusal = |request: &Request| agent.ask(request, PATIENCE).unwrap_err().to_string();
+    assert_eq!(
+        refusal(&serve("tokyo", None)),
+        "agent: no backend is named \"tokyo\"; did you mean \"tokio\"?"
+    );
+    assert!(refusal(&serve("smol-local", Some(4))).contains("leave --workers out"));
+    assert_eq!(refusal(&Request::Stop), "agent: it does not serve");
+    agent.ask(&serve("tokio", None), PATIENCE).unwrap();
+    stop(&mut agent);
+}
+
+#[test]
+fn an_agent_is_gone_when_its_parent_is() {
+    let (agent, to) = serving(ALL[0], 16, &[]);
+    let mut client = RawClient::connect(to[0]);
+    client.exchange(1);
+    drop(agent);
+    client.expect_end();
+    std::net::TcpStream::connect(to[0]).unwrap_err();
+}

@@ -1,0 +1,10 @@
+//! What needs the built program, or several modules at once.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says which backend it is at")]
+
+mod agents;
+mod cli;
+mod conformance;
+mod peers;
+mod tidy;
