@@ -117,25 +117,30 @@ impl About {
         format!("{} {}", self.crate_name.unwrap_or("std"), self.version())
     }
 
-    /// How many workers it runs on: what was asked for, or its default.
+    /// How many workers it runs on, where it may use so many processors: what was asked for, or its default. `None`
+    /// where connections decide.
     ///
     /// # Errors
     /// When a number was asked for that means nothing here.
-    pub fn workers(&self, asked: Option<usize>) -> Result<usize, WorkersError> {
+    pub fn workers(&self, asked: Option<usize>, processors: usize) -> Result<Option<usize>, WorkersError> {
         let default = match self.threading {
-            Threading::Single | Threading::Loops => 1,
-            Threading::Multi => std::thread::available_parallelism().map_or(1, usize::from),
-            Threading::PerConnection | Threading::Pool => 0,
+            Threading::Single | Threading::Loops => Some(1),
+            Threading::Multi => Some(processors),
+            Threading::PerConnection | Threading::Pool => None,
         };
-        let meaningless = matches!(self.threading, Threading::Single | Threading::PerConnection);
+        let free = matches!(self.threading, Threading::Loops | Threading::Multi);
         match asked {
             Some(0) => Err(WorkersError::Zero),
-            Some(asked) if meaningless && asked != default => {
-                Err(WorkersError::Fixed { name: self.name, threading: self.threading })
-            }
-            Some(asked) => Ok(asked),
             None => Ok(default),
+            asked if free || asked == default => Ok(asked),
+            _ => Err(WorkersError::Fixed { name: self.name, threading: self.threading }),
         }
+    }
+
+    /// How many worker threads to start in this process.
+    fn worker_threads(&self, asked: Option<usize>) -> io::Result<usize> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(self.workers(asked, processors).map_err(io::Error::other)?.unwrap_or(1))
     }
 }
 
@@ -166,7 +171,7 @@ pub enum Threading {
     Multi,
     /// One per connection, gone when it closes.
     PerConnection,
-    /// As many as there are connections at a time, used again; the number of workers is the most of them.
+    /// As many as there are connections at a time, used again.
     Pool,
 }
 
@@ -252,7 +257,7 @@ pub enum WorkersError {
     },
 }
 
-/// Runs `work` on so many threads, the last of them this one, and returns the first error.
+/// Runs `work` on so many threads, the first of them this one, and returns the first error.
 fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync) -> io::Result<()> {
     let work = &work;
     std::thread::scope(|scope| {
@@ -297,9 +302,12 @@ mod tests {
 
     #[test]
     fn workers_are_refused_where_they_mean_nothing() {
-        let workers = |name, asked| find(name).unwrap().about().workers(asked);
-        assert_eq!(workers("epoll", Some(3)), Ok(3));
-        assert_eq!(workers("tokio-current", Some(1)), Ok(1));
+        let workers = |name, asked| find(name).unwrap().about().workers(asked, 4);
+        assert_eq!(workers("epoll", Some(3)), Ok(Some(3)));
+        assert_eq!(workers("epoll", None), Ok(Some(1)));
+        assert_eq!(workers("tokio", None), Ok(Some(4)));
+        assert_eq!(workers("tokio-current", Some(1)), Ok(Some(1)));
+        assert_eq!(workers("thread-pool", None), Ok(None));
         assert!(workers("tokio-current", Some(2)).is_err());
         assert!(workers("threads", Some(2)).is_err());
         assert_eq!(workers("mio", Some(0)), Err(WorkersError::Zero));

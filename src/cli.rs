@@ -5,10 +5,10 @@
 
 mod agent;
 mod client;
+mod figures;
 mod list;
 mod output;
 mod run;
-mod run_report;
 mod serve;
 mod table;
 
@@ -96,7 +96,7 @@ impl Chosen {
     /// Checks that it can run here, on so many workers.
     fn check(self, workers: Option<usize>) -> anyhow::Result<()> {
         let about = self.0.about();
-        about.workers(workers).map_err(wrong_usage)?;
+        about.workers(workers, 1).map_err(wrong_usage)?;
         self.0.available().map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", about.name))
     }
 
@@ -110,6 +110,19 @@ impl std::str::FromStr for Chosen {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         backend::find(name).map(Self)
+    }
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy)]
+enum Format {
+    Table,
+    Json,
+}
+
+impl Format {
+    fn new(json: bool) -> Self {
+        if json { Self::Json } else { Self::Table }
     }
 }
 

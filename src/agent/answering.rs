@@ -79,7 +79,9 @@ impl Answering {
     fn serve(&mut self, name: &str, at: ListenAt, config: ServerConfig) -> anyhow::Result<Answer> {
         anyhow::ensure!(self.serving.is_none(), "it serves already");
         let backend = usable(name)?;
-        backend.about().workers(config.workers)?;
+        config.framing.check()?;
+        // Said now, and not only by the thread that serves.
+        backend.about().workers(config.workers, 1)?;
         let listening = listen(at)?;
         let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
         let (listener, theirs) = (listening.listener, Arc::clone(&service));
@@ -111,7 +113,6 @@ impl Answering {
 
     fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {
         let backend = usable(name)?;
-        backend.about().workers(plan.workers)?;
         anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
         anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
         self.descriptors.require(plan.connections)?;

@@ -5,10 +5,10 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -22,6 +22,9 @@ use crate::placement::Cpus;
 
 /// How long an agent has to exit once its input has ended, before it is killed.
 const UNTIL_EXIT: Duration = Duration::from_secs(5);
+
+/// How long between two looks at whether it has.
+const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 
 /// How an agent is started.
 #[derive(Clone, Debug)]
@@ -121,16 +124,17 @@ impl Agent {
     }
 
     /// Waits for the process to exit, for a while.
-    fn wait(&mut self) -> Option<std::process::ExitStatus> {
+    fn wait(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + UNTIL_EXIT;
         // The reader's channel closes with the process's output, and then the process itself is about to exit.
-        while self.lines.recv_timeout(UNTIL_EXIT).is_ok() {}
-        for _ in 0..100 {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
+        while self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < deadline => thread::sleep(UNTIL_LOOKED_AGAIN),
+                Ok(status) => return status,
+                Err(_) => return None,
             }
-            thread::sleep(UNTIL_EXIT / 1000);
         }
-        None
     }
 
     fn kill(&mut self) {
@@ -160,8 +164,6 @@ fn start(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     /// An agent that is no agent: a shell that runs `script`.
@@ -171,28 +173,29 @@ mod tests {
         Agent::start(&AgentCommand { name: "server x".to_owned(), prefix, program, cpus: None }).unwrap()
     }
 
-    fn complaint(script: &str) -> String {
-        let error = shell(script).ask(&Request::Cost, Duration::from_millis(300)).unwrap_err();
-        format!("{error:#}")
+    fn complaint(script: &str, patience: Duration) -> String {
+        format!("{:#}", shell(script).ask(&Request::Cost, patience).unwrap_err())
     }
+
+    const LONG: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_hang_is_ended_and_names_who_was_asked_what() {
         let begun = Instant::now();
-        let message = complaint("sleep 60");
+        let message = complaint("sleep 60", Duration::from_millis(300));
         assert!(begun.elapsed() < Duration::from_secs(30), "it was not waited for");
         assert_eq!(message, "server x: hangs: no reply in 0.3 s when asked to tell its cost; ended");
     }
 
     #[test]
     fn a_death_tells_the_exit_status() {
-        let message = complaint("exit 7");
+        let message = complaint("exit 7", LONG);
         assert_eq!(message, "server x: ended (exit status: 7) when asked to tell its cost");
     }
 
     #[test]
     fn what_is_no_reply_is_shown() {
-        let message = complaint("read line; echo hello; read line");
+        let message = complaint("read line; echo hello; read line", LONG);
         assert!(message.contains("it answered what is no reply: \"hello\""), "{message}");
     }
 

@@ -13,11 +13,15 @@ use std::{
 use async_global_executor::GlobalExecutorConfig;
 use async_std::{net::TcpStream, task};
 
-use super::{About, Backend, Maintenance, Model, Threading, futures_io::converse, open::OpenConnections};
+use super::{
+    About, Backend, Maintenance, Model, Threading,
+    futures_io::converse,
+    open::{Open, OpenConnections},
+};
 use crate::{
     load::{Load, Slot},
     protocol::SessionError,
-    service::{AfterAcceptError, Service},
+    service::{AfterAcceptError, Connection, Service},
 };
 
 pub(super) struct AsyncStd;
@@ -59,9 +63,13 @@ const UNTIL_TASKS_END: Duration = Duration::from_millis(1);
 /// Starts the global runtime with so many threads, the first time.
 fn start_runtime(workers: Option<usize>) -> io::Result<()> {
     static WORKERS: OnceLock<usize> = OnceLock::new();
-    let workers = ABOUT.workers(workers).map_err(io::Error::other)?;
+    let workers = ABOUT.worker_threads(workers)?;
     let started = *WORKERS.get_or_init(|| {
-        let config = GlobalExecutorConfig::default().with_min_threads(workers).with_max_threads(workers);
+        let config = GlobalExecutorConfig::default()
+            // A variable that is set would go before the numbers; this one has no reason to be.
+            .with_env_var("IODUEL_ASYNC_STD_THREADS")
+            .with_min_threads(workers)
+            .with_max_threads(workers);
         async_global_executor::init_with_config(config);
         workers
     });
@@ -76,11 +84,12 @@ fn start_runtime(workers: Option<usize>) -> io::Result<()> {
 /// Accepts until the service stops, then ends the connections that are left.
 async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     let listener = async_std::net::TcpListener::from(listener);
-    let open = Arc::new(OpenConnections::new());
+    let open = OpenConnections::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                drop(task::spawn(serve_connection(stream, Arc::clone(&service), Arc::clone(&open))))
+                let place = open.insert(stream.clone());
+                task::spawn(serve_connection(stream, service.accepted(), place));
             }
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
@@ -99,15 +108,8 @@ async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve_connection(
-    mut stream: TcpStream,
-    service: Arc<Service>,
-    open: Arc<OpenConnections<TcpStream>>,
-) {
-    let mut connection = service.accepted();
-    let place = open.insert(stream.clone());
-    // Looked at only after the insertion: whoever stops the service later finds the stream, and shuts it down.
-    let outcome = if service.is_stopping() { Ok(()) } else { converse(&mut stream, &mut connection).await };
+async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<TcpStream>) {
+    let outcome = converse(&mut stream, &mut connection).await;
     connection.ended(outcome);
     drop(place);
 }

@@ -1,6 +1,6 @@
 //! The open connections of a server whose threads or tasks cannot be dropped: shut down from outside when it stops.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slab::Slab;
 
@@ -8,14 +8,14 @@ use slab::Slab;
 pub(super) struct OpenConnections<S>(Mutex<Slab<S>>);
 
 impl<S> OpenConnections<S> {
-    pub(super) fn new() -> Self {
-        Self(Mutex::default())
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
     }
 
     /// Takes a stream in; it is there until the guard is dropped.
-    pub(super) fn insert(&self, stream: S) -> Open<'_, S> {
+    pub(super) fn insert(self: &Arc<Self>, stream: S) -> Open<S> {
         let key = self.lock().insert(stream);
-        Open { connections: self, key }
+        Open { connections: Arc::clone(self), key }
     }
 
     /// Calls `shut_down` with each.
@@ -34,12 +34,12 @@ impl<S> OpenConnections<S> {
 }
 
 /// The place of one open stream.
-pub(super) struct Open<'a, S> {
-    connections: &'a OpenConnections<S>,
+pub(super) struct Open<S> {
+    connections: Arc<OpenConnections<S>>,
     key: usize,
 }
 
-impl<S> Drop for Open<'_, S> {
+impl<S> Drop for Open<S> {
     fn drop(&mut self) {
         self.connections.lock().remove(self.key);
     }

@@ -61,7 +61,7 @@ fn run(
     workers: Option<usize>,
     main: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
-    let workers = ABOUT.workers(workers).map_err(io::Error::other)?;
+    let workers = ABOUT.worker_threads(workers)?;
     let (done, wait_until_done) = channel::bounded::<()>(1);
     thread::scope(|scope| {
         // Dropped when `main` is done, and also when it panics: a closed channel ends the other threads.
@@ -94,7 +94,6 @@ pub(super) async fn accept_connections(
 
 pub(super) async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
     let outcome = converse(&mut stream, &mut connection).await;
-    drop(stream);
     connection.ended(outcome);
 }
 

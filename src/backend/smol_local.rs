@@ -24,7 +24,7 @@ impl Backend for SmolLocal {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        ABOUT.workers(service.config().workers).map_err(io::Error::other)?;
+        ABOUT.worker_threads(service.config().workers)?;
         let executor = LocalExecutor::new();
         smol::block_on(executor.run(tasks::accept_connections(listener, service, |stream, connection| {
             executor.spawn(tasks::serve_connection(stream, connection)).detach();
@@ -32,7 +32,7 @@ impl Backend for SmolLocal {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        ABOUT.workers(load.plan().workers).map_err(io::Error::other)?;
+        ABOUT.worker_threads(load.plan().workers)?;
         let executor = LocalExecutor::new();
         smol::block_on(executor.run(async {
             let tasks: Vec<_> = load.slots().map(|slot| executor.spawn(tasks::run_sessions(slot))).collect();

@@ -38,18 +38,9 @@ impl Backend for ThreadPool {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        let most = match ABOUT.workers(service.config().workers).map_err(io::Error::other)? {
-            0 => usize::MAX,
-            workers => workers,
-        };
-        let pool = Pool {
-            listener,
-            service: Arc::clone(service),
-            open: OpenConnections::new(),
-            most,
-            threads: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
-        };
+        ABOUT.worker_threads(service.config().workers)?;
+        let open = OpenConnections::new();
+        let pool = Pool { listener, service: Arc::clone(service), open, idle: AtomicUsize::new(0) };
         thread::scope(|scope| {
             pool.grow(scope)?;
             service.wait_until_stopping();
@@ -59,6 +50,7 @@ impl Backend for ThreadPool {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        ABOUT.worker_threads(load.plan().workers)?;
         drive_on_threads(load)
     }
 }
@@ -67,24 +59,16 @@ impl Backend for ThreadPool {
 struct Pool {
     listener: TcpListener,
     service: Arc<Service>,
-    open: OpenConnections<Arc<TcpStream>>,
-    /// The most threads that it may have.
-    most: usize,
-    threads: AtomicUsize,
+    open: Arc<OpenConnections<Arc<TcpStream>>>,
     /// Threads that wait for a connection.
     idle: AtomicUsize,
 }
 
 impl Pool {
-    /// Adds an idle thread, unless there are as many as there may be.
+    /// Adds an idle thread.
     fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) -> io::Result<()> {
-        if self.threads.fetch_add(1, Relaxed) >= self.most {
-            self.threads.fetch_sub(1, Relaxed);
-            return Ok(());
-        }
         self.idle.fetch_add(1, Relaxed);
         small_thread(scope, move || self.work(scope)).inspect_err(|_| {
-            self.threads.fetch_sub(1, Relaxed);
             self.idle.fetch_sub(1, Relaxed);
         })
     }

@@ -6,7 +6,7 @@
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{Arc, RwLock},
     thread::{self, Builder, Scope},
     time::Instant,
 };
@@ -38,7 +38,7 @@ impl Backend for Threads {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        ABOUT.workers(service.config().workers).map_err(io::Error::other)?;
+        ABOUT.worker_threads(service.config().workers)?;
         let open = OpenConnections::new();
         thread::scope(|scope| {
             while let Some(stream) = accept(&listener, service) {
@@ -55,7 +55,7 @@ impl Backend for Threads {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        ABOUT.workers(load.plan().workers).map_err(io::Error::other)?;
+        ABOUT.worker_threads(load.plan().workers)?;
         drive_on_threads(load)
     }
 }
@@ -81,16 +81,15 @@ pub(super) fn accept(listener: &TcpListener, service: &Service) -> Option<TcpStr
 pub(super) fn converse_until_closed(
     stream: TcpStream,
     service: &Arc<Service>,
-    open: &OpenConnections<Arc<TcpStream>>,
+    open: &Arc<OpenConnections<Arc<TcpStream>>>,
 ) {
     let mut connection = service.accepted();
     let stream = Arc::new(stream);
     let place = open.insert(Arc::clone(&stream));
     // Looked at only after the insertion: whoever stops the service later finds the stream, and shuts it down.
     let outcome = if service.is_stopping() { Ok(()) } else { converse(&stream, &mut connection) };
-    drop(place);
-    drop(stream);
     connection.ended(outcome);
+    drop(place);
 }
 
 /// Ends every conversation from outside: its read returns.
@@ -101,9 +100,21 @@ pub(super) fn shut_down(open: &OpenConnections<Arc<TcpStream>>) {
     });
 }
 
-/// Runs each slot on a thread of its own.
+/// Runs each slot on a thread of its own. None begins before all threads are there: making them is not measured.
 pub(super) fn drive_on_threads(load: &Arc<Load>) -> io::Result<()> {
-    thread::scope(|scope| load.slots().try_for_each(|slot| small_thread(scope, move || run_sessions(slot))))
+    let gate = RwLock::new(());
+    thread::scope(|scope| {
+        let closed = gate.write();
+        let started = load.slots().try_for_each(|slot| {
+            let gate = &gate;
+            small_thread(scope, move || {
+                drop(gate.read());
+                run_sessions(slot);
+            })
+        });
+        drop(closed);
+        started
+    })
 }
 
 /// Starts a thread with a small stack.

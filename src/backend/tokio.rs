@@ -56,7 +56,7 @@ impl Backend for Tokio {
 }
 
 fn multi_thread(workers: Option<usize>) -> io::Result<Runtime> {
-    let workers = ABOUT.workers(workers).map_err(io::Error::other)?;
+    let workers = ABOUT.worker_threads(workers)?;
     Builder::new_multi_thread().worker_threads(workers).enable_all().build()
 }
 
@@ -70,7 +70,6 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
                 let mut connection = service.accepted();
                 tokio::spawn(async move {
                     let outcome = converse(&mut stream, &mut connection).await;
-                    drop(stream);
                     connection.ended(outcome);
                 });
             }

@@ -34,6 +34,6 @@ impl Backend for TokioCurrent {
 }
 
 fn current_thread(workers: Option<usize>) -> io::Result<Runtime> {
-    ABOUT.workers(workers).map_err(io::Error::other)?;
+    ABOUT.worker_threads(workers)?;
     Builder::new_current_thread().enable_all().build()
 }

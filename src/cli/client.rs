@@ -3,24 +3,24 @@
 use std::{
     net::SocketAddr,
     process::ExitCode,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use serde::Serialize;
 
 use super::{
-    Chosen, duration, millis,
+    Chosen, Format, duration,
+    figures::Figures,
+    millis,
     output::{self, with_progress},
-    run_report::{render_load, verdict},
     wrong_usage,
 };
 use crate::{
-    load::{Extent, Load, LoadPlan, LoadRun, Step, Summary},
+    load::{Extent, Load, LoadPlan, LoadRun, Step},
     net::{PortLimit, raise_descriptor_limit},
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
-    round::{Flag, load_flags},
+    round::load_flags,
 };
 
 /// Connect to an echo server and exchange messages; alone it shows one session, with more it measures.
@@ -82,36 +82,35 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.backend.check(args.workers)?;
     let plan = args.plan()?;
     raise_descriptor_limit()?.require(plan.connections)?;
-    let shows = args.shows_one_session();
+    let (shows, format) = (args.shows_one_session(), Format::new(args.json));
     let load = if shows { Load::watched(plan, Box::new(show)) } else { Load::new(plan) };
 
     let interrupted = Arc::clone(&load);
     ctrlc::set_handler(move || {
         // The connections close with the process. What cannot be printed now can't be told anyone.
         if !shows && let Ok(run) = interrupted.result() {
-            let _ = report(&run, interrupted.plan(), args.json);
+            let _ = report(&run, interrupted.plan(), format);
         }
         std::process::exit(130);
     })
     .context("cannot handle signals")?;
 
     drive(args.backend, &load)?;
-    if let Some(error) = PRINT_FAILED.get() {
-        // Reported once, and not for each line of the session.
-        output::print("").with_context(|| error.clone())?;
+    if let Some(error) = lock(&PRINT_FAILED).take() {
+        return Err(error);
     }
     let run = load.result()?;
     if run.sessions == 0 && run.failures > 0 {
         return Err(nobody_answered(args.connect, &run));
     }
-    if !shows {
-        report(&run, load.plan(), args.json)?;
+    if shows {
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(verdict(&run))
+    Ok(report(&run, load.plan(), format)?.complain())
 }
 
-/// The first line of a session that could not be printed, and why.
-static PRINT_FAILED: OnceLock<String> = OnceLock::new();
+/// Why a step of the session could not be printed. The session goes on without.
+static PRINT_FAILED: Mutex<Option<anyhow::Error>> = Mutex::new(None);
 
 /// Shows one step of a session.
 fn show(step: Step<'_>) {
@@ -122,8 +121,12 @@ fn show(step: Step<'_>) {
         Step::Closed => "closed".to_owned(),
     };
     if let Err(error) = output::print(&line) {
-        let _ = PRINT_FAILED.set(error.to_string());
+        *lock(&PRINT_FAILED) = Some(error);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Quotes a message, a long one by its start.
@@ -170,30 +173,12 @@ fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
     anyhow::anyhow!("no session with {at}: {why}; is a server running there? `ioduel serve tokio` starts one")
 }
 
-/// What a client measured, as JSON.
-#[derive(Serialize)]
-struct Measured {
-    sessions: u64,
-    sessions_per_second: f64,
-    messages_per_second: f64,
-    connect_us: Summary,
-    round_trip_us: Summary,
-    session_us: Summary,
-    errors: u64,
-    flags: Vec<Flag>,
-}
-
-fn report(run: &LoadRun, plan: &LoadPlan, json: bool) -> anyhow::Result<()> {
-    let flags = load_flags(run, plan.connections, plan.extent, PortLimit::of_this_machine(1));
-    let measured = Measured {
-        sessions: run.sessions,
-        sessions_per_second: run.sessions_per_second(),
-        messages_per_second: run.messages_per_second(),
-        connect_us: run.connect.summary(),
-        round_trip_us: run.round_trip.summary(),
-        session_us: run.session.summary(),
-        errors: run.failures,
-        flags,
-    };
-    if json { output::print_json(&measured) } else { output::print(&render_load(run, &measured.flags)) }
+fn report(run: &LoadRun, plan: &LoadPlan, format: Format) -> anyhow::Result<Figures> {
+    let limit = PortLimit::towards(&plan.destinations);
+    let figures = Figures::new(run, load_flags(run, plan.connections, plan.extent, limit));
+    match format {
+        Format::Json => output::print_json(&figures)?,
+        Format::Table => output::print(&figures.to_string())?,
+    }
+    Ok(figures)
 }

@@ -1,19 +1,15 @@
 //! `ioduel run`: one measured run, server and client in processes of their own.
 
-use std::{process::ExitCode, time::Duration};
+use std::{fmt, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{
-    Chosen, duration, millis, output,
-    run_report::{render_load, verdict},
-    wrong_usage,
-};
+use super::{Chosen, Format, duration, figures::Figures, millis, output, wrong_usage};
 use crate::{
-    load::{Extent, Summary, Workload},
+    load::{Extent, Workload},
     placement::{Cpus, Placement},
-    round::{Flag, Pair, PairPlan, Round},
+    round::{Pair, PairPlan, Round},
 };
 
 /// What is discarded at the head of a run: connections open, caches fill.
@@ -78,73 +74,65 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
         let round = pair.workload(args.workload, extent)?;
-        let measured = Measured::new(&args.backend, &server, args.workload, &round);
-        if args.json {
-            output::print_json(&measured)?;
-        } else {
-            output::print(&measured.render(&round))?;
+        let measured = Measured::new(args.backend, server, args.workload, &round);
+        match Format::new(args.json) {
+            Format::Json => output::print_json(&measured)?,
+            Format::Table => output::print(&measured.to_string())?,
         }
         if round.run.failures > 0 {
-            code = verdict(&round.run);
+            code = measured.figures.complain();
         }
     }
     Ok(code)
 }
 
-/// What `run --json` prints.
+/// What `run --json` prints; a table as [`fmt::Display`].
 #[derive(Serialize)]
 struct Measured {
     backend: &'static str,
     server: &'static str,
     workload: &'static str,
     placement: Placement,
-    sessions: u64,
-    sessions_per_second: f64,
-    messages_per_second: f64,
-    connect_us: Summary,
-    round_trip_us: Summary,
-    session_us: Summary,
+    /// `null` where connections decide.
+    server_workers: Option<usize>,
+    /// `null` where connections decide.
+    client_workers: Option<usize>,
+    #[serde(flatten)]
+    figures: Figures,
     server_cpu_us_per_message: f64,
     client_cpu_us_per_message: f64,
     server_peak_memory_bytes: Option<u64>,
     client_peak_memory_bytes: Option<u64>,
-    errors: u64,
-    flags: Vec<Flag>,
 }
 
 impl Measured {
-    fn new(client: &Chosen, server: &Chosen, workload: Workload, round: &Round) -> Self {
-        let run = &round.run;
+    fn new(client: Chosen, server: Chosen, workload: Workload, round: &Round) -> Self {
         Self {
             backend: client.name(),
             server: server.name(),
             workload: workload.name,
             placement: round.placement.clone(),
-            sessions: run.sessions,
-            sessions_per_second: run.sessions_per_second(),
-            messages_per_second: run.messages_per_second(),
-            connect_us: run.connect.summary(),
-            round_trip_us: run.round_trip.summary(),
-            session_us: run.session.summary(),
+            server_workers: round.server_workers,
+            client_workers: round.client_workers,
+            figures: Figures::new(&round.run, round.flags()),
             server_cpu_us_per_message: round.server_cpu_us_per_message(),
             client_cpu_us_per_message: round.client_cpu_us_per_message(),
             server_peak_memory_bytes: round.server.peak_memory_bytes,
             client_peak_memory_bytes: round.client.peak_memory_bytes,
-            errors: run.failures,
-            flags: round.flags(),
         }
     }
+}
 
-    fn render(&self, round: &Round) -> String {
-        let Self { backend, server, workload, placement, .. } = self;
-        format!(
-            "{workload}: {backend} client on cpu {} against {server} server on cpu {}\n{}\n\
-             CPU per message: server {:.2} µs, client {:.2} µs",
-            placement.client,
-            placement.server,
-            render_load(&round.run, &self.flags),
-            self.server_cpu_us_per_message,
-            self.client_cpu_us_per_message,
-        )
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { backend, server, workload, placement, figures, .. } = self;
+        let Placement { server: server_cpus, client: client_cpus } = placement;
+        writeln!(
+            f,
+            "{workload}: {backend} client on cpu {client_cpus}, {server} server on cpu {server_cpus}"
+        )?;
+        writeln!(f, "{figures}")?;
+        let (server, client) = (self.server_cpu_us_per_message, self.client_cpu_us_per_message);
+        write!(f, "CPU per message: server {server:.2} µs, client {client:.2} µs")
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{Chosen, output, wrong_usage};
 use crate::{
     net::{ListenAt, listen, raise_descriptor_limit},
-    protocol::{Framing, MOST_MESSAGE_BYTES},
+    protocol::Framing,
     service::{Served, ServerConfig, Service},
 };
 
@@ -48,13 +48,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn framing(message_size: Option<usize>) -> anyhow::Result<Framing> {
-    match message_size {
-        None => Ok(Framing::Chunk),
-        Some(message_bytes) if (1..=MOST_MESSAGE_BYTES).contains(&message_bytes) => {
-            Ok(Framing::Fixed { message_bytes })
-        }
-        Some(_) => Err(wrong_usage(format!("--message-size goes from 1 to {MOST_MESSAGE_BYTES}"))),
-    }
+    let framing = message_size.map_or(Framing::Chunk, |message_bytes| Framing::Fixed { message_bytes });
+    framing.check().map_err(wrong_usage)
 }
 
 fn totals(served: Served) -> String {

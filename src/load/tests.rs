@@ -126,11 +126,11 @@ fn single_failures_are_counted_and_many_end_the_load() {
 
 #[test]
 fn littles_law_holds_for_a_load_without_gaps() {
-    let load = Load::new(plan(2, Extent::Sessions(2000)));
+    let load = Load::new(plan(1, Extent::Sessions(2000)));
     drive(&load);
     let run = load.result().unwrap();
-    // Generous: the slots' threads begin and end at different times on a busy machine.
-    assert!(run.little_departure(2) < 0.05, "{}", run.little_departure(2));
+    // A slot goes from session to session without a gap, so nothing but the histogram's grain is lost.
+    assert!(run.little_departure(1).abs() < 0.01, "{}", run.little_departure(1));
 }
 
 #[test]

@@ -17,13 +17,13 @@ use super::ports;
 ///
 /// std, mio, tokio, smol and async-std ask for 128 when they bind by themselves; 500 connects at once then stall
 /// for seconds on retransmitted SYNs. The kernel caps it at `net.core.somaxconn`.
-pub const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// How many loopback addresses the destinations rotate over.
 ///
 /// A client port can be used again for another destination while it is in TIME_WAIT for the first, so each address
 /// adds a whole port range. 8 already lift the limit above what the kernel can do; 64 leave no doubt.
-pub const DESTINATIONS: u8 = 64;
+const DESTINATIONS: u8 = 64;
 
 /// The device that a loopback listener is bound to.
 const LOOPBACK_DEVICE: &str = "lo";

@@ -1,6 +1,6 @@
 //! How many sessions a second the kernel's port table allows.
 
-use std::{fs, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fs, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,13 +28,14 @@ pub struct PortLimit {
 }
 
 impl PortLimit {
-    /// Reads this machine's settings, for a client that rotates over so many destinations.
-    pub fn of_this_machine(destinations: usize) -> Self {
+    /// Reads this machine's settings, for a client that rotates over these destinations.
+    pub fn towards(destinations: &[SocketAddr]) -> Self {
         let range = ephemeral_range();
+        let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
         Self {
             ports: u32::from(*range.end()) - u32::from(*range.start()) + 1,
-            rest_s: reuse_delay().as_secs_f64(),
-            destinations: u32::try_from(destinations).unwrap_or(u32::MAX),
+            rest_s: rest(tcp_setting("tcp_tw_reuse"), loopback).as_secs_f64(),
+            destinations: u32::try_from(destinations.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -59,18 +60,20 @@ pub(super) fn ephemeral_range() -> RangeInclusive<u16> {
     parse().unwrap_or(32_768..=60_999)
 }
 
-/// How long a port in TIME_WAIT rests before it may be used again on loopback.
+/// How long a port in TIME_WAIT rests before it may be used again, as `tcp_tw_reuse` is set.
 ///
-/// `tcp_tw_reuse` 1 and 2 both allow it on loopback, after `tcp_tw_reuse_delay` milliseconds, which was a constant
-/// 1 s before Linux 6.14 (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c).
-fn reuse_delay() -> Duration {
-    let read = |name: &str| -> Option<u64> {
-        fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
-    };
-    match read("tcp_tw_reuse") {
-        Some(1 | 2) => Duration::from_millis(read("tcp_tw_reuse_delay").unwrap_or(1000)),
+/// 1 allows it to all destinations and 2, the default, on loopback alone, after `tcp_tw_reuse_delay` milliseconds, which
+/// was a constant 1 s before Linux 6.14 (`tcp_twsk_unique` in net/ipv4/tcp_ipv4.c).
+fn rest(reuse: Option<u64>, loopback: bool) -> Duration {
+    match reuse {
+        Some(1) => Duration::from_millis(tcp_setting("tcp_tw_reuse_delay").unwrap_or(1000)),
+        Some(2) if loopback => Duration::from_millis(tcp_setting("tcp_tw_reuse_delay").unwrap_or(1000)),
         _ => TIME_WAIT,
     }
+}
+
+fn tcp_setting(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -85,5 +88,13 @@ mod tests {
         assert!(limit.is_near(11_400.0), "within 20 percent");
         assert!(!limit.is_near(11_200.0));
         assert!(!PortLimit { destinations: 64, ..limit }.is_near(25_000.0));
+    }
+
+    #[test]
+    fn a_port_rests_for_a_minute_where_it_may_not_be_used_again() {
+        assert_eq!(rest(Some(2), false), TIME_WAIT);
+        assert_eq!(rest(Some(0), true), TIME_WAIT);
+        assert_eq!(rest(None, true), TIME_WAIT);
+        assert!(rest(Some(1), false) < TIME_WAIT && rest(Some(2), true) < TIME_WAIT);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{End, ProtocolError, REPLY_PREFIX, Shape, Want, text};
+use super::{DEFAULT_MESSAGE_BYTES, End, ProtocolError, REPLY_PREFIX, Shape, Want};
 
 /// How much a client's read buffer has beyond the reply, so that a short read means that nothing is left.
 const SPARE_BYTES: usize = 45;
@@ -101,7 +101,7 @@ impl ClientEnd {
     /// Writes the filler behind the text: the session's number again and again, so that a reply delivered to the
     /// wrong session is noticed.
     fn fill(&mut self) {
-        let space = &mut self.reply[REPLY_PREFIX.len() + text(1).len()..];
+        let space = &mut self.reply[REPLY_PREFIX.len() + DEFAULT_MESSAGE_BYTES..];
         if space.is_empty() {
             return;
         }

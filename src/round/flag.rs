@@ -13,8 +13,9 @@ use crate::{
 /// By how much rate × mean session time may depart from the number of connections.
 const LITTLE_TOLERANCE: f64 = 0.05;
 
-/// How many sessions each connection must have run for Little's law to hold in spite of the ends.
-const LITTLE_SESSIONS: u64 = 10;
+/// How many sessions each connection must have run for Little's law to be told from the grain of the count: slots that
+/// began together end together, so the rate is off by up to one session of each.
+const LITTLE_SESSIONS: u64 = 40;
 
 /// The share of its processors from which on a client is taken for the bottleneck.
 const CLIENT_BUSY: f64 = 0.95;
@@ -179,6 +180,8 @@ mod tests {
         Round {
             connections: 64,
             extent: Extent::Timed { ramp_ms: 0, window_ms: 1000 },
+            server_workers: Some(1),
+            client_workers: Some(1),
             placement: Placement { server: cpus.clone(), client: cpus },
             run: run(),
             server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },

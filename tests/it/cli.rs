@@ -4,6 +4,10 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener},
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use ioduel::backend::ALL;
@@ -12,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::peers::RawClient;
+use crate::peers::{RawClient, answer_all, raw_server, wait_until};
 
 fn ioduel(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ioduel"));
@@ -42,7 +46,7 @@ fn refuses(words: &[&str], code: i32, expected: &str) {
     assert_eq!(stdout(&output), "");
 }
 
-/// A `serve` that listens, and where.
+/// A `serve` that listens, and where. Dropping it ends it.
 struct Serve {
     child: Child,
     address: SocketAddr,
@@ -56,7 +60,11 @@ impl Serve {
         let mut child = ioduel(&all).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
+        // Notes may come first, of what the machine lacks.
+        while !line.contains(" serves at ") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it serves");
+        }
         let address = line.split_whitespace().nth(3).unwrap().trim_end_matches(';');
         let address = address.parse().unwrap_or_else(|_| panic!("{line}"));
         Self { child, address, _stderr: stderr }
@@ -67,6 +75,14 @@ impl Serve {
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         (self.child.wait().unwrap().code(), text)
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -139,12 +155,15 @@ fn a_client_with_many_sessions_prints_a_table_or_json() {
 
 #[test]
 fn an_interrupted_client_prints_what_it_has_and_exits_130() {
-    let serve = Serve::start(&["mio"]);
-    let address = serve.address.to_string();
-    let words = ["client", "tokio", "--connect", &address, "--duration", "1h", "--json"];
+    let answered = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&answered);
+    let (address, _) = raw_server(usize::MAX, move |_, mut stream| {
+        answer_all(&mut stream);
+        seen.fetch_add(1, Relaxed);
+    });
+    let words = ["client", "tokio", "--connect", &address.to_string(), "--duration", "1h", "--json"];
     let child = ioduel(&words).stdout(Stdio::piped()).spawn().unwrap();
-    // It is at work once the server has seen it; before that there is nothing to interrupt.
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    wait_until("it has something to print", || answered.load(Relaxed) > 10);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

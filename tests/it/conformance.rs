@@ -1,8 +1,9 @@
 //! What every backend must stand, as server and as client, with a healthy session beside each fault.
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -12,7 +13,9 @@ use ioduel::{
     protocol::{Framing, ProtocolError, Shape},
 };
 
-use crate::peers::{FIXED, RawClient, Server, answer_all, drive, raw_server, read_message, reply_to, reset};
+use crate::peers::{
+    FIXED, RawClient, Server, answer_all, drive, raw_server, read_message, reply_to, reset, wait_until,
+};
 
 /// Longer than anything that a kernel or a runtime would coalesce.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -78,6 +81,7 @@ fn a_fault_costs_only_its_own_connection(framing: Framing, failures: u64, fault:
         let mut after = RawClient::connect(server.address());
         after.exchange(1);
         drop(after);
+        wait_until("the fault is counted", || server.served().failures == failures);
         assert_eq!(server.stop().failures, failures, "{}", backend.about().name);
     });
 }
@@ -153,15 +157,82 @@ fn a_reset_costs_only_its_own_connection() {
     });
 }
 
+/// Sends messages of 64 KiB until the server, whose replies nobody takes, takes no more; returns how many bytes went.
+fn fill_both_ways(client: &RawClient) -> usize {
+    client.0.set_nonblocking(true).unwrap();
+    let piece = vec![b'z'; BIG];
+    let (mut sent, mut stuck) = (0, 0);
+    while stuck < 20 {
+        match (&client.0).write(&piece[sent % BIG..]) {
+            Ok(n) => (sent, stuck) = (sent + n, 0),
+            Err(_) => {
+                stuck += 1;
+                thread::sleep(PAUSE * 5);
+            }
+        }
+    }
+    client.0.set_nonblocking(false).unwrap();
+    sent
+}
+
+const BIG: usize = 65_536;
+
 #[test]
-fn a_client_that_does_not_take_its_replies_costs_only_its_own_connection() {
-    a_fault_costs_only_its_own_connection(FIXED, 1, |address| {
-        // More than both socket buffers hold, so that the server stalls in the middle of a reply.
-        let client = RawClient::connect(address);
-        client.0.set_nonblocking(true).unwrap();
-        let noise = b"0123456789abcdef".repeat(4096);
-        while (&client.0).write(&noise).is_ok() {}
-        client.reset();
+fn a_server_that_stalls_in_the_middle_of_a_reply_goes_on_when_it_is_taken() {
+    for_every_backend(|backend| {
+        let server = Server::start(backend, Framing::Fixed { message_bytes: BIG });
+        let mut client = RawClient::connect(server.address());
+        let sent = fill_both_ways(&client);
+        assert!(sent > 4 * BIG, "both socket buffers are full: {sent}");
+        let mut writer = client.0.try_clone().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || writer.write_all(&vec![b'z'; BIG - sent % BIG]).unwrap());
+            let reply = format!("Re:{}", "z".repeat(BIG));
+            (0..=sent / BIG).for_each(|_| client.expect(&reply));
+        });
+        drop(client);
+        wait_until("the session ends", || server.served().messages > (sent / BIG) as u64);
+        assert_eq!(server.stop().failures, 0);
+    });
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_reply_costs_only_its_own_connection() {
+    for_every_backend(|backend| {
+        let server = Server::start(backend, Framing::Fixed { message_bytes: BIG });
+        let mut healthy = RawClient::connect(server.address());
+        let stalled = RawClient::connect(server.address());
+        fill_both_ways(&stalled);
+        healthy.send(&vec![b'h'; BIG]);
+        healthy.expect(&format!("Re:{}", "h".repeat(BIG)));
+        stalled.reset();
+        wait_until("the reset is counted", || server.served().failures == 1);
+        healthy.send(&vec![b'h'; BIG]);
+        healthy.expect(&format!("Re:{}", "h".repeat(BIG)));
+        drop(healthy);
+        server.stop();
+    });
+}
+
+#[test]
+fn a_flood_on_one_connection_holds_up_no_other() {
+    for_every_backend(|backend| {
+        let server = Server::start(backend, FIXED);
+        let flood = RawClient::connect(server.address());
+        let (mut writer, mut reader) = (flood.0.try_clone().unwrap(), flood.0.try_clone().unwrap());
+        let mut healthy = RawClient::connect(server.address());
+        let flooding = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let flooding = &flooding;
+            scope.spawn(
+                move || while flooding.load(Relaxed) && writer.write_all(&[b'f'; 16 * 4096]).is_ok() {},
+            );
+            scope.spawn(move || while reader.read(&mut [0; 65_536]).is_ok_and(|n| n > 0) {});
+            (0..200).for_each(|_| healthy.exchange(1));
+            flooding.store(false, Relaxed);
+            flood.0.shutdown(Shutdown::Write).unwrap();
+        });
+        server.stop();
     });
 }
 

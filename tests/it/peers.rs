@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ioduel::{
@@ -35,6 +35,11 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.destinations[0]
+    }
+
+    /// What it has done until now.
+    pub(crate) fn served(&self) -> Served {
+        self.service.served()
     }
 
     pub(crate) fn stop(self) -> Served {
@@ -104,6 +109,15 @@ impl RawClient {
 
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Waits until something is so, and fails if it takes too long.
+pub(crate) fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A server by hand for 16-byte messages, which does `serve` with each of `connections` connections, one thread each.

@@ -18,7 +18,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
                     path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap().to_owned();
                 if !name.ends_with("tests.rs") {
                     let text = fs::read_to_string(&path).unwrap();
-                    let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
                     found.push((name, code));
                 }
             }
@@ -41,36 +41,73 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 const ORDER: [&str; 9] =
     ["protocol", "net", "placement", "load", "service", "backend", "agent", "round", "cli"];
 
+/// Every path below `crate` that a file names, as `crate::load` or in a group of any shape.
+fn modules_used(text: &str) -> Vec<String> {
+    let code: String = code_lines(text).collect::<Vec<_>>().join("\n");
+    let mut used = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        if let Some(group) = rest.strip_prefix('{') {
+            // The first word of each part at the outermost level of the group.
+            let mut depth = 0;
+            let mut part = String::new();
+            for character in group.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => used.push(std::mem::take(&mut part)),
+                    _ if depth == 0 => part.push(character),
+                    _ => {}
+                }
+            }
+            used.push(part);
+        } else {
+            used.push(rest.to_owned());
+        }
+    }
+    let word = |text: &String| {
+        text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()
+    };
+    used.iter().map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn imports_are_found_in_groups_of_any_shape() {
+    let text = "use crate::{agent::Agent, load::{Load, Slot}};\n\
+                use crate::{\n    net,\n    round::Pair\n};\nfn f() { crate::cli::main() }";
+    assert_eq!(modules_used(text), ["agent", "load", "net", "round", "cli"]);
+}
+
 #[test]
 fn imports_point_down_only() {
     let rank = |module: &str| ORDER.iter().position(|is| *is == module);
     for (file, text) in sources("src") {
         let Some(own) = rank(module(&file)) else { continue };
-        for used in ORDER.iter().filter(|used| rank(used) > Some(own)) {
-            for line in code_lines(&text) {
-                let names = [format!("crate::{used}"), format!("    {used}::"), format!("    {used},")];
-                let imported = line.contains(&names[0])
-                    || (text.contains("use crate::{")
-                        && names[1..].iter().any(|name| line.starts_with(name)));
-                assert!(!imported, "{file} is of {}, and uses {used}: {line}", module(&file));
-            }
+        for used in modules_used(&text) {
+            assert!(rank(&used) <= Some(own), "{file} is of {}, and uses {used}", module(&file));
         }
     }
 }
 
 #[test]
 fn only_its_own_file_names_the_crate_of_a_backend() {
-    let names = [("tokio", "tokio"), ("mio", "mio"), ("smol", "smol"), ("async_std", "async_std")];
-    for (file, text) in sources("src") {
-        for (name, owner) in names {
-            if file.starts_with(&format!("src/backend/{owner}")) {
-                continue;
-            }
-            for line in code_lines(&text) {
-                let used = line.starts_with(&format!("use {name}::")) || line.contains(&format!(" {name}::"));
-                let own_module = line.contains(&format!("&{name}::")) || file == "src/backend.rs";
-                assert!(!used || own_module, "{file} names the crate {name}: {line}");
-            }
+    let crates = [
+        ("tokio", "src/backend/tokio"),
+        ("mio", "src/backend/mio"),
+        ("smol", "src/backend/smol"),
+        ("async_std", "src/backend/async_std"),
+        ("async_global_executor", "src/backend/async_std"),
+    ];
+    for (file, text) in sources("src").into_iter().filter(|(file, _)| file != "src/backend.rs") {
+        for (name, owner) in crates {
+            let named = code_lines(&text).any(|line| {
+                line.split(&format!("{name}::")).count() > 1
+                    && line
+                        .split(&format!("{name}::"))
+                        .next()
+                        .is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+            });
+            assert!(!named || file.starts_with(owner), "{file} names the crate {name}");
         }
     }
 }

@@ -1,0 +1,109 @@
+//! What `client` and `run` both show of a load.
+
+use std::{fmt, process::ExitCode};
+
+use serde::Serialize;
+
+use super::{output, table::Table};
+use crate::{
+    load::{LoadRun, Summary},
+    round::Flag,
+};
+
+/// The figures of a load, as JSON has them; a table as [`fmt::Display`].
+#[derive(Serialize)]
+pub(super) struct Figures {
+    sessions: u64,
+    #[serde(skip)]
+    window_s: f64,
+    sessions_per_second: f64,
+    messages_per_second: f64,
+    connect_us: Summary,
+    round_trip_us: Summary,
+    session_us: Summary,
+    errors: u64,
+    #[serde(skip)]
+    first_error: Option<String>,
+    flags: Vec<Flag>,
+}
+
+impl Figures {
+    pub(super) fn new(run: &LoadRun, flags: Vec<Flag>) -> Self {
+        Self {
+            sessions: run.sessions,
+            window_s: run.window_s,
+            sessions_per_second: run.sessions_per_second(),
+            messages_per_second: run.messages_per_second(),
+            connect_us: run.connect.summary(),
+            round_trip_us: run.round_trip.summary(),
+            session_us: run.session.summary(),
+            errors: run.failures,
+            first_error: run.first_failure.clone(),
+            flags,
+        }
+    }
+
+    /// Says whether sessions failed, and returns the exit code that this deserves.
+    pub(super) fn complain(&self) -> ExitCode {
+        let Some(first) = &self.first_error else { return ExitCode::SUCCESS };
+        output::complain(&format!("{} sessions failed, the first: {first}", self.errors));
+        ExitCode::FAILURE
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sessions, window_s, sessions_per_second: rate, messages_per_second: messages, .. } = self;
+        writeln!(
+            f,
+            "{sessions} sessions in {window_s:.2} s: {rate:.0} sessions/s, {messages:.0} messages/s"
+        )?;
+        let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
+        let rows =
+            [("connect", self.connect_us), ("round trip", self.round_trip_us), ("session", self.session_us)];
+        for (name, Summary { p50, p90, p99, p999, max, .. }) in rows {
+            let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(|us| format!("{us:.1}"));
+            latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
+        }
+        write!(f, "{latencies}")?;
+        self.flags.iter().try_for_each(|flag| write!(f, "\nflag: {flag}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::load::LatencyHistogram;
+
+    #[test]
+    fn figures_are_shown_as_a_table() {
+        let histogram = |us: &[u64]| {
+            let mut histogram = LatencyHistogram::new();
+            us.iter().for_each(|&us| histogram.record(Duration::from_micros(us)));
+            histogram
+        };
+        let run = LoadRun {
+            sessions: 2,
+            messages: 16,
+            messages_in_all: 20,
+            window_s: 0.5,
+            elapsed_s: 0.6,
+            connect: histogram(&[30, 40]),
+            round_trip: histogram(&[100, 110, 120, 2000]),
+            session: histogram(&[1000, 3000]),
+            failures: 0,
+            first_failure: None,
+        };
+        let figures = Figures::new(&run, vec![Flag::Little { departure: 0.07 }]);
+        insta::assert_snapshot!(figures, @r"
+        2 sessions in 0.50 s: 4 sessions/s, 32 messages/s
+         µs             p50     p90     p99   p99.9     max 
+         connect       30.0    40.0    40.0    40.0    40.0 
+         round trip   110.0  2000.9  2000.9  2000.9  2000.9 
+         session     1000.4  3000.3  3000.3  3000.3  3000.3 
+        flag: Little's law: rate × session time is +7.0% off the number of connections
+        ");
+    }
+}
