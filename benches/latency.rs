@@ -17,7 +17,7 @@ use common::Group;
 const MESSAGE_BYTES: usize = 32;
 
 fn main() -> ExitCode {
-    common::main(&[group("latency-idle", 1), group("latency-loaded", 64)])
+    common::main(&[group("idle", 1), group("loaded", 64)])
 }
 
 fn group(name: &'static str, connections: usize) -> Group {
