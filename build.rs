@@ -15,7 +15,12 @@ struct Package {
 
 fn main() {
     println!("cargo::rerun-if-changed=Cargo.lock");
-    println!("cargo::rerun-if-changed=build.rs");
+    for path in ["build.rs", "Cargo.toml", "benches", "src", ".git/HEAD", ".git/index"] {
+        // A path that isn't there would count as changed each time.
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
 
     let lock = fs::read_to_string("Cargo.lock").expect("Cargo.lock is part of the package");
     let lock: Lock = toml::from_str(&lock).expect("cargo writes its lock file as TOML");
@@ -30,6 +35,8 @@ fn main() {
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     fs::write(Path::new(&out).join("locked.rs"), table).expect("OUT_DIR is writable");
     println!("cargo::rustc-env=IODUEL_RUSTC={}", rustc_version());
+    println!("cargo::rustc-env=IODUEL_PROFILE={}", env::var("PROFILE").expect("cargo sets PROFILE"));
+    println!("cargo::rustc-env=IODUEL_GIT={}", git_revision());
 }
 
 /// Asks the compiler in use for its version, such as `1.95.0`.
@@ -38,4 +45,16 @@ fn rustc_version() -> String {
     let printed = Command::new(rustc).arg("--version").output().expect("rustc runs").stdout;
     let printed = String::from_utf8(printed).expect("rustc prints UTF-8");
     printed.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
+}
+
+/// Asks git for the revision, with `+dirty` behind it where the work tree differs; nothing where there is no git.
+fn git_revision() -> String {
+    let git = |words: &[&str]| {
+        let output =
+            Command::new("git").args(words).output().ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+    };
+    let Some(revision) = git(&["rev-parse", "HEAD"]) else { return String::new() };
+    let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
+    if dirty { revision + "+dirty" } else { revision }
 }

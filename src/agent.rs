@@ -42,6 +42,17 @@ pub enum Request {
     Cost,
     /// Stop serving.
     Stop,
+    /// Hold so many connections, each after one message, by no backend at all.
+    Hold {
+        /// The addresses that the connections rotate over.
+        destinations: Vec<SocketAddr>,
+        /// How many.
+        connections: usize,
+        /// The size of the message, in bytes.
+        message_bytes: usize,
+    },
+    /// Close what is held.
+    Release,
     /// Drive a load to its end.
     Drive {
         /// The backend.
@@ -57,6 +68,8 @@ impl fmt::Display for Request {
             Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
             Self::Cost => f.write_str("tell its cost"),
             Self::Stop => f.write_str("stop serving"),
+            Self::Hold { connections, .. } => write!(f, "hold {connections} connections"),
+            Self::Release => f.write_str("close what it holds"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
                 write!(f, "drive {} connections with {backend}, ", plan.connections)?;
@@ -97,6 +110,10 @@ pub enum Answer {
     Served(Served),
     /// It has driven.
     Drove(Box<LoadRun>),
+    /// It holds the connections.
+    Held,
+    /// It has closed them.
+    Released,
     /// It could not.
     Failed {
         /// Why.

@@ -77,6 +77,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|backend| backend.about().name)
 }
 
+/// The locked version of each backend's crate, by its name.
+pub fn crate_versions() -> std::collections::BTreeMap<String, String> {
+    let crates =
+        ALL.iter().filter_map(|backend| Some((backend.about().crate_name?, backend.about().version())));
+    crates.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+}
+
 /// Finds a backend by its name.
 ///
 /// # Errors

@@ -5,14 +5,18 @@
 
 mod agent;
 mod client;
+mod compare;
+mod doctor;
+pub mod duel;
 mod figures;
 mod list;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod table;
 
-use std::{process::ExitCode, time::Duration};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
@@ -36,21 +40,36 @@ enum Command {
     Serve(serve::Args),
     Client(client::Args),
     Run(run::Args),
+    Duel(duel::Args),
+    Report(report::Args),
+    Compare(compare::Args),
+    Doctor(doctor::Args),
     Agent(agent::Args),
 }
 
 /// Runs the program on the arguments of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error),
-    };
-    let outcome = match cli.command {
+    run_line(std::env::args_os(), |command| match command {
         Command::List(args) => list::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Client(args) => client::run(args),
         Command::Run(args) => run::run(args),
+        Command::Duel(args) => duel::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Agent(args) => agent::run(args),
+    })
+}
+
+/// Parses a command line, runs it, and turns what came of it into an exit code.
+fn run_line(
+    line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    run: impl FnOnce(Command) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
+    let outcome = match Cli::try_parse_from(line) {
+        Ok(cli) => run(cli.command),
+        Err(error) => return refuse(&error),
     };
     outcome.unwrap_or_else(|error| {
         if error.is::<OutputClosed>() {

@@ -12,6 +12,11 @@
 //! - [`backend`]: the contract of a backend, and one file for each strategy
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
 //! - [`round`]: a server agent and a client agent, and one measured round between them
+//! - [`environment`] and [`doctor`]: the machine, and what on it would spoil a measurement
+//! - [`record`]: what is written to results/
+//! - [`stats`]: ratios, intervals, verdicts; pure
+//! - [`duel`]: the schedule of an interleaved comparison, and running it
+//! - [`analysis`] and [`report`]: records in, comparisons and tables out; pure
 //! - [`cli`]: the command line, the only code that prints
 //!
 //! The library has no stability promise beyond the program's: it is public so that benches and tests use the same
@@ -20,11 +25,18 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod agent;
+pub mod analysis;
 pub mod backend;
 pub mod cli;
+pub mod doctor;
+pub mod duel;
+pub mod environment;
 pub mod load;
 pub mod net;
 pub mod placement;
 pub mod protocol;
+pub mod record;
+pub mod report;
 pub mod round;
 pub mod service;
+pub mod stats;

@@ -2,7 +2,7 @@
 //!
 //! A load is a number of connection slots, each running sessions back to back. A backend's client takes the
 //! [`Slot`]s of a [`Load`] and runs each as its runtime would: ask [`Slot::next_session`] where to connect, report
-//! [`Slot::connected`], drive the slot as an [`End`], report [`Slot::ended`], and again. Slots take sessions from
+//! [`Slot::connected`], drive the slot as an [`End`](crate::protocol::End), report [`Slot::ended`], and again. Slots take sessions from
 //! one common count, so a slow one is never waited for with work that another could do.
 //!
 //! Absent from here: sockets, and any loop of a backend. Memory does not grow with the number of messages.
@@ -22,7 +22,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{ProtocolError, SessionError, Shape};
+use crate::{
+    net::PortLimit,
+    protocol::{ProtocolError, SessionError, Shape},
+};
 
 pub use histogram::{LatencyHistogram, Summary};
 pub use slot::Slot;
@@ -86,6 +89,8 @@ pub struct LoadRun {
     pub failures: u64,
     /// Why the first of them did.
     pub first_failure: Option<String>,
+    /// What the client's port table allows towards these destinations.
+    pub port_limit: PortLimit,
 }
 
 impl LoadRun {
@@ -97,6 +102,24 @@ impl LoadRun {
     /// Replies verified per second.
     pub fn messages_per_second(&self) -> f64 {
         per_second(self.messages, self.window_s)
+    }
+
+    /// Takes in what another machine measured at the same time.
+    pub fn merge(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        self.messages += other.messages;
+        self.messages_in_all += other.messages_in_all;
+        self.window_s = self.window_s.max(other.window_s);
+        self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
+        self.connect.merge(&other.connect);
+        self.round_trip.merge(&other.round_trip);
+        self.session.merge(&other.session);
+        self.failures += other.failures;
+        if self.first_failure.is_none() {
+            self.first_failure.clone_from(&other.first_failure);
+        }
+        // Each machine has ports of its own.
+        self.port_limit.destinations += other.port_limit.destinations;
     }
 
     /// By which share rate × mean session time departs from the number of connections, which Little's law says
@@ -252,6 +275,7 @@ impl Load {
             session: all.session,
             failures,
             first_failure,
+            port_limit: PortLimit::towards(&self.plan.destinations),
         })
     }
 

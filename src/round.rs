@@ -5,15 +5,20 @@
 
 mod flag;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     backend,
     load::{Extent, LoadPlan, LoadRun, Workload},
-    net::{ListenAt, PortLimit},
+    net::ListenAt,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
     service::ServerConfig,
@@ -27,11 +32,55 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
 const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
 
-/// What is measured against what, and where.
+/// How agents are started, and where they run.
 #[derive(Clone, Debug)]
-pub struct PairPlan {
+pub struct Launch {
     /// The program that answers as `ioduel agent` does.
     pub program: PathBuf,
+    /// The processors of both sides.
+    pub placement: Placement,
+    /// What goes before the server's program, such as `ip netns exec a`; nothing for this machine.
+    pub server_exec: Vec<String>,
+    /// What goes before the clients' program, one for each load machine; none for one client on this machine.
+    pub client_exec: Vec<Vec<String>>,
+    /// Where the server listens; on loopback alone when `None`.
+    pub server_address: Option<IpAddr>,
+}
+
+impl Launch {
+    /// Starts everything on this machine.
+    pub fn here(program: PathBuf, placement: Placement) -> Self {
+        Self { program, placement, server_exec: Vec::new(), client_exec: Vec::new(), server_address: None }
+    }
+
+    fn command(&self, name: String, prefix: &[String], cpus: &Cpus) -> AgentCommand {
+        let prefix = prefix.iter().map(OsString::from).collect();
+        AgentCommand { name, prefix, program: self.program.clone(), cpus: Some(cpus.clone()) }
+    }
+
+    fn start_server(&self, backend: &str) -> anyhow::Result<Agent> {
+        let name = format!("server {backend}");
+        Agent::start(&self.command(name, &self.server_exec, &self.placement.server))
+    }
+
+    fn start_clients(&self, backend: &str) -> anyhow::Result<Vec<Agent>> {
+        let one_here = [Vec::new()];
+        let prefixes = if self.client_exec.is_empty() { &one_here[..] } else { &self.client_exec };
+        let start = |(index, prefix): (usize, &Vec<String>)| {
+            let number = if prefixes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
+            Agent::start(&self.command(format!("client {backend}{number}"), prefix, &self.placement.client))
+        };
+        prefixes.iter().enumerate().map(start).collect()
+    }
+
+    fn listen_at(&self) -> ListenAt {
+        self.server_address.map_or(ListenAt::Loopback, |ip| ListenAt::Address((ip, 0).into()))
+    }
+}
+
+/// What is measured against what.
+#[derive(Clone, Debug)]
+pub struct PairPlan {
     /// The server's backend.
     pub server: String,
     /// The client's backend.
@@ -40,100 +89,131 @@ pub struct PairPlan {
     pub server_workers: Option<usize>,
     /// Worker threads of the client; the backend's default when `None`.
     pub client_workers: Option<usize>,
-    /// The processors of both.
-    pub placement: Placement,
     /// The size of a message, in bytes.
     pub message_bytes: usize,
 }
 
-/// A server agent that serves, and a client agent that can drive it.
+/// A server agent that serves, and client agents that can drive it.
 #[derive(Debug)]
 pub struct Pair {
     plan: PairPlan,
+    placement: Placement,
     server: Agent,
-    client: Agent,
-    destinations: Vec<std::net::SocketAddr>,
+    /// One for each load machine.
+    clients: Vec<Agent>,
+    destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
 }
 
 impl Pair {
-    /// Starts both, and lets the server listen on loopback.
+    /// Starts all agents, and lets the server listen.
     ///
     /// # Errors
     /// When an agent cannot be started, or the server cannot serve.
-    pub fn start(plan: PairPlan) -> anyhow::Result<Self> {
-        let command = |role: &str, backend: &str, cpus: &Cpus| AgentCommand {
-            name: format!("{role} {backend}"),
-            prefix: Vec::new(),
-            program: plan.program.clone(),
-            cpus: Some(cpus.clone()),
-        };
-        let mut server = Agent::start(&command("server", &plan.server, &plan.placement.server))?;
-        let client = Agent::start(&command("client", &plan.client, &plan.placement.client))?;
+    pub fn start(launch: &Launch, plan: PairPlan) -> anyhow::Result<Self> {
+        let mut server = launch.start_server(&plan.server)?;
+        let clients = launch.start_clients(&plan.client)?;
         let framing = Framing::Fixed { message_bytes: plan.message_bytes };
         let serve = Request::Serve {
             backend: plan.server.clone(),
-            listen: ListenAt::Loopback,
+            listen: launch.listen_at(),
             config: ServerConfig { framing, workers: plan.server_workers },
         };
         match server.ask(&serve, PATIENCE)?.answer {
             Answer::Serving { destinations, fallbacks } => {
-                Ok(Self { plan, server, client, destinations, fallbacks })
+                let placement = launch.placement.clone();
+                Ok(Self { plan, placement, server, clients, destinations, fallbacks })
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
         }
     }
 
-    /// Measures one round.
+    /// Measures one round; several clients share the connections, and their histograms are merged.
     ///
     /// # Errors
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn round(&mut self, connections: usize, messages: u32, extent: Extent) -> anyhow::Result<Round> {
         let shape = Shape::new(messages, self.plan.message_bytes)?;
-        let drive = Request::Drive {
-            backend: self.plan.client.clone(),
-            plan: LoadPlan {
-                destinations: self.destinations.clone(),
-                connections,
-                shape,
-                extent,
-                workers: self.plan.client_workers,
-            },
-        };
         // What either has spent until now, on writing its last reply for one, is not this round's.
-        self.client.ask(&Request::Cost, PATIENCE)?;
+        for client in &mut self.clients {
+            client.ask(&Request::Cost, PATIENCE)?;
+        }
         self.server.ask(&Request::Cost, PATIENCE)?;
-        let Reply { answer, cost: client } = self.client.ask(&drive, patience(extent, shape))?;
+        let (run, client) = self.drive(connections, shape, extent)?;
         let Reply { cost: server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
-        let Answer::Drove(run) = answer else {
-            bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
-        };
-        let port_limit = PortLimit::towards(&self.destinations);
-        let (placement, fallbacks) = (self.plan.placement.clone(), self.fallbacks.clone());
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
-            server_workers,
-            client_workers,
             connections,
             extent,
-            placement,
-            run: *run,
+            server_workers,
+            client_workers,
+            placement: self.placement.clone(),
+            run,
             server,
             client,
-            port_limit,
-            fallbacks,
+            fallbacks: self.fallbacks.clone(),
         })
+    }
+
+    /// Lets all clients drive at the same time, each with its share of the connections.
+    fn drive(&mut self, connections: usize, shape: Shape, extent: Extent) -> anyhow::Result<(LoadRun, Cost)> {
+        let machines = self.clients.len();
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            let plan = LoadPlan {
+                destinations: self.destinations.clone(),
+                connections: share(connections, index, machines),
+                shape,
+                extent: share_of_extent(extent, index, machines),
+                workers: self.plan.client_workers,
+            };
+            client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
+        }
+        let mut merged: Option<(LoadRun, Cost)> = None;
+        for client in &mut self.clients {
+            let Reply { answer, cost } = client.receive(patience(extent, shape))?;
+            let Answer::Drove(run) = answer else {
+                bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
+            };
+            match &mut merged {
+                None => merged = Some((*run, cost)),
+                Some((all, spent)) => {
+                    all.merge(&run);
+                    *spent = *spent + cost;
+                }
+            }
+        }
+        merged.context("a pair has at least one client")
+    }
+
+    /// What an idle connection costs the server, in bytes of resident memory: so many are opened by a client of no
+    /// backend, each exchanges one message, and all are held.
+    ///
+    /// # Errors
+    /// When an agent fails, dies or hangs.
+    pub fn idle_bytes_per_connection(&mut self, connections: usize) -> anyhow::Result<Option<f64>> {
+        let hold = Request::Hold {
+            destinations: self.destinations.clone(),
+            connections,
+            message_bytes: self.plan.message_bytes,
+        };
+        let before = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
+        let client = self.clients.first_mut().context("a pair has at least one client")?;
+        client.ask(&hold, PATIENCE)?;
+        let after = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
+        client.ask(&Request::Release, PATIENCE)?;
+        let grown = after.zip(before).map(|(after, before)| after as f64 - before as f64);
+        Ok(grown.map(|grown| grown / connections as f64))
     }
 
     /// How many workers the server and the client have; `None` where connections decide.
     fn workers(&self) -> anyhow::Result<[Option<usize>; 2]> {
-        let PairPlan { server, client, placement, .. } = &self.plan;
+        let PairPlan { server, client, .. } = &self.plan;
         let workers = |name: &str, asked, cpus: &Cpus| -> anyhow::Result<Option<usize>> {
             Ok(backend::find(name)?.about().workers(asked, cpus.count())?)
         };
         Ok([
-            workers(server, self.plan.server_workers, &placement.server)?,
-            workers(client, self.plan.client_workers, &placement.client)?,
+            workers(server, self.plan.server_workers, &self.placement.server)?,
+            workers(client, self.plan.client_workers, &self.placement.client)?,
         ])
     }
 
@@ -143,6 +223,18 @@ impl Pair {
     /// As [`round`](Self::round).
     pub fn workload(&mut self, workload: Workload, extent: Extent) -> anyhow::Result<Round> {
         self.round(workload.connections, workload.messages, extent)
+    }
+}
+
+/// The share of one machine in a number of things that all machines together have.
+fn share(all: usize, index: usize, machines: usize) -> usize {
+    all / machines + usize::from(index < all % machines)
+}
+
+fn share_of_extent(extent: Extent, index: usize, machines: usize) -> Extent {
+    match extent {
+        Extent::Timed { .. } => extent,
+        Extent::Sessions(all) => Extent::Sessions(share(all as usize, index, machines) as u64),
     }
 }
 
@@ -177,8 +269,6 @@ pub struct Round {
     pub server: Cost,
     /// What the client spent.
     pub client: Cost,
-    /// What the port table would allow.
-    pub port_limit: PortLimit,
     /// What stands in place of what the platform lacks.
     pub fallbacks: Vec<String>,
 }

@@ -15,7 +15,7 @@ use ioduel::{
     backend::{self, Backend},
     load::Extent,
     placement::Placement,
-    round::{Pair, PairPlan, Round},
+    round::{Launch, Pair, PairPlan, Round},
 };
 
 /// One group of benchmarks.
@@ -106,15 +106,15 @@ fn bench_backend(group: &mut BenchmarkGroup<'_, WallTime>, backend: &dyn Backend
 }
 
 fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
-    Pair::start(PairPlan {
-        program: env!("CARGO_BIN_EXE_ioduel").into(),
+    let launch = Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), Placement::or_default(None, None)?);
+    let plan = PairPlan {
         server: name.to_owned(),
         client: name.to_owned(),
         server_workers: None,
         client_workers: None,
-        placement: Placement::or_default(None, None)?,
         message_bytes,
-    })
+    };
+    Pair::start(&launch, plan)
 }
 
 /// Leaves a benchmark: criterion knows no failure, and a made-up time would be a lie.

@@ -2,7 +2,8 @@
 
 use std::{
     any::Any,
-    io::{self, BufRead, Write},
+    io::{self, BufRead, Read as _, Write},
+    net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -15,6 +16,7 @@ use crate::{
     backend::{self, Backend},
     load::{Load, LoadPlan, LoadRun},
     net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
+    protocol::REPLY_PREFIX,
     service::{Served, ServerConfig, Service},
 };
 
@@ -24,7 +26,7 @@ use crate::{
 /// When standard output cannot be written any more, or the system does not tell what a process spends.
 pub fn answer_requests() -> anyhow::Result<()> {
     let descriptors = raise_descriptor_limit()?;
-    let mut agent = Answering { descriptors, serving: None };
+    let mut agent = Answering { descriptors, serving: None, held: Vec::new() };
     let mut meter = CostMeter::new()?;
     for line in lines_until_the_parent_is_gone() {
         let answer =
@@ -56,6 +58,8 @@ fn lines_until_the_parent_is_gone() -> mpsc::Receiver<String> {
 struct Answering {
     descriptors: DescriptorLimit,
     serving: Option<Serving>,
+    /// Connections that are held without a word.
+    held: Vec<TcpStream>,
 }
 
 /// A backend that serves, on a thread of its own.
@@ -70,6 +74,13 @@ impl Answering {
             Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
             Request::Cost => self.check_server().map(|()| Answer::Cost),
             Request::Stop => self.stop().map(Answer::Served),
+            Request::Hold { destinations, connections, message_bytes } => {
+                self.hold(&destinations, connections, message_bytes).map(|()| Answer::Held)
+            }
+            Request::Release => {
+                self.held.clear();
+                Ok(Answer::Released)
+            }
             Request::Drive { backend, plan } => {
                 self.drive(&backend, plan).map(|run| Answer::Drove(Box::new(run)))
             }
@@ -109,6 +120,23 @@ impl Answering {
             Err(panic) => bail!("the server panicked: {}", panic_message(&*panic)),
         }
         Ok(serving.service.served())
+    }
+
+    /// Opens connections and exchanges one message on each, so that the server has accepted and read.
+    fn hold(&mut self, to: &[SocketAddr], connections: usize, message_bytes: usize) -> anyhow::Result<()> {
+        anyhow::ensure!(!to.is_empty(), "connections need a destination");
+        self.descriptors.require(connections)?;
+        let message = vec![b'm'; message_bytes];
+        let mut reply = vec![0; REPLY_PREFIX.len() + message_bytes];
+        for index in 0..connections {
+            let mut stream = TcpStream::connect(to[index % to.len()]).context("cannot connect")?;
+            stream.set_nodelay(true)?;
+            stream.write_all(&message)?;
+            stream.read_exact(&mut reply)?;
+            anyhow::ensure!(reply.starts_with(REPLY_PREFIX) && reply.ends_with(&message), "wrong reply");
+            self.held.push(stream);
+        }
+        Ok(())
     }
 
     fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {

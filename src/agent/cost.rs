@@ -1,5 +1,7 @@
 //! What a process spends: CPU time, context switches, memory, and what the kernel counted meanwhile.
 
+use std::ops::Add;
+
 use nix::sys::{
     resource::{Usage, UsageWho, getrusage},
     time::{TimeVal, TimeValLike as _},
@@ -23,6 +25,8 @@ pub struct Cost {
     pub involuntary_switches: u64,
     /// The most memory that was resident, in bytes; `None` where the kernel does not tell.
     pub peak_memory_bytes: Option<u64>,
+    /// The memory that was resident at the end, in bytes; `None` where the kernel does not tell.
+    pub resident_bytes: Option<u64>,
     /// What the process's network namespace counted; `None` where the kernel does not tell.
     pub kernel: Option<KernelCounters>,
 }
@@ -31,6 +35,24 @@ impl Cost {
     /// CPU time in all, in seconds.
     pub fn cpu_s(&self) -> f64 {
         self.user_s + self.system_s
+    }
+}
+
+/// What two processes spent at the same time.
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let both = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one + other);
+        Self {
+            user_s: self.user_s + other.user_s,
+            system_s: self.system_s + other.system_s,
+            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
+            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
+            peak_memory_bytes: both(self.peak_memory_bytes, other.peak_memory_bytes),
+            resident_bytes: both(self.resident_bytes, other.resident_bytes),
+            kernel: self.kernel.zip(other.kernel).map(|(one, other)| one + other),
+        }
     }
 }
 
@@ -49,6 +71,7 @@ impl CostMeter {
     pub(super) fn read(&mut self) -> anyhow::Result<Cost> {
         let before = std::mem::replace(self, Self::new()?);
         let (was, is) = (before.usage, self.usage);
+        let memory = memory_bytes();
         let cost = Cost {
             user_s: seconds(is.user_time()) - seconds(was.user_time()),
             system_s: seconds(is.system_time()) - seconds(was.system_time()),
@@ -57,7 +80,8 @@ impl CostMeter {
                 is.involuntary_context_switches(),
                 was.involuntary_context_switches(),
             ),
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: memory.map(|(peak, _)| peak),
+            resident_bytes: memory.map(|(_, resident)| resident),
             kernel: self.kernel.zip(before.kernel).map(|(is, was)| is - was),
         };
         forget_peak_memory();
@@ -73,9 +97,11 @@ fn difference(is: i64, was: i64) -> u64 {
     u64::try_from(is - was).unwrap_or(0)
 }
 
-/// The high-water mark of resident memory. Not `ru_maxrss`: that one starts with the parent's at exec.
-fn peak_memory_bytes() -> Option<u64> {
-    Some(Process::myself().ok()?.status().ok()?.vmhwm? * 1024)
+/// The high-water mark of resident memory, and what is resident now. The mark is not `ru_maxrss`, which starts with the
+/// parent's at exec.
+fn memory_bytes() -> Option<(u64, u64)> {
+    let status = Process::myself().ok()?.status().ok()?;
+    Some((status.vmhwm? * 1024, status.vmrss? * 1024))
 }
 
 /// Sets the high-water mark back to what is resident now (proc(5), `/proc/pid/clear_refs`, value 5).

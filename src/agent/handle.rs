@@ -62,6 +62,8 @@ pub struct Agent {
     /// `None` once its input was ended.
     input: Option<ChildStdin>,
     lines: Receiver<String>,
+    /// What it was asked last.
+    asked: String,
 }
 
 impl Agent {
@@ -81,7 +83,7 @@ impl Agent {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
         });
-        Ok(Self { name: command.name.clone(), input: child.stdin.take(), child, lines })
+        Ok(Self { name: command.name.clone(), input: child.stdin.take(), child, lines, asked: String::new() })
     }
 
     /// Asks, and waits for the reply for as long as `patience`.
@@ -90,37 +92,61 @@ impl Agent {
     /// When the agent cannot do it, dies, hangs, or answers what is no reply; the error names the agent, and what it
     /// was asked. An agent that hangs is killed.
     pub fn ask(&mut self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
-        let reply = self.exchange(request, patience).with_context(|| self.name.clone())?;
+        self.send(request)?;
+        self.receive(patience)
+    }
+
+    /// Asks, without waiting; [`receive`](Self::receive) the reply before the next question.
+    ///
+    /// # Errors
+    /// When the agent is gone.
+    pub fn send(&mut self, request: &Request) -> anyhow::Result<()> {
+        self.asked = request.to_string();
+        let line = serde_json::to_string(request)?;
+        let Some(input) = &mut self.input else {
+            bail!("{}: asked to {} after it was ended", self.name, self.asked)
+        };
+        if writeln!(input, "{line}").and_then(|()| input.flush()).is_err() {
+            return Err(self.ended());
+        }
+        Ok(())
+    }
+
+    /// Waits for the reply to the last question, for as long as `patience`.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn receive(&mut self, patience: Duration) -> anyhow::Result<Reply> {
+        let reply: Reply = match self.lines.recv_timeout(patience) {
+            Ok(line) => serde_json::from_str(&line).with_context(|| {
+                format!(
+                    "{}: asked to {}, it answered what is no reply: {}",
+                    self.name,
+                    self.asked,
+                    start(&line)
+                )
+            })?,
+            Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill();
+                let seconds = patience.as_secs_f64();
+                bail!("{}: hangs: no reply in {seconds} s when asked to {}; ended", self.name, self.asked)
+            }
+        };
         if let Answer::Failed { error } = &reply.answer {
             bail!("{}: {error}", self.name);
         }
         Ok(reply)
     }
 
-    fn exchange(&mut self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
-        let line = serde_json::to_string(request)?;
-        let Some(input) = &mut self.input else { bail!("asked to {request} after it was ended") };
-        if writeln!(input, "{line}").and_then(|()| input.flush()).is_err() {
-            bail!("{} when asked to {request}", self.how_it_ended());
-        }
-        match self.lines.recv_timeout(patience) {
-            Ok(line) => serde_json::from_str(&line).with_context(|| {
-                format!("asked to {request}, it answered what is no reply: {}", start(&line))
-            }),
-            Err(RecvTimeoutError::Disconnected) => bail!("{} when asked to {request}", self.how_it_ended()),
-            Err(RecvTimeoutError::Timeout) => {
-                self.kill();
-                bail!("hangs: no reply in {} s when asked to {request}; ended", patience.as_secs_f64())
-            }
-        }
-    }
-
-    fn how_it_ended(&mut self) -> String {
+    /// Says how the agent ended, and at what.
+    fn ended(&mut self) -> anyhow::Error {
         self.input = None;
-        match self.wait() {
+        let how = match self.wait() {
             Some(status) => format!("ended ({status})"),
             None => "closed its output".to_owned(),
-        }
+        };
+        anyhow::anyhow!("{}: {how} when asked to {}", self.name, self.asked)
     }
 
     /// Waits for the process to exit, for a while.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     load::{Extent, Load, LoadPlan, LoadRun, Step},
-    net::{PortLimit, raise_descriptor_limit},
+    net::raise_descriptor_limit,
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
     round::load_flags,
 };
@@ -174,8 +174,7 @@ fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
 }
 
 fn report(run: &LoadRun, plan: &LoadPlan, format: Format) -> anyhow::Result<Figures> {
-    let limit = PortLimit::towards(&plan.destinations);
-    let figures = Figures::new(run, load_flags(run, plan.connections, plan.extent, limit));
+    let figures = Figures::new(run, load_flags(run, plan.connections, plan.extent));
     match format {
         Format::Json => output::print_json(&figures)?,
         Format::Table => output::print(&figures.to_string())?,

@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::LatencyHistogram;
+    use crate::{load::LatencyHistogram, net::PortLimit};
 
     #[test]
     fn figures_are_shown_as_a_table() {
@@ -95,6 +95,7 @@ mod tests {
             session: histogram(&[1000, 3000]),
             failures: 0,
             first_failure: None,
+            port_limit: PortLimit::towards(&[]),
         };
         let figures = Figures::new(&run, vec![Flag::Little { departure: 0.07 }]);
         insta::assert_snapshot!(figures, @r"

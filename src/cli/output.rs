@@ -1,7 +1,7 @@
 //! Standard output and standard error: what happens when they are closed, full, or no terminal.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     time::Duration,
 };
 
@@ -43,6 +43,15 @@ pub(super) fn tell(text: &str) {
 /// Tells an error.
 pub(super) fn complain(text: &str) {
     tell(&format!("error: {text}"));
+}
+
+/// Shows how far something has come, where standard error is a terminal, in place of what was shown before.
+pub(super) fn progress(text: &str) {
+    let mut err = io::stderr();
+    if err.is_terminal() {
+        // When standard error is gone, nobody is there to be told.
+        let _ = write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush());
+    }
 }
 
 /// Looks now and then how far something has come while `work` is done, and shows it where standard error is a

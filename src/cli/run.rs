@@ -9,7 +9,7 @@ use super::{Chosen, Format, duration, figures::Figures, millis, output, wrong_us
 use crate::{
     load::{Extent, Workload},
     placement::{Cpus, Placement},
-    round::{Pair, PairPlan, Round},
+    round::{Launch, Pair, PairPlan, Round},
 };
 
 /// What is discarded at the head of a run: connections open, caches fill.
@@ -58,15 +58,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
     let placement = Placement::or_default(args.server_cpus, args.client_cpus).map_err(wrong_usage)?;
-    let mut pair = Pair::start(PairPlan {
-        program: std::env::current_exe().context("cannot find this program's own file")?,
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let plan = PairPlan {
         server: server.name().to_owned(),
         client: args.backend.name().to_owned(),
         server_workers: args.workers,
         client_workers: args.workers,
-        placement,
         message_bytes: args.workload.message_bytes,
-    })?;
+    };
+    let mut pair = Pair::start(&Launch::here(program, placement), plan)?;
     let extent = match args.sessions {
         Some(sessions) => Extent::Sessions(sessions),
         None => Extent::Timed { ramp_ms: RAMP_MS, window_ms: millis(args.duration) },

@@ -1,6 +1,9 @@
 //! The kernel's counters of what must not happen while something is measured.
 
-use std::{fs, io, ops::Sub};
+use std::{
+    fs, io,
+    ops::{Add, Sub},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +59,19 @@ impl Sub for KernelCounters {
             listen_drops: self.listen_drops.saturating_sub(before.listen_drops),
             tcp_timeouts: self.tcp_timeouts.saturating_sub(before.tcp_timeouts),
             retransmitted_segments: self.retransmitted_segments.saturating_sub(before.retransmitted_segments),
+        }
+    }
+}
+
+impl Add for KernelCounters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            listen_overflows: self.listen_overflows + other.listen_overflows,
+            listen_drops: self.listen_drops + other.listen_drops,
+            tcp_timeouts: self.tcp_timeouts + other.tcp_timeouts,
+            retransmitted_segments: self.retransmitted_segments + other.retransmitted_segments,
         }
     }
 }

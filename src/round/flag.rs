@@ -57,6 +57,11 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// Whether the round must not count.
+    pub fn sets_aside(&self) -> bool {
+        matches!(self, Self::Blind | Self::PortLimited { .. } | Self::Kernel(_) | Self::Little { .. })
+    }
+
     /// What it is called, without its figures.
     pub fn name(&self) -> &'static str {
         match self {
@@ -106,14 +111,14 @@ impl Serialize for Flag {
 }
 
 /// Looks for what spoils a load, as far as its client can see.
-pub fn load_flags(run: &LoadRun, connections: usize, extent: Extent, limit: PortLimit) -> Vec<Flag> {
+pub fn load_flags(run: &LoadRun, connections: usize, extent: Extent) -> Vec<Flag> {
     let mut flags = Vec::new();
     if cfg!(feature = "blind") {
         flags.push(Flag::Blind);
     }
     let rate = run.sessions_per_second();
-    if limit.is_near(rate) {
-        flags.push(Flag::PortLimited { rate, limit });
+    if run.port_limit.is_near(rate) {
+        flags.push(Flag::PortLimited { rate, limit: run.port_limit });
     }
     flags.extend(little(run, connections, extent));
     flags
@@ -130,7 +135,7 @@ fn little(run: &LoadRun, connections: usize, extent: Extent) -> Option<Flag> {
 /// Looks for all that spoils a round.
 pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     let mut flags: Vec<Flag> = round.fallbacks.iter().cloned().map(Flag::Fallback).collect();
-    flags.extend(load_flags(&round.run, round.connections, round.extent, round.port_limit));
+    flags.extend(load_flags(&round.run, round.connections, round.extent));
     // Where both sides share a namespace they see the same counters, and one report of them is enough.
     let seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
     flags.extend(seen.filter(|counters| !counters.is_quiet()).take(1).map(Flag::Kernel));
@@ -172,6 +177,7 @@ mod tests {
             session,
             failures: 0,
             first_failure: None,
+            port_limit: LIMIT,
         }
     }
 
@@ -186,7 +192,6 @@ mod tests {
             run: run(),
             server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
             client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },
-            port_limit: LIMIT,
             fallbacks: Vec::new(),
         }
     }
@@ -202,7 +207,8 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_flag() {
-        let limited = Round { port_limit: PortLimit { destinations: 1, ports: 20_000, ..LIMIT }, ..round() };
+        let mut limited = round();
+        limited.run.port_limit = PortLimit { destinations: 1, ports: 20_000, ..LIMIT };
         assert_eq!(names(&limited), ["port-limited"]);
 
         let moved = KernelCounters { tcp_timeouts: 1, ..KernelCounters::default() };

@@ -15,7 +15,7 @@ use ioduel::{
     net::ListenAt,
     placement::Placement,
     protocol::{Framing, Shape},
-    round::{Pair, PairPlan},
+    round::{Launch, Pair, PairPlan},
     service::{Served, ServerConfig},
 };
 
@@ -131,16 +131,16 @@ fn out_of_descriptors_a_server_neither_spins_nor_dies_and_serves_again() {
 }
 
 fn pair(server: &str, client: &str) -> Pair {
-    Pair::start(PairPlan {
-        program: env!("CARGO_BIN_EXE_ioduel").into(),
+    let launch =
+        Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), Placement::or_default(None, None).unwrap());
+    let plan = PairPlan {
         server: server.to_owned(),
         client: client.to_owned(),
         server_workers: None,
         client_workers: None,
-        placement: Placement::or_default(None, None).unwrap(),
         message_bytes: 16,
-    })
-    .unwrap()
+    };
+    Pair::start(&launch, plan).unwrap()
 }
 
 #[test]

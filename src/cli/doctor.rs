@@ -1,0 +1,36 @@
+//! `ioduel doctor`: what on this machine would spoil a measurement, and what to do about it.
+
+use std::process::ExitCode;
+
+use super::{Format, output, table::Table};
+use crate::{
+    doctor::{Check, examine},
+    environment::Environment,
+};
+
+/// Show what on this machine would spoil a measurement, and what mends it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  ioduel doctor")]
+pub(super) struct Args {
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let checks = examine(&Environment::read());
+    match Format::new(args.json) {
+        Format::Json => checks.iter().try_for_each(output::print_json)?,
+        Format::Table => output::print(&render(&checks))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(checks: &[Check]) -> String {
+    let mut table = Table::new(["", "what", "found", "mend it with"]);
+    for Check { what, found, mend } in checks {
+        let state = if mend.is_some() { "!!" } else { "ok" };
+        table.add([state.to_owned(), (*what).to_owned(), found.clone(), mend.clone().unwrap_or_default()]);
+    }
+    table.to_string()
+}

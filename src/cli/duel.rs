@@ -1,0 +1,321 @@
+//! `ioduel duel`: the interleaved comparison, recorded.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use super::{Chosen, duration, output, wrong_usage};
+use crate::{
+    analysis::{Analysis, Measure, analyse},
+    backend::{self, ALL},
+    doctor::{examine, warnings},
+    duel::{AgentArena, DuelPlan, Next, Until, Witness, contest, fight},
+    environment::Environment,
+    load::Workload,
+    placement::{Cpus, Placement},
+    record::{Contest, Line, Record, RecordWriter, SCHEMA, Setup, View},
+    report,
+    round::Launch,
+};
+
+/// The neutral client: the leanest that the suite has.
+const NEUTRAL: &str = "epoll";
+
+/// Epochs unless told otherwise: enough for an interval that does not hang on one of them.
+const EPOCHS: usize = 8;
+
+/// Epochs of a quick look: the fewest that allow a verdict.
+const QUICK_EPOCHS: usize = 3;
+
+/// Blocks in an epoch.
+const BLOCKS: usize = 2;
+
+/// Compare backends in short interleaved rounds, and record every round.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
+                  ioduel duel epoll tokio --view server --time 60s --server-cpus 0 --client-cpus 1\n  \
+                  ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
+)]
+pub(super) struct Args {
+    /// The backends, the reference first [default: all that run here]
+    backends: Vec<Chosen>,
+    /// The workloads
+    #[arg(long = "workload", value_name = "NAME", default_values_t = [Workload::ALL[0]])]
+    workloads: Vec<Workload>,
+    /// What differs between the arms
+    #[arg(long = "view", value_enum, default_values_t = [ViewChoice::Own])]
+    views: Vec<ViewChoice>,
+    /// Worker threads, where a backend has such
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// The server's processors [default: the first, for both]
+    #[arg(long, value_name = "CPUS")]
+    server_cpus: Option<Cpus>,
+    /// The client's processors
+    #[arg(long, value_name = "CPUS")]
+    client_cpus: Option<Cpus>,
+    /// What to start servers with, such as 'ip netns exec a'
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    server_exec: Option<Words>,
+    /// What to start clients with; several mean several load machines
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    client_exec: Vec<Words>,
+    /// Where servers listen, if not on loopback
+    #[arg(long, value_name = "IP")]
+    server_address: Option<std::net::IpAddr>,
+    /// Stop when every interval of messages/s is narrower than this
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    until: Option<f64>,
+    /// Stop after so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// Stop after so many epochs [default: 8, or 3 with --quick]
+    #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"])]
+    epochs: Option<usize>,
+    /// The seed of the order [default: drawn]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Fewer and shorter rounds, for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Where to record
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    out: PathBuf,
+}
+
+/// The words of a command.
+#[derive(Clone, Debug)]
+struct Words(Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    match shell_words::split(text) {
+        Ok(words) if !words.is_empty() => Ok(Words(words)),
+        _ => Err(format!("{text:?} is no command")),
+    }
+}
+
+/// Reads `2%` or `2` as 0.02.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 =
+        text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage; write 2%"))?;
+    if number > 0.0 && number < 100.0 {
+        Ok(number / 100.0)
+    } else {
+        Err(format!("{text:?} is not between 0 and 100%"))
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ViewChoice {
+    /// Each client against its own server
+    Own,
+    /// One neutral client against each server
+    Server,
+    /// Every client against every server
+    Matrix,
+}
+
+impl From<ViewChoice> for View {
+    fn from(choice: ViewChoice) -> Self {
+        match choice {
+            ViewChoice::Own => Self::Own,
+            ViewChoice::Server => Self::Server,
+            ViewChoice::Matrix => Self::Matrix,
+        }
+    }
+}
+
+impl Args {
+    fn backends(&self) -> anyhow::Result<Vec<String>> {
+        for chosen in &self.backends {
+            chosen.check(self.workers)?;
+        }
+        let mut names: Vec<String> = self.backends.iter().map(|chosen| chosen.name().to_owned()).collect();
+        if names.is_empty() {
+            let here = ALL.iter().filter(|backend| backend.available().is_ok());
+            names = here.map(|backend| backend.about().name.to_owned()).collect();
+        }
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return Err(wrong_usage(format!("{name} is named twice")));
+            }
+        }
+        Ok(names)
+    }
+
+    fn contests(&self) -> anyhow::Result<Vec<Contest>> {
+        let backends = self.backends()?;
+        let pairs =
+            self.workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)));
+        Ok(pairs
+            .map(|(workload, view)| contest(workload.name, view.into(), &backends, NEUTRAL, self.workers))
+            .collect())
+    }
+
+    fn rounds(&self) -> (Duration, Duration) {
+        let (ramp, window) = if self.quick { (50, 100) } else { (100, 250) };
+        (Duration::from_millis(ramp), Duration::from_millis(window))
+    }
+
+    fn until(&self) -> Until {
+        match (self.time, self.until) {
+            (Some(time), _) => Until::Time(time),
+            (None, Some(_)) => Until::Time(Duration::from_secs(600)),
+            (None, None) => {
+                Until::Epochs(self.epochs.unwrap_or(if self.quick { QUICK_EPOCHS } else { EPOCHS }))
+            }
+        }
+    }
+}
+
+/// Fights a duel, records it, and prints its summary.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    fight_and_report(&args, program)
+}
+
+/// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
+///
+/// A word names the backends to compare by a part of their names; `--test` fights one block without recording it in
+/// results; `--quick` is the duel's own.
+pub fn bench(program: PathBuf) -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| words.iter().any(|word| word == flag);
+    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen =
+        |name: &&str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let names: Vec<&str> = backend::names().filter(chosen).collect();
+    if names.len() < 2 {
+        output::tell("no duel: fewer than two backends have that in their names");
+        return ExitCode::SUCCESS;
+    }
+    let mut line = vec!["ioduel", "duel"];
+    line.extend(names);
+    if has("--quick") {
+        line.push("--quick");
+    }
+    if has("--test") {
+        line.extend(["--quick", "--epochs", "1", "--out", "target/duel-test"]);
+    }
+    super::run_line(line, |command| match command {
+        super::Command::Duel(args) => fight_and_report(&args, program),
+        _ => unreachable!("the line begins with the duel's name"),
+    })
+}
+
+fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
+    let (ramp, window) = args.rounds();
+    let launch = Launch {
+        program,
+        placement: Placement::or_default(args.server_cpus.clone(), args.client_cpus.clone())
+            .map_err(wrong_usage)?,
+        server_exec: args.server_exec.clone().map_or_else(Vec::new, |words| words.0),
+        client_exec: args.client_exec.iter().map(|words| words.0.clone()).collect(),
+        server_address: args.server_address,
+    };
+    let environment = Environment::read();
+    let setup = Setup {
+        schema: SCHEMA,
+        began: jiff::Timestamp::now().to_string(),
+        command_line: std::env::args().collect(),
+        seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+        placement: launch.placement.clone(),
+        server_exec: args.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
+        client_exec: args.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
+        ramp_ms: super::millis(ramp),
+        window_ms: super::millis(window),
+        contests: args.contests()?,
+        warnings: warnings(&examine(&environment)),
+        environment,
+    };
+    setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
+    let plan =
+        DuelPlan { contests: setup.contests.clone(), seed: setup.seed, blocks: BLOCKS, until: args.until() };
+    let day = setup.began.split('T').next().unwrap_or_default().to_owned();
+    let writer = RecordWriter::create(&args.out, &day, &setup)?;
+    output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
+
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || told.store(true, Relaxed)).context("cannot handle signals")?;
+
+    let record = Record { setup, lines: Vec::new(), damage: None };
+    let mut scribe = Scribe {
+        writer,
+        record,
+        narrow: args.until,
+        interrupted: Arc::clone(&interrupted),
+        plan: plan.clone(),
+    };
+    let mut arena = AgentArena::new(launch, ramp, window);
+    if args.quick {
+        arena = arena.without_idle();
+    }
+    let fought = fight(&plan, &mut arena, &mut scribe);
+    // What could be kept is reported also when the disk is full.
+    let analysis = analyse(&scribe.record)?;
+    let summary = report::markdown(&scribe.record.setup, &analysis);
+    output::print(summary.trim_end())?;
+    fought?;
+    scribe.writer.attach("summary.md", &summary)?;
+    output::tell(&format!("recorded in {}", scribe.writer.folder().display()));
+    Ok(if interrupted.load(Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+/// Writes every block down, and says when enough was seen.
+struct Scribe {
+    writer: RecordWriter,
+    record: Record,
+    narrow: Option<f64>,
+    interrupted: Arc<AtomicBool>,
+    plan: DuelPlan,
+}
+
+impl Witness for Scribe {
+    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
+        let kept = self.writer.append(&lines);
+        let block = lines.first().map(|line| (line.place().epoch, line.place().block));
+        self.record.lines.extend(lines);
+        kept?;
+        let analysis = analyse(&self.record)?;
+        output::progress(&progress(&self.plan, block.unwrap_or_default(), elapsed, &analysis));
+        let enough = self.narrow.is_some_and(|width| all_narrower(&analysis, width));
+        Ok(if enough || self.interrupted.load(Relaxed) { Next::Stop } else { Next::GoOn })
+    }
+}
+
+/// Whether every interval of messages/s is narrower than this.
+fn all_narrower(analysis: &Analysis, width: f64) -> bool {
+    let compared = |contest: &crate::analysis::ContestResult| {
+        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference).all(|arm| {
+            let comparison = arm.comparisons.get(&Measure::Throughput);
+            comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
+        })
+    };
+    analysis.contests.iter().all(compared)
+}
+
+/// How far it is, how long it may take, and who leads.
+fn progress(plan: &DuelPlan, block: (usize, usize), elapsed: Duration, analysis: &Analysis) -> String {
+    let left = match plan.until {
+        Until::Time(time) => time.saturating_sub(elapsed),
+        Until::Epochs(epochs) => {
+            let done = (block.0 * plan.blocks + block.1 + 1) as f64 / (epochs * plan.blocks) as f64;
+            elapsed.mul_f64((1.0 / done - 1.0).max(0.0))
+        }
+    };
+    let ranks = analysis.contests.first().map_or_else(String::new, |contest| {
+        let ranked = contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank?, arm.arm.name)));
+        ranked.collect::<Vec<_>>().join(", ")
+    });
+    format!("epoch {}, {:.0} s left; {ranks}", block.0 + 1, left.as_secs_f64())
+}

@@ -1,0 +1,203 @@
+//! What on this machine would spoil a measurement, and what to do about it.
+
+use std::fs;
+
+use nix::sys::resource::{Resource, getrlimit};
+use serde::Serialize;
+
+use crate::{
+    environment::{Environment, line, setting},
+    placement::Cpus,
+};
+
+/// The state of one thing that decides measurements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+    /// The command or the deed that mends it; `None` when it is fine.
+    pub mend: Option<String>,
+}
+
+impl Check {
+    fn new(what: &'static str, found: impl Into<String>, mend: Option<&str>) -> Self {
+        Self { what, found: found.into(), mend: mend.map(str::to_owned) }
+    }
+}
+
+/// Looks at everything.
+pub fn examine(environment: &Environment) -> Vec<Check> {
+    vec![
+        governor(environment),
+        turbo(environment),
+        smt(environment),
+        load(),
+        steal(),
+        virtualisation(environment),
+        descriptors(),
+        somaxconn(),
+        ports(),
+        time_wait(),
+        reuse(),
+        io_uring(),
+        processors(environment),
+        build(environment),
+    ]
+}
+
+/// What was found wanting, in one line each.
+pub fn warnings(checks: &[Check]) -> Vec<String> {
+    let wanting =
+        |check: &Check| check.mend.as_ref().map(|mend| format!("{}: {}; {mend}", check.what, check.found));
+    checks.iter().filter_map(wanting).collect()
+}
+
+fn governor(environment: &Environment) -> Check {
+    let found = environment.governors.join(", ");
+    match found.as_str() {
+        "" => Check::new("governor", "not told (a virtual machine, or none)", None),
+        "performance" => Check::new("governor", found, None),
+        _ => Check::new("governor", found, Some("cpupower frequency-set --governor performance")),
+    }
+}
+
+fn turbo(environment: &Environment) -> Check {
+    match environment.turbo {
+        None => Check::new("turbo", "not told", None),
+        Some(false) => Check::new("turbo", "off", None),
+        Some(true) => {
+            let mend = "echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > \
+                        /sys/devices/system/cpu/cpufreq/boost";
+            Check::new("turbo", "on: the clock follows the temperature", Some(mend))
+        }
+    }
+}
+
+fn smt(environment: &Environment) -> Check {
+    match environment.smt {
+        Some(true) => {
+            let mend =
+                "echo off > /sys/devices/system/cpu/smt/control, or give server and client whole cores";
+            Check::new("SMT", "on: two processors may be one core", Some(mend))
+        }
+        Some(false) => Check::new("SMT", "off", None),
+        None => Check::new("SMT", "not told", None),
+    }
+}
+
+fn load() -> Check {
+    let text = line("/proc/loadavg").unwrap_or_default();
+    let load: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0);
+    let mend = (load > 0.5).then_some("end what else runs, and wait a minute");
+    Check::new("load", format!("{load:.2} over the last minute"), mend)
+}
+
+fn steal() -> Check {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<u64> =
+        text.lines().next().unwrap_or_default().split_whitespace().skip(1).flat_map(str::parse).collect();
+    let all: u64 = fields.iter().take(8).sum();
+    let share = fields.get(7).map_or(0.0, |steal| *steal as f64 / all.max(1) as f64);
+    let mend = (share > 0.01).then_some("ask for a machine with processors of its own");
+    Check::new("steal", format!("{:.2}% since boot", share * 100.0), mend)
+}
+
+fn virtualisation(environment: &Environment) -> Check {
+    if environment.virtual_machine {
+        let vendor = environment.hypervisor.as_deref().unwrap_or("unnamed");
+        let mend = "believe ratios, not rates; measure again on bare metal";
+        return Check::new("virtualisation", format!("a virtual machine ({vendor})"), Some(mend));
+    }
+    Check::new("virtualisation", "none seen", None)
+}
+
+fn descriptors() -> Check {
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
+    let mend = (hard < 4096).then_some("ulimit -Hn 20000, as root or in /etc/security/limits.conf");
+    Check::new("descriptors", format!("{hard} per process"), mend)
+}
+
+fn number(name: &str) -> Option<u64> {
+    setting(name)?.parse().ok()
+}
+
+fn somaxconn() -> Check {
+    let cap = number("net/core/somaxconn");
+    let mend = cap.is_none_or(|cap| cap < 4096).then_some("sysctl net.core.somaxconn=4096");
+    Check::new("backlog", format!("at most {}", told(cap)), mend)
+}
+
+fn ports() -> Check {
+    let range = setting("net/ipv4/ip_local_port_range").unwrap_or_default();
+    let ends: Vec<u64> = range.split(' ').flat_map(str::parse).collect();
+    let wide = matches!(ends[..], [first, last] if last.saturating_sub(first) >= 20_000 && first > 30_000);
+    let mend = (!wide).then_some("sysctl net.ipv4.ip_local_port_range=\"32768 60999\"");
+    Check::new("ephemeral ports", range, mend)
+}
+
+fn time_wait() -> Check {
+    let most = number("net/ipv4/tcp_max_tw_buckets");
+    let mend = most.is_none_or(|most| most < 65_536).then_some("sysctl net.ipv4.tcp_max_tw_buckets=131072");
+    Check::new("TIME_WAIT sockets", format!("at most {}", told(most)), mend)
+}
+
+fn reuse() -> Check {
+    let reuse = number("net/ipv4/tcp_tw_reuse");
+    let mend = (!matches!(reuse, Some(1 | 2))).then_some("sysctl net.ipv4.tcp_tw_reuse=2");
+    Check::new("TIME_WAIT reuse", told(reuse), mend)
+}
+
+fn io_uring() -> Check {
+    match number("kernel/io_uring_disabled") {
+        Some(0) => Check::new("io_uring", "allowed", None),
+        Some(_) => Check::new("io_uring", "forbidden", Some("sysctl kernel.io_uring_disabled=0")),
+        None => Check::new("io_uring", "not told", None),
+    }
+}
+
+fn told(number: Option<u64>) -> String {
+    number.map_or_else(|| "not told".to_owned(), |number| number.to_string())
+}
+
+fn processors(environment: &Environment) -> Check {
+    let all = environment.processors.unwrap_or(1);
+    let allowed = Cpus::of_this_process().map_or(all, |cpus| cpus.count());
+    let mend = (allowed < 2)
+        .then_some("use a machine with two, so that this program does not run beside what it measures");
+    Check::new("processors", format!("{allowed} to be had"), mend)
+}
+
+fn build(environment: &Environment) -> Check {
+    let mend = (environment.profile != "release").then_some("cargo build --release");
+    Check::new("build", environment.profile.clone(), mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_says_what_it_found() {
+        let checks = examine(&Environment::read());
+        assert!(checks.iter().all(|check| !check.what.is_empty() && !check.found.is_empty()), "{checks:?}");
+        assert_eq!(warnings(&checks).len(), checks.iter().filter(|check| check.mend.is_some()).count());
+    }
+
+    #[test]
+    fn what_spoils_a_measurement_comes_with_what_mends_it() {
+        let bad = Environment {
+            governors: vec!["powersave".to_owned()],
+            turbo: Some(true),
+            smt: Some(true),
+            virtual_machine: true,
+            profile: "debug".to_owned(),
+            ..Environment::default()
+        };
+        let warnings = warnings(&examine(&bad));
+        for word in ["cpupower", "no_turbo", "smt/control", "bare metal", "--release"] {
+            assert!(warnings.iter().any(|warning| warning.contains(word)), "{word}: {warnings:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The interleaved comparison: its schedule, and running it.
+//!
+//! Rounds are short. Each block runs every arm once, in an order drawn anew; an epoch is some blocks with the same
+//! processes, and the next has fresh ones. With every block runs a second copy of the reference: what it shows is the
+//! noise. Absent from here: what the rounds say ([`crate::analysis`]), and printing.
+
+mod arena;
+mod schedule;
+
+use std::time::{Duration, Instant};
+
+use crate::record::{Arm, Contest, Line, Place, SCHEMA, View};
+
+pub use arena::AgentArena;
+pub use schedule::order;
+
+/// What a duel is to be.
+#[derive(Clone, Debug)]
+pub struct DuelPlan {
+    /// What is compared.
+    pub contests: Vec<Contest>,
+    /// The seed of the order.
+    pub seed: u64,
+    /// Blocks in an epoch.
+    pub blocks: usize,
+    /// When it is over.
+    pub until: Until,
+}
+
+/// When a duel is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Until {
+    /// After so many epochs.
+    Epochs(usize),
+    /// At a time, or before, when the caller has seen enough.
+    Time(Duration),
+}
+
+/// Where rounds are fought: agents, or a stand-in that lets the whole be tested without waiting.
+pub trait Arena {
+    /// Starts fresh processes for every arm of a contest; an arm that cannot be started fails by itself in its rounds.
+    fn begin_epoch(&mut self, contest: &Contest);
+
+    /// Fights one round of an arm.
+    fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line;
+
+    /// Measures what only needs measuring once an epoch.
+    fn idle(&mut self, contest: &Contest, arm: usize, place: Place) -> Option<Line>;
+
+    /// Ends the processes.
+    fn end_epoch(&mut self);
+}
+
+/// Who follows a duel.
+pub trait Witness {
+    /// Takes the lines of a block; the next begins when this returns. Returns whether to go on.
+    ///
+    /// # Errors
+    /// When the lines cannot be kept; the duel ends.
+    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next>;
+}
+
+/// Whether a duel goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It does.
+    GoOn,
+    /// Enough was seen, or somebody interrupted.
+    Stop,
+}
+
+/// Fights a duel: epoch by epoch, in each one contest after the other.
+///
+/// # Errors
+/// The witness's.
+pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    for epoch in 0.. {
+        let over = match plan.until {
+            Until::Epochs(epochs) => epoch >= epochs,
+            Until::Time(time) => begun.elapsed() >= time,
+        };
+        if over {
+            break;
+        }
+        for contest in &plan.contests {
+            arena.begin_epoch(contest);
+            let next = fight_epoch(plan, contest, epoch, begun, arena, witness);
+            arena.end_epoch();
+            if next? == Next::Stop {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fight_epoch(
+    plan: &DuelPlan,
+    contest: &Contest,
+    epoch: usize,
+    begun: Instant,
+    arena: &mut impl Arena,
+    witness: &mut impl Witness,
+) -> anyhow::Result<Next> {
+    for block in 0..plan.blocks {
+        let mut lines = Vec::new();
+        let turns = order(plan.seed, contest, epoch, block);
+        for (turn, &arm) in turns.iter().enumerate() {
+            lines.push(arena.round(contest, arm, place(contest, arm, epoch, block, turn)));
+        }
+        if block + 1 == plan.blocks {
+            // Last, so that a thousand connections in TIME_WAIT precede no round of this epoch.
+            for (turn, &arm) in turns.iter().enumerate() {
+                lines.extend(arena.idle(contest, arm, place(contest, arm, epoch, block, turn)));
+            }
+        }
+        if witness.block(lines, begun.elapsed())? == Next::Stop {
+            return Ok(Next::Stop);
+        }
+    }
+    Ok(Next::GoOn)
+}
+
+fn place(contest: &Contest, arm: usize, epoch: usize, block: usize, turn: usize) -> Place {
+    Place {
+        schema: SCHEMA,
+        workload: contest.workload.clone(),
+        view: contest.view,
+        arm: contest.arms[arm].name.clone(),
+        epoch,
+        block,
+        turn,
+    }
+}
+
+/// The name of the second copy of an arm.
+pub fn copy_of(arm: &Arm) -> Arm {
+    Arm { name: format!("{} again", arm.name), copy: true, ..arm.clone() }
+}
+
+/// Makes a contest of backends under a workload: the arms that its view asks for, the reference first, its copy last.
+pub fn contest(
+    workload: &str,
+    view: View,
+    backends: &[String],
+    neutral: &str,
+    workers: Option<usize>,
+) -> Contest {
+    let arm = |name: String, server: &str, client: &str| Arm {
+        name,
+        server: server.to_owned(),
+        client: client.to_owned(),
+        workers,
+        copy: false,
+    };
+    let mut arms: Vec<Arm> = match view {
+        View::Own => backends.iter().map(|name| arm(name.clone(), name, name)).collect(),
+        View::Server => backends.iter().map(|name| arm(name.clone(), name, neutral)).collect(),
+        View::Matrix => {
+            let pairs =
+                backends.iter().flat_map(|client| backends.iter().map(move |server| (client, server)));
+            pairs.map(|(client, server)| arm(format!("{client} to {server}"), server, client)).collect()
+        }
+    };
+    arms.extend(arms.first().map(copy_of));
+    Contest { workload: workload.to_owned(), view, arms }
+}
+
+#[cfg(test)]
+mod tests;

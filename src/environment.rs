@@ -1,0 +1,210 @@
+//! The machine, the kernel's settings, the versions: everything that makes two results comparable.
+//!
+//! Absent from here: judgement. What of it spoils a measurement is [`crate::doctor`]'s to say.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend;
+
+/// The kernel settings that decide what connections cost, below `/proc/sys`.
+const SETTINGS: [&str; 11] = [
+    "kernel/io_uring_disabled",
+    "net/core/somaxconn",
+    "net/ipv4/ip_local_port_range",
+    "net/ipv4/tcp_congestion_control",
+    "net/ipv4/tcp_fin_timeout",
+    "net/ipv4/tcp_max_tw_buckets",
+    "net/ipv4/tcp_rmem",
+    "net/ipv4/tcp_tw_reuse",
+    "net/ipv4/tcp_tw_reuse_delay",
+    "net/ipv4/tcp_wmem",
+    "kernel/sched_autogroup_enabled",
+];
+
+/// A machine, as it was when something was measured. What it does not tell is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// The processor's name.
+    pub cpu_model: Option<String>,
+    /// Processors that are online.
+    pub processors: Option<usize>,
+    /// The frequency governors in use, each once.
+    pub governors: Vec<String>,
+    /// Whether the processor may exceed its base frequency.
+    pub turbo: Option<bool>,
+    /// Whether a core runs several threads at a time.
+    pub smt: Option<bool>,
+    /// The kernel's mitigation for each known weakness of the processor.
+    pub mitigations: BTreeMap<String, String>,
+    /// Whether the processor says that it is a virtual one.
+    pub virtual_machine: bool,
+    /// Who provides the virtual machine, as far as the firmware tells.
+    pub hypervisor: Option<String>,
+    /// `cpu.max` of the control group.
+    pub cgroup_cpu_max: Option<String>,
+    /// `memory.max` of the control group.
+    pub cgroup_memory_max: Option<String>,
+    /// All memory, in KiB.
+    pub memory_kib: Option<u64>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The settings that matter, by their paths below `/proc/sys`.
+    pub settings: BTreeMap<String, String>,
+    /// The compiler.
+    pub rustc: String,
+    /// The profile that this was built with.
+    pub profile: String,
+    /// The locked version of each backend's crate.
+    pub crates: BTreeMap<String, String>,
+    /// The revision that this was built from.
+    pub git_revision: Option<String>,
+    /// Whether the work tree had changes beyond that revision.
+    pub git_dirty: bool,
+}
+
+impl Environment {
+    /// Reads this machine's.
+    pub fn read() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let revision = env!("IODUEL_GIT");
+        Self {
+            cpu_model: field(&cpuinfo, "model name"),
+            processors: std::thread::available_parallelism().ok().map(usize::from),
+            governors: governors(),
+            turbo: turbo(),
+            smt: line("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
+            mitigations: mitigations(),
+            virtual_machine: field(&cpuinfo, "flags")
+                .is_some_and(|f| f.split(' ').any(|flag| flag == "hypervisor")),
+            hypervisor: line("/sys/class/dmi/id/sys_vendor"),
+            cgroup_cpu_max: line("/sys/fs/cgroup/cpu.max"),
+            cgroup_memory_max: line("/sys/fs/cgroup/memory.max"),
+            memory_kib: memory_kib(),
+            kernel: line("/proc/sys/kernel/osrelease"),
+            settings: SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), setting(name)?))).collect(),
+            rustc: env!("IODUEL_RUSTC").to_owned(),
+            profile: env!("IODUEL_PROFILE").to_owned(),
+            crates: backend::crate_versions(),
+            git_revision: revision.split('+').next().filter(|text| !text.is_empty()).map(str::to_owned),
+            git_dirty: revision.ends_with("+dirty"),
+        }
+    }
+
+    /// The fields in which two environments differ, and that make results incomparable: name, this, the other.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let flat = |environment: &Self| {
+            let mut fields = BTreeMap::new();
+            let value = serde_json::to_value(environment).unwrap_or_default();
+            flatten("", &value, &mut fields);
+            // A new version of the code or of a crate is what one compares.
+            fields.retain(|name, _| !name.starts_with("git_") && !name.starts_with("crates."));
+            fields
+        };
+        let (ours, theirs) = (flat(self), flat(other));
+        let names: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let absent = || "absent".to_owned();
+        names
+            .into_iter()
+            .filter(|name| ours.get(*name) != theirs.get(*name))
+            .map(|name| {
+                let of = |fields: &BTreeMap<String, String>| fields.get(name).cloned().unwrap_or_else(absent);
+                (name.clone(), of(&ours), of(&theirs))
+            })
+            .collect()
+    }
+}
+
+/// Puts every leaf of a JSON value into `fields`, under its path.
+fn flatten(path: &str, value: &serde_json::Value, fields: &mut BTreeMap<String, String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(&path, value, fields);
+            }
+        }
+        serde_json::Value::String(text) => {
+            fields.insert(path.to_owned(), text.clone());
+        }
+        other => {
+            fields.insert(path.to_owned(), other.to_string());
+        }
+    }
+}
+
+/// A kernel setting by its path below `/proc/sys`, with single spaces.
+pub fn setting(name: &str) -> Option<String> {
+    let text = line(Path::new("/proc/sys").join(name))?;
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The text of a file of one line, if it is there and not empty.
+pub fn line(path: impl AsRef<Path>) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn field(text: &str, name: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.split(':').next().is_some_and(|is| is.trim() == name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory_kib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    field(&text, "MemTotal")?.split(' ').next()?.parse().ok()
+}
+
+fn governors() -> Vec<String> {
+    let Ok(folder) = fs::read_dir("/sys/devices/system/cpu/cpufreq") else { return Vec::new() };
+    let all = folder.flatten().filter_map(|policy| line(policy.path().join("scaling_governor")));
+    all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+fn turbo() -> Option<bool> {
+    let intel = line("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|no| no == "0");
+    intel.or_else(|| line("/sys/devices/system/cpu/cpufreq/boost").map(|boost| boost == "1"))
+}
+
+fn mitigations() -> BTreeMap<String, String> {
+    let Ok(folder) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else { return BTreeMap::new() };
+    let named = |file: fs::DirEntry| Some((file.file_name().into_string().ok()?, line(file.path())?));
+    folder.flatten().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_survives_json_and_differs_from_itself_in_nothing() {
+        let environment = Environment::read();
+        let json = serde_json::to_string(&environment).unwrap();
+        assert_eq!(serde_json::from_str::<Environment>(&json).unwrap(), environment);
+        assert_eq!(environment.differences(&environment), []);
+        assert!(environment.kernel.is_some() && !environment.settings.is_empty());
+        assert!(environment.crates.contains_key("tokio"));
+    }
+
+    #[test]
+    fn what_differs_is_named_and_versions_may_differ() {
+        let ours = Environment::read();
+        let mut theirs = ours.clone();
+        theirs.settings.insert("net/ipv4/tcp_tw_reuse".to_owned(), "9".to_owned());
+        theirs.crates.insert("tokio".to_owned(), "9.9.9".to_owned());
+        theirs.git_dirty = !ours.git_dirty;
+        let names: Vec<String> = ours.differences(&theirs).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["settings.net/ipv4/tcp_tw_reuse"]);
+    }
+
+    #[test]
+    fn a_field_is_found_whatever_the_space_around_it() {
+        assert_eq!(
+            field("model name\t: A CPU @ 2 GHz\nflags : a b\n", "model name").unwrap(),
+            "A CPU @ 2 GHz"
+        );
+        assert_eq!(field("x: 1", "y"), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! A record on disk: never overwritten, and readable up to where it is damaged.
+
+use super::*;
+use crate::{net::PortLimit, placement::Cpus};
+
+fn setup() -> Setup {
+    let cpus: Cpus = "0".parse().unwrap();
+    let arm = Arm {
+        name: "mio".to_owned(),
+        server: "mio".to_owned(),
+        client: "mio".to_owned(),
+        workers: None,
+        copy: false,
+    };
+    Setup {
+        schema: SCHEMA,
+        began: "2026-11-22T12:00:00Z".to_owned(),
+        command_line: vec!["ioduel".to_owned(), "duel".to_owned()],
+        seed: 7,
+        placement: Placement { server: cpus.clone(), client: cpus },
+        server_exec: None,
+        client_exec: Vec::new(),
+        ramp_ms: 100,
+        window_ms: 250,
+        contests: vec![Contest { workload: "session".to_owned(), view: View::Own, arms: vec![arm] }],
+        warnings: Vec::new(),
+        environment: Environment::default(),
+    }
+}
+
+fn place(block: usize) -> Place {
+    Place {
+        schema: SCHEMA,
+        workload: "session".to_owned(),
+        view: View::Own,
+        arm: "mio".to_owned(),
+        epoch: 0,
+        block,
+        turn: 0,
+    }
+}
+
+fn round(block: usize) -> Line {
+    let mut histogram = LatencyHistogram::new();
+    histogram.record(std::time::Duration::from_micros(300));
+    let run = LoadRun {
+        sessions: 1,
+        messages: 8,
+        messages_in_all: 9,
+        window_s: 0.25,
+        elapsed_s: 0.35,
+        connect: histogram.clone(),
+        round_trip: histogram.clone(),
+        session: histogram,
+        failures: 0,
+        first_failure: None,
+        port_limit: PortLimit::towards(&[]),
+    };
+    Line::Round(Box::new(RoundLine {
+        place: place(block),
+        run: RunLine::new(&run),
+        server: Cost::default(),
+        client: Cost::default(),
+        steal: Some(0.0),
+        cpu_pressure: None,
+        flags: Vec::new(),
+        set_aside: Vec::new(),
+        client_bound: false,
+    }))
+}
+
+/// A folder of its own for a test, gone when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ioduel-record-{}-{name}", std::process::id()));
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind when it can't be removed; nothing depends on it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let folder = Folder::new("again");
+    let mut writer = RecordWriter::create(&folder.0, "2026-11-22", &setup()).unwrap();
+    let idle = Line::Idle { place: place(1), bytes_per_connection: 512.0 };
+    let failed = Line::Failed { place: place(1), error: "gone".to_owned() };
+    writer.append(&[round(0)]).unwrap();
+    writer.append(&[idle.clone(), failed.clone()]).unwrap();
+    let record = Record::read(writer.folder()).unwrap();
+    assert_eq!(record.setup, setup());
+    assert_eq!(record.lines, [round(0), idle, failed]);
+    assert_eq!(record.damage, None);
+    let Line::Round(line) = &record.lines[0] else { panic!("a round") };
+    assert_eq!(line.run.round_trip.decode().unwrap().count(), 1);
+}
+
+#[test]
+fn a_record_is_never_overwritten() {
+    let folder = Folder::new("never");
+    let paths: Vec<PathBuf> = (0..3)
+        .map(|_| RecordWriter::create(&folder.0, "2026-11-22", &setup()).unwrap().folder().to_owned())
+        .collect();
+    let names: Vec<&str> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["2026-11-22.1", "2026-11-22.2", "2026-11-22.3"]);
+}
+
+/// Writes two rounds, then lets `spoil` have its way with the file, and reads.
+fn spoilt(name: &str, spoil: impl Fn(String) -> String) -> anyhow::Result<Record> {
+    let folder = Folder::new(name);
+    let mut writer = RecordWriter::create(&folder.0, "2026-11-22", &setup()).unwrap();
+    writer.append(&[round(0), round(1)]).unwrap();
+    let path = writer.folder().join(ROUNDS_FILE);
+    fs::write(&path, spoil(fs::read_to_string(&path).unwrap())).unwrap();
+    Record::read(writer.folder())
+}
+
+#[test]
+fn a_truncated_record_is_read_up_to_its_damage_which_names_file_and_line() {
+    let record = spoilt("cut", |text| text[..text.len() - 40].to_owned()).unwrap();
+    assert_eq!(record.lines, [round(0)]);
+    let damage = record.damage.unwrap();
+    assert!(damage.contains("rounds.jsonl:2: "), "{damage}");
+}
+
+#[test]
+fn a_foreign_line_and_another_format_are_told() {
+    let record = spoilt("foreign", |text| text + "hello\n").unwrap();
+    assert_eq!(record.lines.len(), 2);
+    assert!(record.damage.unwrap().contains("rounds.jsonl:3: "));
+
+    let record = spoilt("newer", |text| text.replacen("\"schema\":1", "\"schema\":9", 1)).unwrap();
+    let damage = record.damage.unwrap();
+    assert!(damage.ends_with(":1: its format is number 9, and this program reads number 1"), "{damage}");
+
+    let record = spoilt("field", |text| text.replacen("\"flags\"", "\"flag\"", 1)).unwrap();
+    assert!(record.damage.unwrap().contains("unknown field `flag`"));
+}
+
+#[test]
+fn a_folder_that_is_no_record_is_an_error() {
+    let message = format!("{:#}", Record::read(Path::new("/nowhere")).unwrap_err());
+    assert!(
+        message.starts_with("/nowhere is no recorded run: cannot read /nowhere/environment.json"),
+        "{message}"
+    );
+}

@@ -1,0 +1,128 @@
+//! A record as Markdown: fits into a README or a pull request.
+
+use std::fmt::{self, Write as _};
+
+use super::heading;
+use crate::{
+    analysis::{Analysis, ArmResult, ContestResult, Measure},
+    record::Setup,
+    stats::{Comparison, Verdict},
+};
+
+/// The measures that a table compares.
+const SHOWN: [Measure; 4] =
+    [Measure::Throughput, Measure::RoundTripP50, Measure::RoundTripP99, Measure::ServerCpu];
+
+/// Renders a whole record.
+pub fn markdown(setup: &Setup, analysis: &Analysis) -> String {
+    let mut text = String::new();
+    // A String takes any write.
+    let _ = write_all(&mut text, setup, analysis);
+    text
+}
+
+fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Result {
+    let environment = &setup.environment;
+    let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    for contest in &analysis.contests {
+        write_contest(text, contest)?;
+    }
+    writeln!(
+        text,
+        "A ratio is to the reference in the same block, with its 95% interval. *=* means that no difference was seen: \
+         smaller ones than the run could have seen are not ruled out. Arms that can't be told apart share a rank.\n"
+    )?;
+    writeln!(
+        text,
+        "{}, {} processors, Linux {}, rustc {}; server on cpu {}, client on cpu {}; seed {}; {}.",
+        told(&environment.cpu_model),
+        environment.processors.unwrap_or(0),
+        told(&environment.kernel),
+        environment.rustc,
+        setup.placement.server,
+        setup.placement.client,
+        setup.seed,
+        setup.began,
+    )?;
+    for warning in &setup.warnings {
+        writeln!(text, "- {warning}")?;
+    }
+    Ok(())
+}
+
+fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
+    writeln!(text, "### `{}`: {}\n", contest.workload, heading(contest.view))?;
+    let columns = SHOWN.map(|measure| format!("{} | ratio", measure.name()));
+    writeln!(text, "| rank | arm | {} | idle connection | rounds |", columns.join(" | "))?;
+    writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(SHOWN.len()))?;
+    for arm in &contest.arms {
+        write_arm(text, arm, &contest.reference)?;
+    }
+    writeln!(text)?;
+    for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.set_aside.is_empty()) {
+        let reasons: Vec<String> =
+            arm.set_aside.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
+        let verdict = arm.no_verdict.as_deref().map(|why| format!("no verdict: {}", escape(why)));
+        let parts: Vec<String> = verdict
+            .into_iter()
+            .chain((!reasons.is_empty()).then(|| format!("set aside: {}", reasons.join(", "))))
+            .collect();
+        writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
+    }
+    for arm in contest.arms.iter().filter(|arm| arm.client_bound) {
+        writeln!(text, "- `{}` was client-bound: its server could have done more", arm.arm.name)?;
+    }
+    writeln!(text)
+}
+
+fn write_arm(text: &mut String, arm: &ArmResult, reference: &str) -> fmt::Result {
+    let rank = arm.rank.map_or_else(String::new, |rank| rank.to_string());
+    write!(text, "| {rank} | `{}` |", arm.arm.name)?;
+    for measure in SHOWN {
+        let level =
+            arm.levels.get(&measure).map_or_else(|| "–".to_owned(), |level| level_text(measure, *level));
+        let ratio = match arm.comparisons.get(&measure) {
+            Some(comparison) => ratio_text(comparison),
+            None if arm.arm.name == reference => "reference".to_owned(),
+            None => "–".to_owned(),
+        };
+        write!(text, " {level} | {ratio} |")?;
+    }
+    let idle = arm.idle_bytes.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
+    writeln!(text, " {idle} | {} |", arm.rounds)
+}
+
+/// A level with its unit.
+fn level_text(measure: Measure, level: f64) -> String {
+    match measure {
+        Measure::Throughput => format!("{level:.0}"),
+        _ => format!("{level:.2} {}", measure.unit()).trim_end().to_owned(),
+    }
+}
+
+/// A ratio with its interval, and a sign for its verdict.
+fn ratio_text(comparison: &Comparison) -> String {
+    let Comparison { ratio, low, high, verdict, .. } = comparison;
+    let sign = match verdict {
+        Verdict::Better => "▲",
+        Verdict::Worse => "▼",
+        Verdict::NoDifferenceSeen => "=",
+    };
+    format!("{ratio:.3} ({low:.3} to {high:.3}) {sign}")
+}
+
+/// Keeps text from a record from being taken for Markdown or HTML.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        match character {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' => escaped.extend(['\\', character]),
+            '\n' | '\r' => escaped.push(' '),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}

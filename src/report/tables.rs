@@ -1,0 +1,94 @@
+//! A record as CSV, and as the formats of two trackers of benchmarks.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    analysis::{Analysis, ArmResult, ContestResult, Measure},
+    stats::Better,
+};
+
+/// Renders one row for each contest, arm and measure.
+pub fn csv(analysis: &Analysis) -> String {
+    let mut text =
+        "workload,view,arm,server,client,measure,unit,level,ratio,low,high,detectable,verdict,rounds\n"
+            .to_owned();
+    for (contest, arm) in arms(analysis) {
+        for measure in Measure::ALL {
+            let Some(level) = arm.levels.get(&measure) else { continue };
+            let mut row = vec![
+                contest.workload.clone(),
+                view_name(contest),
+                arm.arm.name.clone(),
+                arm.arm.server.clone(),
+                arm.arm.client.clone(),
+                measure.name().to_owned(),
+                measure.unit().to_owned(),
+                level.to_string(),
+            ];
+            match arm.comparisons.get(&measure) {
+                Some(found) => {
+                    row.extend(
+                        [found.ratio, found.low, found.high, found.detectable].map(|value| value.to_string()),
+                    );
+                    row.push(found.verdict.to_string());
+                }
+                None => row.extend([const { String::new() }; 5]),
+            }
+            row.push(arm.rounds.to_string());
+            let cells: Vec<String> = row.iter().map(|cell| quote(cell)).collect();
+            text.push_str(&cells.join(","));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Quotes a cell where it must be (RFC 4180), and disarms what a spreadsheet would take for a formula.
+fn quote(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '@']) || cell.starts_with('-') && cell.parse::<f64>().is_err();
+    let cell = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+fn view_name(contest: &ContestResult) -> String {
+    serde_json::to_value(contest.view)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn arms(analysis: &Analysis) -> impl Iterator<Item = (&ContestResult, &ArmResult)> {
+    analysis.contests.iter().flat_map(|contest| contest.arms.iter().map(move |arm| (contest, arm)))
+}
+
+/// The name of an arm among all contests.
+fn full_name(contest: &ContestResult, arm: &ArmResult) -> String {
+    format!("{}/{}/{}", contest.workload, view_name(contest), arm.arm.name)
+}
+
+/// Renders Bencher Metric Format: a benchmark for each arm, a measure for each of its levels.
+pub fn bencher(analysis: &Analysis) -> Value {
+    let mut benchmarks = Map::new();
+    for (contest, arm) in arms(analysis) {
+        let measures: Map<String, Value> =
+            arm.levels.iter().map(|(measure, level)| (slug(*measure), json!({ "value": level }))).collect();
+        benchmarks.insert(full_name(contest, arm), measures.into());
+    }
+    benchmarks.into()
+}
+
+fn slug(measure: Measure) -> String {
+    measure.name().replace([' ', '/'], "-").to_lowercase()
+}
+
+/// Renders what github-action-benchmark takes: a list for measures of which less is better, or one of which more is.
+pub fn github_action_benchmark(analysis: &Analysis, better: Better) -> Value {
+    let mut entries = Vec::new();
+    for (contest, arm) in arms(analysis) {
+        for (measure, level) in arm.levels.iter().filter(|(measure, _)| measure.better() == better) {
+            let name = format!("{} {}", full_name(contest, arm), measure.name());
+            entries.push(json!({ "name": name, "unit": measure.unit(), "value": level }));
+        }
+    }
+    entries.into()
+}
