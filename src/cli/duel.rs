@@ -1,6 +1,7 @@
 //! `ioduel duel`: the interleaved comparison, recorded.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -29,14 +30,21 @@ use crate::{
 /// The neutral client: the leanest that the suite has.
 const NEUTRAL: &str = "epoll";
 
-/// Epochs unless told otherwise: enough for an interval that does not hang on one of them.
-const EPOCHS: usize = 8;
+/// What is fought unless told otherwise. The interval hangs on the number of epochs: with ten, Student's t asks for a
+/// sixth more width than with endlessly many.
+const STANDARD: Length = Length { epochs: 10, blocks: 2, ramp_ms: 100, window_ms: 250 };
 
-/// Epochs of a quick look: the fewest that allow a verdict.
-const QUICK_EPOCHS: usize = 3;
+/// A first look: few and short rounds, each with processes of its own.
+const QUICK: Length = Length { epochs: 6, blocks: 1, ramp_ms: 50, window_ms: 100 };
 
-/// Blocks in an epoch.
-const BLOCKS: usize = 2;
+/// How much is fought.
+struct Length {
+    epochs: usize,
+    /// Blocks in an epoch.
+    blocks: usize,
+    ramp_ms: u64,
+    window_ms: u64,
+}
 
 /// Compare backends in short interleaved rounds, and record every round.
 #[derive(clap::Args)]
@@ -78,7 +86,7 @@ pub(super) struct Args {
     /// Stop after so long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Stop after so many epochs [default: 8, or 3 with --quick]
+    /// Stop after so many epochs [default: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"])]
     epochs: Option<usize>,
     /// The seed of the order [default: drawn]
@@ -161,18 +169,15 @@ impl Args {
             .collect())
     }
 
-    fn rounds(&self) -> (Duration, Duration) {
-        let (ramp, window) = if self.quick { (50, 100) } else { (100, 250) };
-        (Duration::from_millis(ramp), Duration::from_millis(window))
+    fn length(&self) -> Length {
+        if self.quick { QUICK } else { STANDARD }
     }
 
     fn until(&self) -> Until {
         match (self.time, self.until) {
             (Some(time), _) => Until::Time(time),
             (None, Some(_)) => Until::Time(Duration::from_secs(600)),
-            (None, None) => {
-                Until::Epochs(self.epochs.unwrap_or(if self.quick { QUICK_EPOCHS } else { EPOCHS }))
-            }
+            (None, None) => Until::Epochs(self.epochs.unwrap_or(self.length().epochs)),
         }
     }
 }
@@ -213,7 +218,7 @@ pub fn bench(program: PathBuf) -> ExitCode {
 }
 
 fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
-    let (ramp, window) = args.rounds();
+    let length = args.length();
     let launch = Launch {
         program,
         placement: Placement::or_default(args.server_cpus.clone(), args.client_cpus.clone())
@@ -231,15 +236,19 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
         placement: launch.placement.clone(),
         server_exec: args.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
         client_exec: args.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
-        ramp_ms: super::millis(ramp),
-        window_ms: super::millis(window),
+        ramp_ms: length.ramp_ms,
+        window_ms: length.window_ms,
         contests: args.contests()?,
         warnings: warnings(&examine(&environment)),
         environment,
     };
     setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
-    let plan =
-        DuelPlan { contests: setup.contests.clone(), seed: setup.seed, blocks: BLOCKS, until: args.until() };
+    let plan = DuelPlan {
+        contests: setup.contests.clone(),
+        seed: setup.seed,
+        blocks: length.blocks,
+        until: args.until(),
+    };
     let day = setup.began.split('T').next().unwrap_or_default().to_owned();
     let writer = RecordWriter::create(&args.out, &day, &setup)?;
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
@@ -255,20 +264,29 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
         narrow: args.until,
         interrupted: Arc::clone(&interrupted),
         plan: plan.clone(),
+        told: BTreeSet::new(),
     };
-    let mut arena = AgentArena::new(launch, ramp, window);
+    let mut arena = AgentArena::new(launch, length.ramp_ms, length.window_ms);
     if args.quick {
         arena = arena.without_idle();
     }
     let fought = fight(&plan, &mut arena, &mut scribe);
-    // What could be kept is reported also when the disk is full.
-    let analysis = analyse(&scribe.record)?;
-    let summary = report::markdown(&scribe.record.setup, &analysis);
-    output::print(summary.trim_end())?;
+    output::progress("");
+    let summary = summarise(&scribe)?;
     fought?;
     scribe.writer.attach("summary.md", &summary)?;
     output::tell(&format!("recorded in {}", scribe.writer.folder().display()));
-    Ok(if interrupted.load(Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+    Ok(if scribe.interrupted.load(Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+/// Prints what was measured, also when the disk was full or somebody interrupted.
+fn summarise(scribe: &Scribe) -> anyhow::Result<String> {
+    if !scribe.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
+        anyhow::bail!("nothing was measured; {} holds the errors", scribe.writer.folder().display());
+    }
+    let summary = report::markdown(&scribe.record.setup, &analyse(&scribe.record)?);
+    output::print(summary.trim_end())?;
+    Ok(summary)
 }
 
 /// Writes every block down, and says when enough was seen.
@@ -278,10 +296,26 @@ struct Scribe {
     narrow: Option<f64>,
     interrupted: Arc<AtomicBool>,
     plan: DuelPlan,
+    /// The errors that were told; each is once.
+    told: BTreeSet<String>,
+}
+
+impl Scribe {
+    fn tell_errors(&mut self, lines: &[Line]) {
+        for line in lines {
+            if let Line::Failed { error, .. } = line
+                && self.told.insert(error.clone())
+            {
+                output::progress("");
+                output::complain(error);
+            }
+        }
+    }
 }
 
 impl Witness for Scribe {
     fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
+        self.tell_errors(&lines);
         let kept = self.writer.append(&lines);
         let block = lines.first().map(|line| (line.place().epoch, line.place().block));
         self.record.lines.extend(lines);

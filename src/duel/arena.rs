@@ -1,6 +1,6 @@
 //! The arena of agents: real processes, real sockets.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use crate::{
     duel::Arena,
@@ -23,10 +23,9 @@ pub struct AgentArena {
 }
 
 impl AgentArena {
-    /// Prepares an arena.
-    pub fn new(launch: Launch, ramp: Duration, window: Duration) -> Self {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self { launch, ramp_ms: ms(ramp), window_ms: ms(window), measures_idle: true, pairs: Vec::new() }
+    /// Prepares an arena for rounds of this ramp and window.
+    pub fn new(launch: Launch, ramp_ms: u64, window_ms: u64) -> Self {
+        Self { launch, ramp_ms, window_ms, measures_idle: true, pairs: Vec::new() }
     }
 
     /// Leaves out what an idle connection costs.

@@ -214,7 +214,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
 
 #[test]
 fn help_has_an_example_for_each_subcommand() {
-    let subcommands = ["list", "serve", "client", "run", "agent"];
+    let subcommands = ["list", "serve", "client", "run", "duel", "report", "compare", "doctor", "agent"];
     for subcommand in subcommands {
         let output = output(&[subcommand, "--help"]);
         assert!(output.status.success());

@@ -6,5 +6,6 @@
 mod agents;
 mod cli;
 mod conformance;
+mod duel;
 mod peers;
 mod tidy;

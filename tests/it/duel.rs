@@ -1,0 +1,185 @@
+//! The duel as a whole: recorded, interrupted, killed, and what its records are turned into.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use ioduel::record::{Line, Record};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::peers::wait_until;
+
+/// A folder for results, gone when the test is over.
+struct Results(PathBuf);
+
+impl Results {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ioduel-duel-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn duel(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ioduel"));
+        command.arg("duel").args(words).arg("--out").arg(&self.0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// The folder of the one record that there is.
+    fn record(&self) -> Option<PathBuf> {
+        let mut entries = fs::read_dir(&self.0).ok()?.map(|entry| entry.unwrap().path());
+        entries.next()
+    }
+
+    /// The lines that are on disk until now.
+    fn lines(&self) -> usize {
+        let file = self.record().map(|folder| folder.join("rounds.jsonl"));
+        file.and_then(|file| fs::read_to_string(file).ok()).map_or(0, |text| text.lines().count())
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        // Left behind when it can't be removed; nothing depends on it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ioduel")).args(words).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// The order in which arms had their turns.
+fn turns(record: &Record) -> Vec<String> {
+    record.lines.iter().map(|line| line.place().arm.clone()).collect()
+}
+
+#[test]
+fn a_duel_records_every_round_and_every_format_shows_it() {
+    let results = Results::new("formats");
+    let output = results.duel(&["epoll", "mio", "--quick", "--epochs", "3", "--seed", "5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let folder = results.record().unwrap();
+    let record = Record::read(&folder).unwrap();
+    assert_eq!(record.damage, None);
+    // Three arms (the second copy of the reference is one), three epochs of one block.
+    let rounds: Vec<&Line> = record.lines.iter().filter(|line| matches!(line, Line::Round(_))).collect();
+    assert_eq!(rounds.len(), 9, "{}", text(&output.stderr));
+    assert_eq!(
+        fs::read_to_string(folder.join("summary.md")).unwrap().trim_end(),
+        text(&output.stdout).trim_end()
+    );
+
+    let path = folder.to_str().unwrap();
+    let report = |format| text(&run(&["report", path, "--format", format]).stdout).to_owned();
+    assert!(report("markdown").contains("| `mio` |"));
+    assert_eq!(report("csv").lines().count(), 1 + 3 * 9, "a row for each arm and measure");
+    let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
+    assert_eq!(json["contests"][0]["arms"].as_array().unwrap().len(), 3);
+    let bmf: serde_json::Value = serde_json::from_str(&report("bmf")).unwrap();
+    assert!(bmf["session/own/mio"]["messages-s"]["value"].as_f64().unwrap() > 0.0);
+    let action: serde_json::Value = serde_json::from_str(&report("github-action-benchmark")).unwrap();
+    assert!(
+        action.as_array().unwrap().iter().all(|entry| entry["value"].is_f64() && entry["name"].is_string())
+    );
+
+    let same = run(&["compare", path, path]);
+    assert!(text(&same.stdout).contains("no difference seen"), "{}", text(&same.stdout));
+    assert!(!text(&same.stdout).contains("worse") && !text(&same.stdout).contains("better"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_order() {
+    let words = ["smol", "mio", "tokio", "--quick", "--epochs", "2", "--seed", "11"];
+    let orders = ["one", "two"].map(|name| {
+        let results = Results::new(name);
+        assert!(results.duel(&words).output().unwrap().status.success());
+        turns(&Record::read(&results.record().unwrap()).unwrap())
+    });
+    assert_eq!(orders[0], orders[1]);
+}
+
+#[test]
+fn an_interrupted_duel_ends_after_the_block_and_reports_what_there_is() {
+    let results = Results::new("interrupted");
+    let child = results.duel(&["epoll", "mio", "--quick", "--time", "1h"]).spawn().unwrap();
+    wait_until("some blocks are on disk", || results.lines() >= 12);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(text(&output.stdout).contains("| `mio` |"));
+    assert_eq!(results.lines() % 3, 0, "the block was ended");
+}
+
+#[test]
+fn a_killed_duel_leaves_every_finished_block() {
+    let results = Results::new("killed");
+    let mut child = results.duel(&["epoll", "mio", "--quick", "--time", "1h"]).spawn().unwrap();
+    wait_until("some blocks are on disk", || results.lines() >= 9);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let record = Record::read(&results.record().unwrap()).unwrap();
+    assert!(record.lines.len() >= 9);
+    let report = run(&["report", results.record().unwrap().to_str().unwrap()]);
+    assert!(text(&report.stdout).contains("| `mio` |"), "{}", text(&report.stderr));
+}
+
+#[test]
+fn a_duel_runs_through_prefixes_and_several_clients() {
+    let results = Results::new("prefixes");
+    let words = ["mio", "--quick", "--epochs", "2", "--server-exec", "taskset -c 0"];
+    let clients = ["--client-exec", "taskset -c 0", "--client-exec", "nice -n 0"];
+    let output = results.duel(&words).args(clients).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let record = Record::read(&results.record().unwrap()).unwrap();
+    assert_eq!(record.setup.client_exec, ["taskset -c 0", "nice -n 0"]);
+    assert!(record.lines.iter().all(|line| matches!(line, Line::Round(round) if round.run.messages > 0)));
+}
+
+#[test]
+fn what_cannot_start_is_told_once_and_nothing_measured_is_a_failure() {
+    let results = Results::new("prefix");
+    let words = ["epoll", "mio", "--quick", "--epochs", "2", "--server-exec", "no-such-program"];
+    let output = results.duel(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert_eq!(error.matches("server mio: cannot start \"no-such-program\"").count(), 1, "{error}");
+    assert!(error.contains("nothing was measured"), "{error}");
+}
+
+#[test]
+fn a_peer_that_prints_no_json_is_told() {
+    let results = Results::new("noise");
+    let words = ["mio", "--quick", "--epochs", "1", "--client-exec", "echo hello"];
+    let output = results.duel(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("client mio"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn bad_words_are_told_in_one_line() {
+    for (words, expected) in [
+        (["duel", "tokyo"], "did you mean \"tokio\"?"),
+        (["duel", "--until=0%"], "is not between 0 and 100%"),
+        (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
+        (["duel", "--server-exec="], "is no command"),
+        (["report", "/nowhere"], "is no recorded run"),
+    ] {
+        let output = run(&words);
+        assert!(text(&output.stderr).contains(expected), "{words:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr).lines().count(), 1, "{words:?}");
+        assert_ne!(output.status.code(), Some(0));
+    }
+    let twice = run(&["duel", "mio", "mio"]);
+    assert_eq!((twice.status.code(), text(&twice.stderr)), (Some(2), "error: mio is named twice\n"));
+}
