@@ -55,6 +55,7 @@ fn git_revision() -> String {
         String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
     };
     let Some(revision) = git(&["rev-parse", "HEAD"]) else { return String::new() };
-    let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
+    let dirty =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
     if dirty { revision + "+dirty" } else { revision }
 }

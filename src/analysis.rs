@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     load::LatencyHistogram,
-    record::{Arm, Contest, Line, Record, RoundLine, View},
-    stats::{Better, Comparison, MIN_EPOCHS, Series, change, compare, log_ratios, ranks},
+    record::{Arm, Contest, Line, Place, Record, RoundLine, View},
+    stats::{Better, Comparison, Estimate, MIN_EPOCHS, Series, change, estimate, judge, ranks},
 };
 
 /// The share of an arm's rounds that may be set aside before it gets no verdict.
@@ -138,7 +138,11 @@ impl Merged {
     }
 
     fn figures(&self) -> Figures {
-        let us = |histogram: &LatencyHistogram, share| histogram.quantile(share).as_nanos() as f64 / 1e3;
+        let us = |histogram: &LatencyHistogram, share| match histogram.count() {
+            // Nothing was measured, and 0 would be the best of all.
+            0 => f64::NAN,
+            _ => histogram.quantile(share).as_nanos() as f64 / 1e3,
+        };
         Figures {
             round_trip: [0.5, 0.9, 0.99].map(|share| us(&self.round_trip, share)),
             session_p50: us(&self.session, 0.5),
@@ -203,21 +207,10 @@ pub fn analyse(record: &Record) -> anyhow::Result<Analysis> {
 fn analyse_contest(contest: &Contest, record: &Record) -> anyhow::Result<ContestResult> {
     let ledgers = Ledger::read_all(contest, record)?;
     let seed = record.setup.seed;
-    let reference = ledgers.first();
-    let copy = ledgers.iter().find(|ledger| ledger.arm.copy);
-    let compared: Vec<&Ledger<'_>> = ledgers.iter().skip(1).collect();
     let mut results: Vec<ArmResult> = ledgers.iter().map(Ledger::result).collect();
+    bar_all_without_a_witness(&ledgers, &mut results);
     for measure in Measure::ALL {
-        let Some(reference) = reference else { break };
-        let arms: Vec<Series> = compared.iter().map(|ledger| ledger.series(measure)).collect();
-        let arms: Vec<&Series> = arms.iter().collect();
-        let noise = copy.map(|copy| copy.series(measure));
-        let found = compare(&arms, &reference.series(measure), noise.as_ref(), measure.better(), seed);
-        for (result, comparison) in results.iter_mut().skip(1).zip(found) {
-            if let Some(comparison) = comparison.filter(|_| result.no_verdict.is_none()) {
-                result.comparisons.insert(measure, comparison);
-            }
-        }
+        compare_by(measure, &ledgers, &mut results, seed);
     }
     rank(&ledgers, &mut results, seed);
     results
@@ -256,22 +249,8 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
         };
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
         let (was, is) = (Ledger::read_all(before, old)?, Ledger::read_all(contest, new)?);
-        for arm in is.iter().skip(1) {
-            let Some(arm_before) = was.iter().find(|ledger| ledger.arm == arm.arm) else { continue };
-            for measure in Measure::ALL {
-                let ratios = |arm: &Ledger<'_>, all: &[Ledger<'_>]| {
-                    log_ratios(&arm.series(measure), &all[0].series(measure))
-                };
-                let (old_ratios, new_ratios) = (ratios(arm_before, &was), ratios(arm, &is));
-                let found = change(&old_ratios, &new_ratios, measure.better(), new.setup.seed);
-                changes.extend(found.map(|comparison| Change {
-                    workload: contest.workload.clone(),
-                    view: contest.view,
-                    arm: arm.arm.name.clone(),
-                    measure,
-                    comparison,
-                }));
-            }
+        for measure in Measure::ALL {
+            changes.extend(changes_by(measure, contest, &was, &is, new.setup.seed));
         }
     }
     anyhow::ensure!(
@@ -281,13 +260,98 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     Ok(changes)
 }
 
+/// Compares the arms that two runs of a contest have in common, by one measure.
+fn changes_by(
+    measure: Measure,
+    contest: &Contest,
+    was: &[Ledger<'_>],
+    is: &[Ledger<'_>],
+    seed: u64,
+) -> Vec<Change> {
+    let reference = |all: &[Ledger<'_>]| {
+        all.first().filter(|ledger| ledger.no_verdict().is_none()).map(|l| l.series(measure))
+    };
+    let (Some(old_reference), Some(new_reference)) = (reference(was), reference(is)) else {
+        return Vec::new();
+    };
+    let usable = |ledger: &&Ledger<'_>| !ledger.arm.copy && ledger.no_verdict().is_none();
+    let pairs: Vec<(&Ledger<'_>, &Ledger<'_>)> = is
+        .iter()
+        .skip(1)
+        .filter(usable)
+        .filter_map(|arm| Some((was.iter().filter(usable).find(|before| before.arm == arm.arm)?, arm)))
+        .collect();
+    let estimates: Vec<Estimate> = pairs
+        .iter()
+        .map(|(before, arm)| {
+            let old = estimate(&before.series(measure), &old_reference, seed);
+            change(old, estimate(&arm.series(measure), &new_reference, seed))
+        })
+        .collect();
+    let noise = noise(measure, was, seed).max(noise(measure, is, seed));
+    let found = judge(&estimates, noise, measure.better());
+    let named = pairs.iter().zip(found).filter_map(|((_, arm), comparison)| {
+        Some(Change {
+            workload: contest.workload.clone(),
+            view: contest.view,
+            arm: arm.arm.name.clone(),
+            measure,
+            comparison: comparison?,
+        })
+    });
+    named.collect()
+}
+
+/// Bars every verdict where the reference, or its second copy, is no witness.
+fn bar_all_without_a_witness(ledgers: &[Ledger<'_>], results: &mut [ArmResult]) {
+    let witnesses = ledgers
+        .iter()
+        .zip(results.iter())
+        .enumerate()
+        .filter(|(index, (ledger, _))| *index == 0 || ledger.arm.copy);
+    let lost = witnesses
+        .filter_map(|(_, (ledger, result))| Some((ledger.arm.name.clone(), result.no_verdict.clone()?)));
+    if let Some((name, why)) = lost.into_iter().next() {
+        for result in results.iter_mut().filter(|result| result.no_verdict.is_none()) {
+            result.no_verdict = Some(format!("{name} is no witness: {why}"));
+        }
+    }
+}
+
+/// What the second copy of the reference shows, on the log scale.
+fn noise(measure: Measure, ledgers: &[Ledger<'_>], seed: u64) -> f64 {
+    let copy = ledgers.iter().find(|ledger| ledger.arm.copy).zip(ledgers.first());
+    let shown =
+        copy.and_then(|(copy, reference)| estimate(&copy.series(measure), &reference.series(measure), seed));
+    shown.map_or(0.0, |(interval, _)| interval.centre.abs())
+}
+
+/// Compares all arms with the reference by one measure. The copy is judged by itself: it is the noise of the others.
+fn compare_by(measure: Measure, ledgers: &[Ledger<'_>], results: &mut [ArmResult], seed: u64) {
+    let Some(reference) = ledgers.first().map(|ledger| ledger.series(measure)) else { return };
+    let noise = noise(measure, ledgers, seed);
+    for (copies, noise) in [(true, 0.0), (false, noise)] {
+        let usable =
+            |index: &usize| ledgers[*index].arm.copy == copies && results[*index].no_verdict.is_none();
+        let indices: Vec<usize> = (1..ledgers.len()).filter(usable).collect();
+        let estimates: Vec<Estimate> = indices
+            .iter()
+            .map(|&index| estimate(&ledgers[index].series(measure), &reference, seed))
+            .collect();
+        for (index, found) in indices.into_iter().zip(judge(&estimates, noise, measure.better())) {
+            results[index].comparisons.extend(found.map(|found| (measure, found)));
+        }
+    }
+}
+
 /// Ranks the arms but the copy by throughput.
 fn rank(ledgers: &[Ledger<'_>], results: &mut [ArmResult], seed: u64) {
     let series: Vec<Series> = ledgers.iter().map(|ledger| ledger.series(Measure::Throughput)).collect();
     let ranked = |index: &usize| !ledgers[*index].arm.copy && results[*index].no_verdict.is_none();
     let indices: Vec<usize> = (0..ledgers.len()).filter(ranked).collect();
     let arms: Vec<&Series> = indices.iter().map(|&index| &series[index]).collect();
-    for (index, rank) in indices.iter().zip(ranks(&arms, Measure::Throughput.better(), seed)) {
+    let noise = noise(Measure::Throughput, ledgers, seed);
+    for (index, rank) in indices.iter().zip(ranks(&arms, noise, Measure::Throughput.better(), seed)) {
         results[*index].rank = rank;
     }
 }
@@ -317,8 +381,10 @@ impl<'a> Ledger<'a> {
     }
 
     fn read(arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
-        let epochs = lines.iter().map(|line| line.place().epoch + 1).max().unwrap_or(0);
-        let blocks = lines.iter().map(|line| line.place().block + 1).max().unwrap_or(0);
+        let most =
+            |number: fn(&crate::record::Place) -> usize| lines.iter().map(|line| number(line.place())).max();
+        let count = |number| most(number).map_or(0, |most| most + 1);
+        let (epochs, blocks) = (count(|place| place.epoch), count(|place| place.block));
         let mut ledger = Self {
             arm,
             rounds: BTreeMap::new(),
@@ -340,7 +406,9 @@ impl<'a> Ledger<'a> {
             Line::Round(round) if round.set_aside.is_empty() => {
                 let mut alone = Merged::default();
                 alone.add(round)?;
-                self.rounds.insert((round.place.epoch, round.place.block), alone.figures());
+                let before = self.rounds.insert((round.place.epoch, round.place.block), alone.figures());
+                let Place { epoch, block, arm, .. } = &round.place;
+                anyhow::ensure!(before.is_none(), "{arm} has two rounds in block {block} of epoch {epoch}");
                 self.merged.add(round)?;
                 self.client_bound += usize::from(round.client_bound);
             }
@@ -356,7 +424,8 @@ impl<'a> Ledger<'a> {
     }
 
     fn series(&self, measure: Measure) -> Series {
-        let at = |epoch, block| self.rounds.get(&(epoch, block)).map(|figures| measure.of(figures));
+        let value = |figures| Some(measure.of(figures)).filter(|value| value.is_finite());
+        let at = |epoch, block| self.rounds.get(&(epoch, block)).and_then(value);
         (0..self.epochs).map(|epoch| (0..self.blocks).map(|block| at(epoch, block)).collect()).collect()
     }
 
@@ -371,7 +440,7 @@ impl<'a> Ledger<'a> {
             no_verdict: self.no_verdict(),
             client_bound: self.client_bound * 2 > self.rounds.len(),
             rank: None,
-            levels: levels.into_iter().filter(|_| has_rounds).collect(),
+            levels: levels.into_iter().filter(|(_, level)| has_rounds && level.is_finite()).collect(),
             comparisons: BTreeMap::new(),
             idle_bytes: median(&self.idle),
         }

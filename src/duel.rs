@@ -36,6 +36,12 @@ pub enum Until {
     Time(Duration),
 }
 
+impl Until {
+    fn is_past(self, elapsed: Duration) -> bool {
+        matches!(self, Self::Time(time) if elapsed >= time)
+    }
+}
+
 /// Where rounds are fought: agents, or a stand-in that lets the whole be tested without waiting.
 pub trait Arena {
     /// Starts fresh processes for every arm of a contest; an arm that cannot be started fails by itself in its rounds.
@@ -76,11 +82,7 @@ pub enum Next {
 pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness) -> anyhow::Result<()> {
     let begun = Instant::now();
     for epoch in 0.. {
-        let over = match plan.until {
-            Until::Epochs(epochs) => epoch >= epochs,
-            Until::Time(time) => begun.elapsed() >= time,
-        };
-        if over {
+        if plan.until.is_past(begun.elapsed()) || plan.until == Until::Epochs(epoch) {
             break;
         }
         for contest in &plan.contests {
@@ -103,19 +105,22 @@ fn fight_epoch(
     arena: &mut impl Arena,
     witness: &mut impl Witness,
 ) -> anyhow::Result<Next> {
+    // First, on servers that have held nothing yet.
+    let idle = |arena: &mut dyn Arena| -> Vec<Line> {
+        let lines = order(plan.seed, contest, epoch, plan.blocks).into_iter().enumerate();
+        lines
+            .filter_map(|(turn, arm)| arena.idle(contest, arm, place(contest, arm, epoch, 0, turn)))
+            .collect()
+    };
+    let mut lines = idle(arena);
     for block in 0..plan.blocks {
-        let mut lines = Vec::new();
-        let turns = order(plan.seed, contest, epoch, block);
-        for (turn, &arm) in turns.iter().enumerate() {
+        if plan.until.is_past(begun.elapsed()) {
+            return Ok(Next::Stop);
+        }
+        for (turn, arm) in order(plan.seed, contest, epoch, block).into_iter().enumerate() {
             lines.push(arena.round(contest, arm, place(contest, arm, epoch, block, turn)));
         }
-        if block + 1 == plan.blocks {
-            // Last, so that a thousand connections in TIME_WAIT precede no round of this epoch.
-            for (turn, &arm) in turns.iter().enumerate() {
-                lines.extend(arena.idle(contest, arm, place(contest, arm, epoch, block, turn)));
-            }
-        }
-        if witness.block(lines, begun.elapsed())? == Next::Stop {
+        if witness.block(std::mem::take(&mut lines), begun.elapsed())? == Next::Stop {
             return Ok(Next::Stop);
         }
     }
@@ -139,6 +144,11 @@ pub fn copy_of(arm: &Arm) -> Arm {
     Arm { name: format!("{} again", arm.name), copy: true, ..arm.clone() }
 }
 
+/// A third copy of an arm whose server burns CPU time for each message.
+pub fn handicapped(arm: &Arm, burn_ns: u64) -> Arm {
+    Arm { name: format!("{} handicapped", arm.name), burn_ns, ..arm.clone() }
+}
+
 /// Makes a contest of backends under a workload: the arms that its view asks for, the reference first, its copy last.
 pub fn contest(
     workload: &str,
@@ -153,6 +163,7 @@ pub fn contest(
         client: client.to_owned(),
         workers,
         copy: false,
+        burn_ns: 0,
     };
     let mut arms: Vec<Arm> = match view {
         View::Own => backends.iter().map(|name| arm(name.clone(), name, name)).collect(),

@@ -96,10 +96,10 @@ pub struct BadCpus(String);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Placement {
-    /// The server's processors.
-    pub server: Cpus,
-    /// The client's processors.
-    pub client: Cpus,
+    /// The server's processors; `None` where what it is started with decides.
+    pub server: Option<Cpus>,
+    /// The client's processors; `None` where what it is started with decides.
+    pub client: Option<Cpus>,
 }
 
 impl Placement {
@@ -110,16 +110,35 @@ impl Placement {
     /// # Errors
     /// When one of them is not to be had here, or the kernel does not tell which are.
     pub fn or_default(server: Option<Cpus>, client: Option<Cpus>) -> anyhow::Result<Self> {
+        Ok(Self { server: Some(Self::here(server)?), client: Some(Self::here(client)?) })
+    }
+
+    /// As [`or_default`](Self::or_default), but a side that is started with a prefix is where the prefix puts it, and
+    /// its processors, which may be another machine's, are not checked.
+    ///
+    /// # Errors
+    /// As [`or_default`](Self::or_default), for a side without a prefix.
+    pub fn with_prefixes(server: (Option<Cpus>, bool), client: (Option<Cpus>, bool)) -> anyhow::Result<Self> {
+        let side = |(cpus, prefixed)| if prefixed { Ok(cpus) } else { Self::here(cpus).map(Some) };
+        Ok(Self { server: side(server)?, client: side(client)? })
+    }
+
+    fn here(asked: Option<Cpus>) -> anyhow::Result<Cpus> {
         let allowed = Cpus::of_this_process()?;
-        let first = Cpus(allowed.0[..1].to_vec());
-        let placement =
-            Self { server: server.unwrap_or_else(|| first.clone()), client: client.unwrap_or(first) };
-        for cpus in [&placement.server, &placement.client] {
-            if let Some(cpu) = cpus.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
-                anyhow::bail!("processor {cpu} is not to be had; allowed here: {allowed}");
-            }
+        let cpus = asked.unwrap_or_else(|| Cpus(allowed.0[..1].to_vec()));
+        match cpus.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
+            Some(cpu) => anyhow::bail!("processor {cpu} is not to be had; allowed here: {allowed}"),
+            None => Ok(cpus),
         }
-        Ok(placement)
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |cpus: &Option<Cpus>| {
+            cpus.as_ref().map_or("where its prefix says".to_owned(), |cpus| format!("on cpu {cpus}"))
+        };
+        write!(f, "server {}, client {}", told(&self.server), told(&self.client))
     }
 }
 

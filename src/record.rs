@@ -22,6 +22,9 @@ use crate::{
 /// The number of the format.
 pub const SCHEMA: u32 = 1;
 
+/// Epochs, and blocks in an epoch, that no duel reaches.
+const MOST_EPOCHS: usize = 100_000;
+
 /// The file of the setup.
 const SETUP_FILE: &str = "environment.json";
 
@@ -44,8 +47,12 @@ pub struct Setup {
     pub placement: Placement,
     /// What servers were started with.
     pub server_exec: Option<String>,
+    /// Where servers listened; on loopback when absent.
+    pub server_address: Option<String>,
     /// What clients were started with, one for each load machine.
     pub client_exec: Vec<String>,
+    /// Blocks in an epoch.
+    pub blocks: usize,
     /// What was discarded at the head of each round, in milliseconds.
     pub ramp_ms: u64,
     /// The length of a round's window, in milliseconds.
@@ -62,11 +69,11 @@ impl Setup {
     /// The fields in which two setups differ so that their results cannot be compared: name, this, the other.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let mut differences = self.environment.differences(&other.environment);
-        let cpus =
-            |placement: &Placement| format!("server {}, client {}", placement.server, placement.client);
         let told = |setup: &Self| {
             [
-                ("placement", cpus(&setup.placement)),
+                ("placement", setup.placement.to_string()),
+                ("server_address", setup.server_address.clone().unwrap_or_default()),
+                ("blocks", setup.blocks.to_string()),
                 ("server_exec", setup.server_exec.clone().unwrap_or_default()),
                 ("client_exec", setup.client_exec.join("; ")),
                 ("ramp_ms", setup.ramp_ms.to_string()),
@@ -106,6 +113,17 @@ pub enum View {
     Matrix,
 }
 
+impl View {
+    /// Its name, as records and command lines have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Server => "server",
+            Self::Matrix => "matrix",
+        }
+    }
+}
+
 /// One side of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +138,9 @@ pub struct Arm {
     pub workers: Option<usize>,
     /// Whether it is the second copy of the reference, which shows the noise.
     pub copy: bool,
+    /// CPU time that its server burns for each message, in nanoseconds: a known handicap; 0 for none.
+    #[serde(default)]
+    pub burn_ns: u64,
 }
 
 /// A line of `rounds.jsonl`.
@@ -352,10 +373,11 @@ impl Record {
         let setup: Setup = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
 
         let path = folder.join(ROUNDS_FILE);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut lines = Vec::new();
         let mut damage = None;
-        for (index, line) in text.lines().enumerate() {
+        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        for (index, line) in text.split(|byte| *byte == b'\n').enumerate().filter(|_| !text.is_empty()) {
             match read_line(line) {
                 Ok(line) => lines.push(line),
                 Err(error) => {
@@ -368,9 +390,22 @@ impl Record {
     }
 }
 
-fn read_line(text: &str) -> anyhow::Result<Line> {
+/// Reads a line, and makes sure that it can be analysed.
+fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
+    let text = std::str::from_utf8(bytes)?;
     check_schema(text)?;
-    Ok(serde_json::from_str(text)?)
+    let line: Line = serde_json::from_str(text)?;
+    let Place { epoch, block, .. } = line.place();
+    anyhow::ensure!(
+        epoch.max(block) < &MOST_EPOCHS,
+        "epoch {epoch} or block {block} is beyond {MOST_EPOCHS}"
+    );
+    if let Line::Round(round) = &line {
+        for histogram in [&round.run.connect, &round.run.round_trip, &round.run.session] {
+            histogram.decode().context("a histogram cannot be decoded")?;
+        }
+    }
+    Ok(line)
 }
 
 /// Looks at the schema number alone, so that another format is called by its name.

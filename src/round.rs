@@ -53,14 +53,14 @@ impl Launch {
         Self { program, placement, server_exec: Vec::new(), client_exec: Vec::new(), server_address: None }
     }
 
-    fn command(&self, name: String, prefix: &[String], cpus: &Cpus) -> AgentCommand {
+    fn command(&self, name: String, prefix: &[String], cpus: Option<&Cpus>) -> AgentCommand {
         let prefix = prefix.iter().map(OsString::from).collect();
-        AgentCommand { name, prefix, program: self.program.clone(), cpus: Some(cpus.clone()) }
+        AgentCommand { name, prefix, program: self.program.clone(), cpus: cpus.cloned() }
     }
 
     fn start_server(&self, backend: &str) -> anyhow::Result<Agent> {
         let name = format!("server {backend}");
-        Agent::start(&self.command(name, &self.server_exec, &self.placement.server))
+        Agent::start(&self.command(name, &self.server_exec, self.placement.server.as_ref()))
     }
 
     fn start_clients(&self, backend: &str) -> anyhow::Result<Vec<Agent>> {
@@ -68,7 +68,11 @@ impl Launch {
         let prefixes = if self.client_exec.is_empty() { &one_here[..] } else { &self.client_exec };
         let start = |(index, prefix): (usize, &Vec<String>)| {
             let number = if prefixes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
-            Agent::start(&self.command(format!("client {backend}{number}"), prefix, &self.placement.client))
+            Agent::start(&self.command(
+                format!("client {backend}{number}"),
+                prefix,
+                self.placement.client.as_ref(),
+            ))
         };
         prefixes.iter().enumerate().map(start).collect()
     }
@@ -91,6 +95,8 @@ pub struct PairPlan {
     pub client_workers: Option<usize>,
     /// The size of a message, in bytes.
     pub message_bytes: usize,
+    /// CPU time that the server burns for each message, in nanoseconds; 0 but for tests of the duel itself.
+    pub burn_ns: u64,
 }
 
 /// A server agent that serves, and client agents that can drive it.
@@ -117,7 +123,7 @@ impl Pair {
         let serve = Request::Serve {
             backend: plan.server.clone(),
             listen: launch.listen_at(),
-            config: ServerConfig { framing, workers: plan.server_workers },
+            config: ServerConfig { framing, workers: plan.server_workers, burn_ns: plan.burn_ns },
         };
         match server.ask(&serve, PATIENCE)?.answer {
             Answer::Serving { destinations, fallbacks } => {
@@ -144,6 +150,7 @@ impl Pair {
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
             connections,
+            clients: self.clients.len(),
             extent,
             server_workers,
             client_workers,
@@ -157,8 +164,9 @@ impl Pair {
 
     /// Lets all clients drive at the same time, each with its share of the connections.
     fn drive(&mut self, connections: usize, shape: Shape, extent: Extent) -> anyhow::Result<(LoadRun, Cost)> {
-        let machines = self.clients.len();
-        for (index, client) in self.clients.iter_mut().enumerate() {
+        // Fewer connections than machines leave some of these out.
+        let machines = self.clients.len().min(connections);
+        for (index, client) in self.clients[..machines].iter_mut().enumerate() {
             let plan = LoadPlan {
                 destinations: self.destinations.clone(),
                 connections: share(connections, index, machines),
@@ -169,7 +177,7 @@ impl Pair {
             client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
         }
         let mut merged: Option<(LoadRun, Cost)> = None;
-        for client in &mut self.clients {
+        for client in &mut self.clients[..machines] {
             let Reply { answer, cost } = client.receive(patience(extent, shape))?;
             let Answer::Drove(run) = answer else {
                 bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
@@ -205,15 +213,16 @@ impl Pair {
         Ok(grown.map(|grown| grown / connections as f64))
     }
 
-    /// How many workers the server and the client have; `None` where connections decide.
+    /// How many workers the server and the client have; `None` where connections or a prefix decide.
     fn workers(&self) -> anyhow::Result<[Option<usize>; 2]> {
         let PairPlan { server, client, .. } = &self.plan;
-        let workers = |name: &str, asked, cpus: &Cpus| -> anyhow::Result<Option<usize>> {
+        let workers = |name: &str, asked, cpus: Option<&Cpus>| -> anyhow::Result<Option<usize>> {
+            let Some(cpus) = cpus else { return Ok(asked) };
             Ok(backend::find(name)?.about().workers(asked, cpus.count())?)
         };
         Ok([
-            workers(server, self.plan.server_workers, &self.placement.server)?,
-            workers(client, self.plan.client_workers, &self.placement.client)?,
+            workers(server, self.plan.server_workers, self.placement.server.as_ref())?,
+            workers(client, self.plan.client_workers, self.placement.client.as_ref())?,
         ])
     }
 
@@ -255,6 +264,8 @@ fn patience(extent: Extent, shape: Shape) -> Duration {
 pub struct Round {
     /// Sessions at a time.
     pub connections: usize,
+    /// Load machines.
+    pub clients: usize,
     /// When it was to be over.
     pub extent: Extent,
     /// Worker threads of the server; `None` where connections decide.
@@ -288,18 +299,18 @@ impl Round {
         cost.cpu_s() * 1e6 / self.run.messages_in_all.max(1) as f64
     }
 
-    /// The share of its processors that the server used, from 0 to 1.
-    pub fn server_share(&self) -> f64 {
-        self.share(self.server, &self.placement.server)
+    /// The share of its processors that the server used, from 0 to 1; `None` where a prefix chose them.
+    pub fn server_share(&self) -> Option<f64> {
+        self.share(self.server, self.placement.server.as_ref(), 1)
     }
 
-    /// The share of its processors that the client used, from 0 to 1.
-    pub fn client_share(&self) -> f64 {
-        self.share(self.client, &self.placement.client)
+    /// The share of their processors that the clients used, from 0 to 1; `None` where a prefix chose them.
+    pub fn client_share(&self) -> Option<f64> {
+        self.share(self.client, self.placement.client.as_ref(), self.clients)
     }
 
-    fn share(&self, cost: Cost, cpus: &Cpus) -> f64 {
-        cost.cpu_s() / (self.run.elapsed_s * cpus.count() as f64)
+    fn share(&self, cost: Cost, cpus: Option<&Cpus>, machines: usize) -> Option<f64> {
+        Some(cost.cpu_s() / (self.run.elapsed_s * (cpus?.count() * machines) as f64))
     }
 
     /// What a reader must know before believing the round; empty when nothing spoilt it.

@@ -10,7 +10,7 @@ use std::{
     io,
     net::{Shutdown, TcpListener},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -33,6 +33,9 @@ pub struct ServerConfig {
     pub framing: Framing,
     /// Worker threads, where the backend has such; its default when absent.
     pub workers: Option<usize>,
+    /// CPU time that is burnt for each message, in nanoseconds: a known handicap, to see whether the duel finds it.
+    #[serde(default)]
+    pub burn_ns: u64,
 }
 
 /// What a server did.
@@ -196,7 +199,11 @@ impl End for Connection {
     }
 
     fn wrote(&mut self, n: usize) {
+        let before = self.end.messages();
         self.end.wrote(n);
+        if self.service.config.burn_ns > 0 && self.end.messages() > before {
+            burn(self.service.config.burn_ns);
+        }
     }
 
     fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
@@ -206,4 +213,28 @@ impl End for Connection {
     fn eof(&mut self) -> Result<(), ProtocolError> {
         self.end.eof()
     }
+}
+
+/// Spends CPU time on nothing: a counted loop, for a clock would go on while another thread has the processor.
+fn burn(nanoseconds: u64) {
+    static TURNS_PER_MICROSECOND: OnceLock<u64> = OnceLock::new();
+    let turns = nanoseconds * TURNS_PER_MICROSECOND.get_or_init(turns_per_microsecond) / 1000;
+    (0..turns).for_each(spend);
+}
+
+/// Measures the loop of [`burn`]: the best of some tries, for the others were interrupted.
+fn turns_per_microsecond() -> u64 {
+    const TURNS: u64 = 1_000_000;
+    let tries = (0..10).map(|_| {
+        let begun = Instant::now();
+        (0..TURNS).for_each(spend);
+        begun.elapsed()
+    });
+    let best = tries.min().unwrap_or(Duration::from_millis(1));
+    (TURNS * 1000 / u64::try_from(best.as_nanos()).unwrap_or(u64::MAX).max(1)).max(1)
+}
+
+/// One turn of the loop, which the compiler must not leave out.
+fn spend(turn: u64) {
+    let _ = std::hint::black_box(turn);
 }

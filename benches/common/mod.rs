@@ -113,6 +113,7 @@ fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
         server_workers: None,
         client_workers: None,
         message_bytes,
+        burn_ns: 0,
     };
     Pair::start(&launch, plan)
 }

@@ -6,7 +6,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +22,9 @@ use crate::placement::Cpus;
 
 /// How long an agent has to exit once its input has ended, before it is killed.
 const UNTIL_EXIT: Duration = Duration::from_secs(5);
+
+/// Lines of an agent that are kept before they are asked for. An agent has no more than one.
+const LINES_AHEAD: usize = 16;
 
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
@@ -78,7 +81,7 @@ impl Agent {
             format!("{}: cannot start {program:?}", command.name)
         })?;
         let output = child.stdout.take().expect("standard output is a pipe");
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(LINES_AHEAD);
         thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
@@ -153,7 +156,9 @@ impl Agent {
     fn wait(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + UNTIL_EXIT;
         // The reader's channel closes with the process's output, and then the process itself is about to exit.
-        while self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+        while Instant::now() < deadline
+            && self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
+        {}
         loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => thread::sleep(UNTIL_LOOKED_AGAIN),
@@ -164,9 +169,10 @@ impl Agent {
     }
 
     fn kill(&mut self) {
-        // It may be gone by now; then there is nothing to kill.
+        self.input = None;
+        // It may be gone by now, or be another user's, whom the end of its input must tell; it is not waited for long.
         let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
-        let _ = self.child.wait();
+        let _ = self.wait();
     }
 }
 

@@ -30,12 +30,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Renders the changes; where the runs are not comparable, without a verdict.
 fn render(changes: &[Change], comparable: bool) -> String {
-    let header = ["workload", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
+    let header = ["workload", "view", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
     let mut table = Table::new(header);
-    for Change { workload, arm, measure, comparison, .. } in changes {
+    for Change { workload, view, arm, measure, comparison } in changes {
         let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
         table.add([
             workload.clone(),
+            view.name().to_owned(),
             arm.clone(),
             measure.name().to_owned(),
             format!("{ratio:.3}"),

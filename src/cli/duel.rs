@@ -16,9 +16,9 @@ use anyhow::Context as _;
 use super::{Chosen, duration, output, wrong_usage};
 use crate::{
     analysis::{Analysis, Measure, analyse},
-    backend::{self, ALL},
+    backend::ALL,
     doctor::{examine, warnings},
-    duel::{AgentArena, DuelPlan, Next, Until, Witness, contest, fight},
+    duel::{AgentArena, DuelPlan, Next, Until, Witness, contest, fight, handicapped},
     environment::Environment,
     load::Workload,
     placement::{Cpus, Placement},
@@ -36,6 +36,9 @@ const STANDARD: Length = Length { epochs: 10, blocks: 2, ramp_ms: 100, window_ms
 
 /// A first look: few and short rounds, each with processes of its own.
 const QUICK: Length = Length { epochs: 6, blocks: 1, ramp_ms: 50, window_ms: 100 };
+
+/// Epochs before `--until` may end a duel: an interval of fewer is narrow by luck.
+const LEAST_EPOCHS: usize = 6;
 
 /// How much is fought.
 struct Length {
@@ -87,11 +90,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Stop after so many epochs [default: 10, or 6 with --quick]
-    #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"])]
-    epochs: Option<usize>,
+    #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
+    epochs: Option<u16>,
     /// The seed of the order [default: drawn]
     #[arg(long)]
     seed: Option<u64>,
+    /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
+    #[arg(long, value_name = "NS", hide = true)]
+    handicap_ns: Option<u64>,
     /// Fewer and shorter rounds, for a first look
     #[arg(long)]
     quick: bool,
@@ -144,29 +150,28 @@ impl From<ViewChoice> for View {
 
 impl Args {
     fn backends(&self) -> anyhow::Result<Vec<String>> {
-        for chosen in &self.backends {
-            chosen.check(self.workers)?;
-        }
-        let mut names: Vec<String> = self.backends.iter().map(|chosen| chosen.name().to_owned()).collect();
-        if names.is_empty() {
-            let here = ALL.iter().filter(|backend| backend.available().is_ok());
-            names = here.map(|backend| backend.about().name.to_owned()).collect();
-        }
-        for (index, name) in names.iter().enumerate() {
-            if names[..index].contains(name) {
-                return Err(wrong_usage(format!("{name} is named twice")));
-            }
-        }
+        let here =
+            || ALL.iter().filter(|backend| backend.available().is_ok()).map(|backend| Chosen(*backend));
+        let chosen = if self.backends.is_empty() { here().collect() } else { self.backends.clone() };
+        chosen.iter().try_for_each(|chosen| chosen.check(self.workers))?;
+        let names: Vec<String> = chosen.iter().map(|chosen| chosen.name().to_owned()).collect();
+        refuse_twice(&names)?;
         Ok(names)
     }
 
     fn contests(&self) -> anyhow::Result<Vec<Contest>> {
         let backends = self.backends()?;
+        refuse_twice(&self.workloads.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        refuse_twice(&self.views.iter().map(|view| View::from(*view).name().to_owned()).collect::<Vec<_>>())?;
         let pairs =
             self.workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)));
-        Ok(pairs
-            .map(|(workload, view)| contest(workload.name, view.into(), &backends, NEUTRAL, self.workers))
-            .collect())
+        let made = pairs.map(|(workload, view)| {
+            let mut contest = contest(workload.name, view.into(), &backends, NEUTRAL, self.workers);
+            let handicapped = self.handicap_ns.map(|burn_ns| handicapped(&contest.arms[0], burn_ns));
+            contest.arms.splice(1..1, handicapped);
+            contest
+        });
+        Ok(made.collect())
     }
 
     fn length(&self) -> Length {
@@ -177,15 +182,22 @@ impl Args {
         match (self.time, self.until) {
             (Some(time), _) => Until::Time(time),
             (None, Some(_)) => Until::Time(Duration::from_secs(600)),
-            (None, None) => Until::Epochs(self.epochs.unwrap_or(self.length().epochs)),
+            (None, None) => Until::Epochs(self.epochs.map_or(self.length().epochs, usize::from)),
         }
     }
+}
+
+/// Refuses a name that stands twice: both would claim the same rounds.
+fn refuse_twice(names: &[String]) -> anyhow::Result<()> {
+    let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+    twice.map_or(Ok(()), |(_, name)| Err(wrong_usage(format!("{name} is named twice"))))
 }
 
 /// Fights a duel, records it, and prints its summary.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    fight_and_report(&args, program)
+    let words = std::env::args().skip(1);
+    fight_and_report(&args, program, ["ioduel".to_owned()].into_iter().chain(words).collect())
 }
 
 /// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
@@ -195,10 +207,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub fn bench(program: PathBuf) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| words.iter().any(|word| word == flag);
-    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen =
-        |name: &&str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let names: Vec<&str> = backend::names().filter(chosen).collect();
+    let filters = filters(&words);
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let here = ALL.iter().filter(|backend| backend.available().is_ok()).map(|backend| backend.about().name);
+    let names: Vec<&str> = here.filter(|name| chosen(name)).collect();
     if names.len() < 2 {
         output::tell("no duel: fewer than two backends have that in their names");
         return ExitCode::SUCCESS;
@@ -208,21 +220,52 @@ pub fn bench(program: PathBuf) -> ExitCode {
     if has("--quick") {
         line.push("--quick");
     }
-    if has("--test") {
+    // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
+    if has("--test") || !has("--bench") {
         line.extend(["--quick", "--epochs", "1", "--out", "target/duel-test"]);
     }
+    let command_line = line.iter().map(|word| (*word).to_owned()).collect();
     super::run_line(line, |command| match command {
-        super::Command::Duel(args) => fight_and_report(&args, program),
+        super::Command::Duel(args) => fight_and_report(&args, program, command_line),
         _ => unreachable!("the line begins with the duel's name"),
     })
 }
 
-fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
+/// The words that name benchmarks: not options, and not what stands behind an option of criterion's that takes a value.
+fn filters(words: &[String]) -> Vec<&str> {
+    const VALUED: [&str; 10] = [
+        "--baseline",
+        "--baseline-lenient",
+        "--color",
+        "--confidence-level",
+        "--load-baseline",
+        "--measurement-time",
+        "--output-format",
+        "--sample-size",
+        "--save-baseline",
+        "--warm-up-time",
+    ];
+    let mut filters = Vec::new();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        if VALUED.contains(&word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            filters.push(word);
+        }
+    }
+    filters
+}
+
+fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
     let length = args.length();
     let launch = Launch {
         program,
-        placement: Placement::or_default(args.server_cpus.clone(), args.client_cpus.clone())
-            .map_err(wrong_usage)?,
+        placement: Placement::with_prefixes(
+            (args.server_cpus.clone(), args.server_exec.is_some()),
+            (args.client_cpus.clone(), !args.client_exec.is_empty()),
+        )
+        .map_err(wrong_usage)?,
         server_exec: args.server_exec.clone().map_or_else(Vec::new, |words| words.0),
         client_exec: args.client_exec.iter().map(|words| words.0.clone()).collect(),
         server_address: args.server_address,
@@ -231,11 +274,13 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
     let setup = Setup {
         schema: SCHEMA,
         began: jiff::Timestamp::now().to_string(),
-        command_line: std::env::args().collect(),
+        command_line,
         seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
         placement: launch.placement.clone(),
+        server_address: args.server_address.map(|ip| ip.to_string()),
         server_exec: args.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
         client_exec: args.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
+        blocks: length.blocks,
         ramp_ms: length.ramp_ms,
         window_ms: length.window_ms,
         contests: args.contests()?,
@@ -255,7 +300,13 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
 
     let interrupted = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || told.store(true, Relaxed)).context("cannot handle signals")?;
+    ctrlc::set_handler(move || {
+        // The first ends the duel after the block; whoever can't wait for that says it again.
+        if told.swap(true, Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot handle signals")?;
 
     let record = Record { setup, lines: Vec::new(), damage: None };
     let mut scribe = Scribe {
@@ -264,6 +315,7 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
         narrow: args.until,
         interrupted: Arc::clone(&interrupted),
         plan: plan.clone(),
+        epochs_done: 0,
         told: BTreeSet::new(),
     };
     let mut arena = AgentArena::new(launch, length.ramp_ms, length.window_ms);
@@ -272,21 +324,18 @@ fn fight_and_report(args: &Args, program: PathBuf) -> anyhow::Result<ExitCode> {
     }
     let fought = fight(&plan, &mut arena, &mut scribe);
     output::progress("");
-    let summary = summarise(&scribe)?;
-    fought?;
-    scribe.writer.attach("summary.md", &summary)?;
+    // What was measured is kept and shown also when the disk got full, or somebody interrupted.
+    let summary = scribe.summary()?;
+    let kept = summary.as_ref().map_or(Ok(()), |summary| scribe.writer.attach("summary.md", summary));
+    let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.trim_end()));
+    fought.and(kept)?;
     output::tell(&format!("recorded in {}", scribe.writer.folder().display()));
-    Ok(if scribe.interrupted.load(Relaxed) { ExitCode::from(130) } else { ExitCode::SUCCESS })
-}
-
-/// Prints what was measured, also when the disk was full or somebody interrupted.
-fn summarise(scribe: &Scribe) -> anyhow::Result<String> {
-    if !scribe.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
-        anyhow::bail!("nothing was measured; {} holds the errors", scribe.writer.folder().display());
+    shown?;
+    if scribe.interrupted.load(Relaxed) {
+        return Ok(ExitCode::from(130));
     }
-    let summary = report::markdown(&scribe.record.setup, &analyse(&scribe.record)?);
-    output::print(summary.trim_end())?;
-    Ok(summary)
+    anyhow::ensure!(summary.is_some(), "nothing was measured; the record holds the errors");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes every block down, and says when enough was seen.
@@ -296,11 +345,51 @@ struct Scribe {
     narrow: Option<f64>,
     interrupted: Arc<AtomicBool>,
     plan: DuelPlan,
+    /// Epochs that are over, of all contests.
+    epochs_done: usize,
     /// The errors that were told; each is once.
     told: BTreeSet<String>,
 }
 
 impl Scribe {
+    /// What the record says, if a round was measured.
+    fn summary(&self) -> anyhow::Result<Option<String>> {
+        if !self.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
+            return Ok(None);
+        }
+        Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
+    }
+
+    /// Looks at what there is once an epoch is over: whether it is enough, and who leads.
+    fn look(&mut self, epoch: usize, elapsed: Duration) -> anyhow::Result<Next> {
+        self.epochs_done += 1;
+        if self.narrow.is_none() && !output::shows_progress() {
+            return Ok(Next::GoOn);
+        }
+        let analysis = analyse(&self.record)?;
+        output::progress(&self.progress(elapsed, &analysis));
+        let last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
+        let narrow = self.narrow.is_some_and(|width| last_contest && all_narrower(&analysis, width));
+        Ok(if narrow && epoch + 1 >= LEAST_EPOCHS { Next::Stop } else { Next::GoOn })
+    }
+
+    /// How far it is, how long it may take, and who leads.
+    fn progress(&self, elapsed: Duration, analysis: &Analysis) -> String {
+        let left = match self.plan.until {
+            Until::Time(time) => time.saturating_sub(elapsed),
+            Until::Epochs(epochs) => {
+                let all = (epochs * self.plan.contests.len()) as f64;
+                elapsed.mul_f64((all / self.epochs_done as f64 - 1.0).max(0.0))
+            }
+        };
+        let ranks = analysis.contests.first().map_or_else(String::new, |contest| {
+            let ranked =
+                contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank?, arm.arm.name)));
+            ranked.collect::<Vec<_>>().join(", ")
+        });
+        format!("{} epochs done, {:.0} s left; {ranks}", self.epochs_done, left.as_secs_f64())
+    }
+
     fn tell_errors(&mut self, lines: &[Line]) {
         for line in lines {
             if let Line::Failed { error, .. } = line
@@ -317,39 +406,28 @@ impl Witness for Scribe {
     fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
         self.tell_errors(&lines);
         let kept = self.writer.append(&lines);
-        let block = lines.first().map(|line| (line.place().epoch, line.place().block));
+        let place = lines.last().map(|line| (line.place().epoch, line.place().block));
         self.record.lines.extend(lines);
         kept?;
-        let analysis = analyse(&self.record)?;
-        output::progress(&progress(&self.plan, block.unwrap_or_default(), elapsed, &analysis));
-        let enough = self.narrow.is_some_and(|width| all_narrower(&analysis, width));
-        Ok(if enough || self.interrupted.load(Relaxed) { Next::Stop } else { Next::GoOn })
+        if self.interrupted.load(Relaxed) {
+            return Ok(Next::Stop);
+        }
+        match place {
+            Some((epoch, block)) if block + 1 == self.plan.blocks => self.look(epoch, elapsed),
+            _ => Ok(Next::GoOn),
+        }
     }
 }
 
 /// Whether every interval of messages/s is narrower than this.
 fn all_narrower(analysis: &Analysis, width: f64) -> bool {
     let compared = |contest: &crate::analysis::ContestResult| {
-        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference).all(|arm| {
-            let comparison = arm.comparisons.get(&Measure::Throughput);
-            comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
-        })
+        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference && arm.no_verdict.is_none()).all(
+            |arm| {
+                let comparison = arm.comparisons.get(&Measure::Throughput);
+                comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
+            },
+        )
     };
     analysis.contests.iter().all(compared)
-}
-
-/// How far it is, how long it may take, and who leads.
-fn progress(plan: &DuelPlan, block: (usize, usize), elapsed: Duration, analysis: &Analysis) -> String {
-    let left = match plan.until {
-        Until::Time(time) => time.saturating_sub(elapsed),
-        Until::Epochs(epochs) => {
-            let done = (block.0 * plan.blocks + block.1 + 1) as f64 / (epochs * plan.blocks) as f64;
-            elapsed.mul_f64((1.0 / done - 1.0).max(0.0))
-        }
-    };
-    let ranks = analysis.contests.first().map_or_else(String::new, |contest| {
-        let ranked = contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank?, arm.arm.name)));
-        ranked.collect::<Vec<_>>().join(", ")
-    });
-    format!("epoch {}, {:.0} s left; {ranks}", block.0 + 1, left.as_secs_f64())
 }

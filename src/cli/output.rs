@@ -45,10 +45,15 @@ pub(super) fn complain(text: &str) {
     tell(&format!("error: {text}"));
 }
 
+/// Whether [`progress`] shows anything.
+pub(super) fn shows_progress() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Shows how far something has come, where standard error is a terminal, in place of what was shown before.
 pub(super) fn progress(text: &str) {
-    let mut err = io::stderr();
-    if err.is_terminal() {
+    if shows_progress() {
+        let mut err = io::stderr();
         // When standard error is gone, nobody is there to be told.
         let _ = write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush());
     }

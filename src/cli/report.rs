@@ -10,7 +10,6 @@ use crate::{
     analysis::{Analysis, analyse},
     record::{Record, Setup},
     report,
-    stats::Better,
 };
 
 /// Show what a recorded run says.
@@ -61,6 +60,6 @@ fn render(format: ReportFormat, setup: &Setup, analysis: &Analysis) -> anyhow::R
         ReportFormat::Csv => Ok(report::csv(analysis)),
         ReportFormat::Json => json(&serde_json::json!({ "setup": setup, "contests": analysis.contests })),
         ReportFormat::Bmf => json(&report::bencher(analysis)),
-        ReportFormat::GithubActionBenchmark => json(&report::github_action_benchmark(analysis, Better::Less)),
+        ReportFormat::GithubActionBenchmark => json(&report::github_action_benchmark(analysis)),
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         server_workers: args.workers,
         client_workers: args.workers,
         message_bytes: args.workload.message_bytes,
+        burn_ns: 0,
     };
     let mut pair = Pair::start(&Launch::here(program, placement), plan)?;
     let extent = match args.sessions {
@@ -126,11 +127,7 @@ impl Measured {
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, server, workload, placement, figures, .. } = self;
-        let Placement { server: server_cpus, client: client_cpus } = placement;
-        writeln!(
-            f,
-            "{workload}: {backend} client on cpu {client_cpus}, {server} server on cpu {server_cpus}"
-        )?;
+        writeln!(f, "{workload}: {backend} client against {server} server; {placement}")?;
         writeln!(f, "{figures}")?;
         let (server, client) = (self.server_cpu_us_per_message, self.client_cpu_us_per_message);
         write!(f, "CPU per message: server {server:.2} µs, client {client:.2} µs")

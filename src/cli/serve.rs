@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.backend.check(args.workers)?;
-    let config = ServerConfig { framing: framing(args.message_size)?, workers: args.workers };
+    let config = ServerConfig { framing: framing(args.message_size)?, workers: args.workers, burn_ns: 0 };
     raise_descriptor_limit()?;
     let listening = listen(ListenAt::Address(args.listen))?;
     listening.fallbacks.iter().for_each(|fallback| output::tell(&format!("note: {fallback}")));

@@ -62,6 +62,7 @@ impl Arena for AgentArena {
                 server_workers: arm.workers,
                 client_workers: arm.workers,
                 message_bytes,
+                burn_ns: arm.burn_ns,
             };
             Pair::start(&self.launch, plan).map_err(|error| format!("{error:#}"))
         };
@@ -105,6 +106,9 @@ fn round_line(place: Place, round: &Round, before: Option<CpuTimes>) -> RoundLin
     if round.run.failures > 0 {
         set_aside.insert(0, "errors".to_owned());
     }
+    if round.run.messages == 0 {
+        set_aside.insert(0, "no replies".to_owned());
+    }
     RoundLine {
         place,
         run: RunLine::new(&round.run),
@@ -134,7 +138,8 @@ impl CpuTimes {
     }
 
     fn steal_since(self, before: Self) -> f64 {
-        (self.steal - before.steal) as f64 / (self.all - before.all).max(1) as f64
+        let since = |is: u64, was: u64| is.saturating_sub(was);
+        since(self.steal, before.steal) as f64 / since(self.all, before.all).max(1) as f64
     }
 }
 

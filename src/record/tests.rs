@@ -11,14 +11,17 @@ fn setup() -> Setup {
         client: "mio".to_owned(),
         workers: None,
         copy: false,
+        burn_ns: 0,
     };
     Setup {
         schema: SCHEMA,
         began: "2026-11-22T12:00:00Z".to_owned(),
         command_line: vec!["ioduel".to_owned(), "duel".to_owned()],
         seed: 7,
-        placement: Placement { server: cpus.clone(), client: cpus },
+        placement: Placement { server: Some(cpus.clone()), client: Some(cpus) },
         server_exec: None,
+        server_address: None,
+        blocks: 2,
         client_exec: Vec::new(),
         ramp_ms: 100,
         window_ms: 250,

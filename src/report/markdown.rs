@@ -29,23 +29,22 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     }
     writeln!(
         text,
-        "A ratio is to the reference in the same block, with its 95% interval. *=* means that no difference was seen: \
-         smaller ones than the run could have seen are not ruled out. Arms that can't be told apart share a rank.\n"
+        "A ratio is to the reference in the same block, with its 95% interval. *= 2%* means that no difference was seen, and \
+         that one of less than 2% could not have been. Arms that can't be told apart share a rank.\n"
     )?;
     writeln!(
         text,
-        "{}, {} processors, Linux {}, rustc {}; server on cpu {}, client on cpu {}; seed {}; {}.",
+        "{}, {} processors, Linux {}, rustc {}; {}; seed {}; {}.",
         told(&environment.cpu_model),
         environment.processors.unwrap_or(0),
         told(&environment.kernel),
         environment.rustc,
-        setup.placement.server,
-        setup.placement.client,
+        setup.placement,
         setup.seed,
         setup.began,
     )?;
     for warning in &setup.warnings {
-        writeln!(text, "- {warning}")?;
+        writeln!(text, "- {}", escape(warning))?;
     }
     Ok(())
 }
@@ -102,11 +101,11 @@ fn level_text(measure: Measure, level: f64) -> String {
 
 /// A ratio with its interval, and a sign for its verdict.
 fn ratio_text(comparison: &Comparison) -> String {
-    let Comparison { ratio, low, high, verdict, .. } = comparison;
+    let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
     let sign = match verdict {
-        Verdict::Better => "▲",
-        Verdict::Worse => "▼",
-        Verdict::NoDifferenceSeen => "=",
+        Verdict::Better => "▲".to_owned(),
+        Verdict::Worse => "▼".to_owned(),
+        Verdict::NoDifferenceSeen => format!("= {:.1}%", detectable * 100.0),
     };
     format!("{ratio:.3} ({low:.3} to {high:.3}) {sign}")
 }
@@ -119,7 +118,7 @@ fn escape(text: &str) -> String {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
-            '|' | '*' | '_' | '`' | '[' | ']' => escaped.extend(['\\', character]),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => escaped.extend(['\\', character]),
             '\n' | '\r' => escaped.push(' '),
             _ => escaped.push(character),
         }

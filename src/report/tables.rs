@@ -17,7 +17,7 @@ pub fn csv(analysis: &Analysis) -> String {
             let Some(level) = arm.levels.get(&measure) else { continue };
             let mut row = vec![
                 contest.workload.clone(),
-                view_name(contest),
+                contest.view.name().to_owned(),
                 arm.arm.name.clone(),
                 arm.arm.server.clone(),
                 arm.arm.client.clone(),
@@ -50,20 +50,13 @@ fn quote(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
-fn view_name(contest: &ContestResult) -> String {
-    serde_json::to_value(contest.view)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_owned))
-        .unwrap_or_default()
-}
-
 fn arms(analysis: &Analysis) -> impl Iterator<Item = (&ContestResult, &ArmResult)> {
     analysis.contests.iter().flat_map(|contest| contest.arms.iter().map(move |arm| (contest, arm)))
 }
 
 /// The name of an arm among all contests.
 fn full_name(contest: &ContestResult, arm: &ArmResult) -> String {
-    format!("{}/{}/{}", contest.workload, view_name(contest), arm.arm.name)
+    format!("{}/{}/{}", contest.workload, contest.view.name().to_owned(), arm.arm.name)
 }
 
 /// Renders Bencher Metric Format: a benchmark for each arm, a measure for each of its levels.
@@ -81,11 +74,11 @@ fn slug(measure: Measure) -> String {
     measure.name().replace([' ', '/'], "-").to_lowercase()
 }
 
-/// Renders what github-action-benchmark takes: a list for measures of which less is better, or one of which more is.
-pub fn github_action_benchmark(analysis: &Analysis, better: Better) -> Value {
+/// Renders what github-action-benchmark takes as `customSmallerIsBetter`: all measures but the throughput.
+pub fn github_action_benchmark(analysis: &Analysis) -> Value {
     let mut entries = Vec::new();
     for (contest, arm) in arms(analysis) {
-        for (measure, level) in arm.levels.iter().filter(|(measure, _)| measure.better() == better) {
+        for (measure, level) in arm.levels.iter().filter(|(measure, _)| measure.better() == Better::Less) {
             let name = format!("{} {}", full_name(contest, arm), measure.name());
             entries.push(json!({ "name": name, "unit": measure.unit(), "value": level }));
         }

@@ -144,8 +144,8 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
 }
 
 fn client_bound(round: &Round) -> Option<Flag> {
-    let client = round.client_share();
-    let server = round.server_share();
+    let client = round.client_share()?;
+    let server = round.server_share()?;
     let bound = round.run.elapsed_s >= SHARE_S && client >= CLIENT_BUSY && server < SERVER_IDLE;
     bound.then_some(Flag::ClientBound { client, server })
 }
@@ -185,10 +185,11 @@ mod tests {
         let cpus: Cpus = "0".parse().unwrap();
         Round {
             connections: 64,
+            clients: 1,
             extent: Extent::Timed { ramp_ms: 0, window_ms: 1000 },
             server_workers: Some(1),
             client_workers: Some(1),
-            placement: Placement { server: cpus.clone(), client: cpus },
+            placement: Placement { server: Some(cpus.clone()), client: Some(cpus) },
             run: run(),
             server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
             client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },

@@ -1,7 +1,7 @@
 //! The centre of log ratios, and how far it can be trusted.
 
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
-use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
 /// The share of values left out at each end of a trimmed mean (R. R. Wilcox, Introduction to Robust Estimation and
 /// Hypothesis Testing, 2012, section 3.3): one round in five may be spoilt by something else on the machine.
@@ -49,22 +49,16 @@ pub struct Interval {
     pub error: f64,
     /// The probability of a centre this far from 0 if it were 0, two-sided.
     pub p: f64,
-    /// The epochs that it rests on.
-    pub epochs: usize,
+    /// The degrees of freedom of the error.
+    pub freedom: f64,
 }
 
 impl Interval {
     /// The interval of a centre whose error is known with so many degrees of freedom.
-    pub(super) fn of_student(centre: f64, error: f64, freedom: f64, epochs: usize) -> Self {
+    pub(super) fn of_student(centre: f64, error: f64, freedom: f64) -> Self {
         let half = -student(freedom).inverse_cdf((1.0 - COVERAGE) / 2.0) * error;
-        Self {
-            centre,
-            low: centre - half,
-            high: centre + half,
-            error,
-            p: probability(centre, error, freedom),
-            epochs,
-        }
+        let p = probability(centre, error, freedom);
+        Self { centre, low: centre - half, high: centre + half, error, p, freedom }
     }
 }
 
@@ -80,9 +74,10 @@ fn probability(centre: f64, error: f64, freedom: f64) -> f64 {
 /// Estimates the centre of log ratios that come in epochs, with its interval, by a bootstrap over epochs.
 ///
 /// Whole epochs are drawn with replacement, with all their blocks: A. C. Davison and D. V. Hinkley, Bootstrap Methods and
-/// their Application, 1997, section 3.8, show that drawing blocks again within them counts their spread twice. With few
-/// epochs a percentile interval is too narrow; it is widened to what Student's t asks for, as T. C. Hesterberg, What
-/// Teachers Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 3.2, has it.
+/// their Application, 1997, section 3.8, show that drawing blocks again within them counts their spread twice. The draws
+/// give the standard error; it is widened by √(n/(n−1)) for n epochs, and the interval is Student's with n−1 degrees of
+/// freedom, as T. C. Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69(4), 2015,
+/// section 3, has it for few observations: a percentile interval could not reach beyond what the epochs showed.
 ///
 /// Returns `None` for fewer than three epochs, which tell nothing of how epochs differ. The same seed gives the same
 /// interval, whatever the order of the epochs and of the values within.
@@ -106,7 +101,7 @@ pub fn bootstrap(epochs: &[Vec<f64>], seed: u64) -> Option<Interval> {
     let count = epochs.len();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut drawn = vec![0_u32; count];
-    let mut means: Vec<f64> = (0..DRAWS)
+    let means: Vec<f64> = (0..DRAWS)
         .map(|_| {
             drawn.fill(0);
             (0..count).for_each(|_| drawn[random.random_range(0..count)] += 1);
@@ -114,21 +109,12 @@ pub fn bootstrap(epochs: &[Vec<f64>], seed: u64) -> Option<Interval> {
             trimmed_mean_of_sorted(sorted.iter().map(|&(value, epoch)| (value, drawn[epoch])), total)
         })
         .collect();
-    means.sort_by(f64::total_cmp);
-    Some(interval(centre, &means, count))
+    Some(Interval::of_student(centre, standard_error(&means, count), (count - 1) as f64))
 }
 
-/// Reads an interval off the sorted means of all draws, widened for so many epochs.
-fn interval(centre: f64, means: &[f64], epochs: usize) -> Interval {
-    let freedom = (epochs - 1) as f64;
-    let normal = Normal::standard();
-    let small_sample = (epochs as f64 / freedom).sqrt();
-    let tail = normal.cdf(student(freedom).inverse_cdf((1.0 - COVERAGE) / 2.0) * small_sample);
-
+/// The standard deviation of the means of all draws, widened for so many epochs.
+fn standard_error(means: &[f64], epochs: usize) -> f64 {
     let mean = means.iter().sum::<f64>() / means.len() as f64;
     let variance = means.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / means.len() as f64;
-    let error = variance.sqrt() * small_sample;
-    let at = |share: f64| means[((means.len() - 1) as f64 * share).round() as usize];
-    let p = probability(centre, error, freedom);
-    Interval { centre, low: at(tail), high: at(1.0 - tail), error, p, epochs }
+    (variance * epochs as f64 / (epochs - 1) as f64).sqrt()
 }

@@ -64,32 +64,42 @@ pub struct Comparison {
     pub verdict: Verdict,
 }
 
-/// Compares each arm with the reference.
+/// An estimate, and the blocks that it rests on.
+pub type Estimate = Option<(Interval, usize)>;
+
+/// Estimates the ratio of one series to another; `None` where too few epochs are left.
+pub fn estimate(arm: &Series, reference: &Series, seed: u64) -> Estimate {
+    let ratios = log_ratios(arm, reference);
+    let blocks = ratios.iter().map(Vec::len).sum();
+    bootstrap(&ratios, seed).map(|interval| (interval, blocks))
+}
+
+/// Estimates how a ratio changed from one run to another.
 ///
-/// `noise` is the series of the second copy of the reference: an effect no larger than what it shows is no difference.
-/// An arm for which too few epochs are left gets `None`. The probabilities are corrected for the number of arms.
-pub fn compare(
-    arms: &[&Series],
-    reference: &Series,
-    noise: Option<&Series>,
-    better: Better,
-    seed: u64,
-) -> Vec<Option<Comparison>> {
-    let estimate = |arm: &Series| {
-        let ratios = log_ratios(arm, reference);
-        let blocks = ratios.iter().map(Vec::len).sum();
-        bootstrap(&ratios, seed).map(|interval| (interval, blocks))
+/// The runs are independent, so the variances add up; the degrees of freedom are what is left of both (B. L. Welch,
+/// Biometrika 34(1/2), 1947). `None` where either run has too few epochs.
+pub fn change(old: Estimate, new: Estimate) -> Estimate {
+    let ((was, was_blocks), (is, is_blocks)) = (old?, new?);
+    let (was_variance, is_variance) = (was.error.powi(2), is.error.powi(2));
+    let error = (was_variance + is_variance).sqrt();
+    let freedom = if error > 0.0 {
+        error.powi(4) / (was_variance.powi(2) / was.freedom + is_variance.powi(2) / is.freedom)
+    } else {
+        was.freedom
     };
-    let seen_in_noise = noise.and_then(&estimate).map_or(0.0, |(interval, _)| interval.centre.abs());
-    let estimates: Vec<Option<(Interval, usize)>> = arms.iter().map(|arm| estimate(arm)).collect();
+    Some((Interval::of_student(is.centre - was.centre, error, freedom), was_blocks + is_blocks))
+}
+
+/// Judges estimates that are looked at together: their probabilities are corrected for their number.
+///
+/// `noise` is what a second copy of the reference shows, on the log scale: an effect no larger is no difference.
+pub fn judge(estimates: &[Estimate], noise: f64, better: Better) -> Vec<Option<Comparison>> {
     let probabilities: Vec<f64> = estimates.iter().flatten().map(|(interval, _)| interval.p).collect();
     let mut corrected = holm(&probabilities).into_iter();
-    let finish = |(interval, blocks): (Interval, usize)| {
-        let p = corrected.next().unwrap_or(1.0);
-        comparison(interval, blocks, p, seen_in_noise, better)
+    let mut judge_one = |&(interval, blocks): &(Interval, usize)| {
+        comparison(interval, blocks, corrected.next().unwrap_or(1.0), noise, better)
     };
-    let mut finish = finish;
-    estimates.into_iter().map(|estimate| estimate.map(&mut finish)).collect()
+    estimates.iter().map(|estimate| estimate.as_ref().map(&mut judge_one)).collect()
 }
 
 fn comparison(interval: Interval, blocks: usize, p: f64, noise: f64, better: Better) -> Comparison {
@@ -100,29 +110,8 @@ fn comparison(interval: Interval, blocks: usize, p: f64, noise: f64, better: Bet
         (true, true, Better::More) | (true, false, Better::Less) => Verdict::Better,
         (true, ..) => Verdict::Worse,
     };
-    let detectable = (DETECTABLE * interval.error).exp_m1();
     let [ratio, low, high] = [interval.centre, interval.low, interval.high].map(f64::exp);
-    Comparison { ratio, low, high, detectable, blocks, verdict }
-}
-
-/// Compares the ratios of an arm to the reference in two runs.
-///
-/// The runs are independent, so the variances add up; the degrees of freedom are what is left of both (B. L. Welch,
-/// Biometrika 34(1/2), 1947). `None` where either run has too few epochs.
-pub fn change(old: &[Vec<f64>], new: &[Vec<f64>], better: Better, seed: u64) -> Option<Comparison> {
-    let (was, is) = (bootstrap(old, seed)?, bootstrap(new, seed)?);
-    let (was_variance, is_variance) = (was.error.powi(2), is.error.powi(2));
-    let error = (was_variance + is_variance).sqrt();
-    let freedom = if error > 0.0 {
-        let parts =
-            was_variance.powi(2) / (was.epochs - 1) as f64 + is_variance.powi(2) / (is.epochs - 1) as f64;
-        error.powi(4) / parts
-    } else {
-        1.0
-    };
-    let interval = Interval::of_student(is.centre - was.centre, error, freedom, was.epochs + is.epochs);
-    let blocks = old.iter().chain(new).map(Vec::len).sum();
-    Some(comparison(interval, blocks, interval.p, 0.0, better))
+    Comparison { ratio, low, high, detectable: least.exp_m1(), blocks, verdict }
 }
 
 /// Corrects probabilities for their number (S. Holm, Scandinavian Journal of Statistics 6(2), 1979).
@@ -139,25 +128,27 @@ pub fn holm(probabilities: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Ranks arms, the best 1; those that can't be told from the first of their rank share it.
-pub fn ranks(arms: &[&Series], better: Better, seed: u64) -> Vec<Option<usize>> {
-    let Some(any) = arms.first() else { return Vec::new() };
+/// Ranks arms, the best 1; those that can't be told from the first of their rank share it. `noise` as in [`judge`].
+pub fn ranks(arms: &[&Series], noise: f64, better: Better, seed: u64) -> Vec<Option<usize>> {
     let centre = |arm: &Series| {
         let values: Vec<f64> =
-            arm.iter().flatten().flatten().filter(|value| **value > 0.0).map(|v| v.ln()).collect();
-        (!values.is_empty() && arm.len() == any.len()).then(|| super::trimmed_mean(&values))
+            arm.iter().flatten().flatten().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
+        (!values.is_empty()).then(|| super::trimmed_mean(&values))
     };
     let mut order: Vec<(usize, f64)> =
         arms.iter().enumerate().filter_map(|(index, arm)| Some((index, centre(arm)?))).collect();
     order.sort_by(|a, b| if better == Better::More { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
+    let told_apart = |arm: usize, first: usize| {
+        estimate(arms[arm], arms[first], seed).is_some_and(|(interval, blocks)| {
+            // As strict as if the arm were the first of all that Holm corrects for.
+            let p = interval.p * arms.len() as f64;
+            comparison(interval, blocks, p, noise, better).verdict == Verdict::Worse
+        })
+    };
     let mut ranks = vec![None; arms.len()];
     let mut leader: Option<(usize, usize)> = None;
     for (place, &(index, _)) in order.iter().enumerate() {
-        let told_apart = leader.is_none_or(|(first, _)| {
-            let comparison = compare(&[arms[index]], arms[first], None, better, seed)[0];
-            comparison.is_some_and(|comparison| comparison.verdict == Verdict::Worse)
-        });
-        if told_apart {
+        if leader.is_none_or(|(first, _)| told_apart(index, first)) {
             leader = Some((index, place + 1));
         }
         ranks[index] = leader.map(|(_, rank)| rank);

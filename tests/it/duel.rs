@@ -67,14 +67,14 @@ fn turns(record: &Record) -> Vec<String> {
 #[test]
 fn a_duel_records_every_round_and_every_format_shows_it() {
     let results = Results::new("formats");
-    let output = results.duel(&["epoll", "mio", "--quick", "--epochs", "3", "--seed", "5"]).output().unwrap();
+    let output = results.duel(&["epoll", "mio", "--quick", "--epochs", "6", "--seed", "5"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let folder = results.record().unwrap();
     let record = Record::read(&folder).unwrap();
     assert_eq!(record.damage, None);
-    // Three arms (the second copy of the reference is one), three epochs of one block.
+    // Three arms (the second copy of the reference is one), six epochs of one block.
     let rounds: Vec<&Line> = record.lines.iter().filter(|line| matches!(line, Line::Round(_))).collect();
-    assert_eq!(rounds.len(), 9, "{}", text(&output.stderr));
+    assert_eq!(rounds.len(), 18, "{}", text(&output.stderr));
     assert_eq!(
         fs::read_to_string(folder.join("summary.md")).unwrap().trim_end(),
         text(&output.stdout).trim_end()
@@ -137,12 +137,17 @@ fn a_killed_duel_leaves_every_finished_block() {
 #[test]
 fn a_duel_runs_through_prefixes_and_several_clients() {
     let results = Results::new("prefixes");
-    let words = ["mio", "--quick", "--epochs", "2", "--server-exec", "taskset -c 0"];
-    let clients = ["--client-exec", "taskset -c 0", "--client-exec", "nice -n 0"];
-    let output = results.duel(&words).args(clients).output().unwrap();
+    let words = ["mio", "--workload", "solo", "--workload", "session", "--quick", "--epochs", "2"];
+    let prefixes =
+        ["--server-exec", "taskset -c 0", "--client-exec", "taskset -c 0", "--client-exec", "nice -n 0"];
+    let output = results.duel(&words).args(prefixes).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let record = Record::read(&results.record().unwrap()).unwrap();
     assert_eq!(record.setup.client_exec, ["taskset -c 0", "nice -n 0"]);
+    assert_eq!(
+        record.setup.placement.to_string(),
+        "server where its prefix says, client where its prefix says"
+    );
     assert!(record.lines.iter().all(|line| matches!(line, Line::Round(round) if round.run.messages > 0)));
 }
 
@@ -180,6 +185,14 @@ fn bad_words_are_told_in_one_line() {
         assert_eq!(text(&output.stderr).lines().count(), 1, "{words:?}");
         assert_ne!(output.status.code(), Some(0));
     }
-    let twice = run(&["duel", "mio", "mio"]);
-    assert_eq!((twice.status.code(), text(&twice.stderr)), (Some(2), "error: mio is named twice\n"));
+    let wrong = |words: &[&str], expected| {
+        let output = run(words);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected));
+    };
+    wrong(&["duel", "mio", "mio"], "error: mio is named twice\n");
+    wrong(&["duel", "mio", "--workload", "solo", "--workload", "solo"], "error: solo is named twice\n");
+    wrong(
+        &["duel", "--workers", "2"],
+        "error: the number of workers of threads is not free to choose (a thread each); leave --workers out\n",
+    );
 }

@@ -27,7 +27,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(backend: &'static dyn Backend, framing: Framing) -> Self {
         let listening = listen(ListenAt::Loopback).unwrap();
-        let service = Service::new(ServerConfig { framing, workers: None }, &listening.listener).unwrap();
+        let service =
+            Service::new(ServerConfig { framing, workers: None, burn_ns: 0 }, &listening.listener).unwrap();
         let theirs = Arc::clone(&service);
         let thread = thread::spawn(move || backend.serve(listening.listener, &theirs));
         Self { destinations: listening.destinations, service, thread }
