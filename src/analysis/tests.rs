@@ -1,0 +1,190 @@
+//! Records with known answers.
+
+use super::*;
+use crate::{
+    agent::Cost,
+    environment::Environment,
+    load::LoadRun,
+    net::PortLimit,
+    placement::Placement,
+    record::{RunLine, SCHEMA, Setup},
+    stats::Verdict,
+};
+
+const EPOCHS: usize = 8;
+
+fn arm(name: &str, copy: bool) -> Arm {
+    Arm {
+        name: name.to_owned(),
+        server: "mio".to_owned(),
+        client: "mio".to_owned(),
+        workers: None,
+        copy,
+        burn_ns: 0,
+    }
+}
+
+/// A record of a reference, an arm and a second copy, in which `level` says what an arm does in an epoch and a block.
+fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
+    let arms = vec![arm("reference", false), arm("arm", false), arm("again", true)];
+    let mut lines = Vec::new();
+    for (epoch, block) in (0..EPOCHS).flat_map(|epoch| [(epoch, 0), (epoch, 1)]) {
+        for (turn, arm) in arms.iter().enumerate() {
+            let place = Place {
+                schema: SCHEMA,
+                workload: "session".to_owned(),
+                view: View::Own,
+                arm: arm.name.clone(),
+                epoch,
+                block,
+                turn,
+            };
+            lines.push(match level(&arm.name, epoch, block) {
+                Some(level) => Line::Round(Box::new(round(place, level))),
+                None => Line::Failed { place, error: "gone".to_owned() },
+            });
+        }
+    }
+    let setup = Setup {
+        schema: SCHEMA,
+        began: String::new(),
+        command_line: Vec::new(),
+        seed: 3,
+        placement: Placement { server: None, client: None },
+        server_exec: None,
+        server_address: None,
+        client_exec: Vec::new(),
+        blocks: 2,
+        ramp_ms: 0,
+        window_ms: 1000,
+        contests: vec![Contest { workload: "session".to_owned(), view: View::Own, arms }],
+        warnings: Vec::new(),
+        environment: Environment::default(),
+    };
+    Record { setup, lines, damage: None }
+}
+
+/// A second in which so many thousand messages were answered, each in as much less time.
+fn round(place: Place, level: f64) -> RoundLine {
+    let mut histogram = LatencyHistogram::new();
+    histogram.record(std::time::Duration::from_secs_f64(1e-3 / level));
+    let messages = (level * 1000.0).round() as u64;
+    let run = LoadRun {
+        sessions: messages / 8,
+        messages,
+        messages_in_all: messages,
+        window_s: 1.0,
+        elapsed_s: 1.0,
+        connect: LatencyHistogram::new(),
+        round_trip: histogram.clone(),
+        session: histogram,
+        failures: 0,
+        first_failure: None,
+        port_limit: PortLimit::towards(&[]),
+    };
+    RoundLine {
+        place,
+        run: RunLine::new(&run),
+        server: Cost { user_s: 0.5, ..Cost::default() },
+        client: Cost { user_s: 0.5, ..Cost::default() },
+        steal: None,
+        cpu_pressure: None,
+        flags: Vec::new(),
+        set_aside: Vec::new(),
+        client_bound: false,
+    }
+}
+
+/// What a machine does to all arms alike, and a little that it doesn't.
+fn mood(name: &str, epoch: usize, block: usize) -> f64 {
+    let grain = (name.len() * 7 + epoch * 5 + block * 3) % 11;
+    (100.0 + epoch as f64 * 10.0) * (1.0 + grain as f64 * 1e-4)
+}
+
+fn result(record: &Record, name: &str) -> ArmResult {
+    let contests = analyse(record).unwrap().contests;
+    contests[0].arms.iter().find(|result| result.arm.name == name).unwrap().clone()
+}
+
+#[test]
+fn a_known_ratio_is_found_through_drift() {
+    let record =
+        record(|name, epoch, block| Some(mood(name, epoch, block) * if name == "arm" { 0.9 } else { 1.0 }));
+    let arm = result(&record, "arm");
+    let throughput = arm.comparisons[&Measure::Throughput];
+    assert!((throughput.ratio - 0.9).abs() < 0.002, "{throughput:?}");
+    assert_eq!(throughput.verdict, Verdict::Worse);
+    assert_eq!(arm.comparisons[&Measure::RoundTripP50].verdict, Verdict::Worse);
+    assert_eq!((arm.rank, result(&record, "reference").rank), (Some(2), Some(1)));
+    assert_eq!(result(&record, "again").comparisons[&Measure::Throughput].verdict, Verdict::NoDifferenceSeen);
+}
+
+#[test]
+fn the_order_of_lines_decides_nothing() {
+    let one = record(|name, epoch, block| Some(mood(name, epoch, block)));
+    let mut other = one.clone();
+    other.lines.reverse();
+    let json = |record: &Record| serde_json::to_string(&analyse(record).unwrap()).unwrap();
+    assert_eq!(json(&one), json(&other));
+}
+
+#[test]
+fn more_than_a_tenth_set_aside_is_no_verdict_and_says_why() {
+    let lost = |epochs: usize| {
+        record(move |name, epoch, block| {
+            (name != "arm" || block == 1 || epoch >= epochs).then(|| mood(name, epoch, block))
+        })
+    };
+    // One of sixteen rounds, then two.
+    assert_eq!(result(&lost(1), "arm").no_verdict, None);
+    let barred = result(&lost(2), "arm");
+    assert_eq!(
+        barred.no_verdict.as_deref(),
+        Some("2 of 16 rounds were set aside, most for this: failed: gone")
+    );
+    assert!(barred.comparisons.is_empty() && barred.rank.is_none());
+    assert_eq!(barred.rounds, 14);
+}
+
+#[test]
+fn without_the_reference_or_its_copy_nobody_gets_a_verdict() {
+    for witness in ["reference", "again"] {
+        let record = record(|name, epoch, block| (name != witness).then(|| mood(name, epoch, block)));
+        let why = result(&record, "arm").no_verdict.unwrap();
+        assert!(why.starts_with(&format!("{witness} is no witness: 16 of 16 rounds")), "{why}");
+    }
+}
+
+#[test]
+fn what_was_not_measured_has_no_level() {
+    let record = record(|name, epoch, block| Some(mood(name, epoch, block)));
+    let arm = result(&record, "arm");
+    assert!(!arm.levels.contains_key(&Measure::ConnectP50), "no connect was recorded: {:?}", arm.levels);
+    assert!(arm.levels.contains_key(&Measure::SessionP50));
+}
+
+#[test]
+fn two_rounds_in_one_place_are_an_error() {
+    let mut record = record(|name, epoch, block| Some(mood(name, epoch, block)));
+    record.lines.push(record.lines[0].clone());
+    let error = analyse(&record).unwrap_err().to_string();
+    assert_eq!(error, "reference has two rounds in block 0 of epoch 0");
+}
+
+#[test]
+fn a_change_between_records_is_one_of_the_ratio_and_not_of_the_level() {
+    let of = |speed: f64, ratio: f64| {
+        record(move |name, epoch, block| {
+            Some(mood(name, epoch, block) * speed * if name == "arm" { ratio } else { 1.0 })
+        })
+    };
+    let throughput = |old: &Record, new: &Record| {
+        let changes = changes(old, new).unwrap();
+        changes.into_iter().find(|change| change.measure == Measure::Throughput).unwrap().comparison
+    };
+    let (old, faster_machine, faster_arm) = (of(1.0, 0.8), of(1.5, 0.8), of(1.0, 0.9));
+    assert_eq!(throughput(&old, &faster_machine).verdict, Verdict::NoDifferenceSeen);
+    let changed = throughput(&old, &faster_arm);
+    assert!((changed.ratio - 0.9 / 0.8).abs() < 0.003, "{changed:?}");
+    assert_eq!(changed.verdict, Verdict::Better);
+}
