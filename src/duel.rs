@@ -106,13 +106,9 @@ fn fight_epoch(
     witness: &mut impl Witness,
 ) -> anyhow::Result<Next> {
     // First, on servers that have held nothing yet.
-    let idle = |arena: &mut dyn Arena| -> Vec<Line> {
-        let lines = order(plan.seed, contest, epoch, plan.blocks).into_iter().enumerate();
-        lines
-            .filter_map(|(turn, arm)| arena.idle(contest, arm, place(contest, arm, epoch, 0, turn)))
-            .collect()
-    };
-    let mut lines = idle(arena);
+    let turns = order(plan.seed, contest, epoch, plan.blocks).into_iter().enumerate();
+    let idle = turns.filter_map(|(turn, arm)| arena.idle(contest, arm, place(contest, arm, epoch, 0, turn)));
+    let mut lines: Vec<Line> = idle.collect();
     for block in 0..plan.blocks {
         if plan.until.is_past(begun.elapsed()) {
             return Ok(Next::Stop);
@@ -139,12 +135,12 @@ fn place(contest: &Contest, arm: usize, epoch: usize, block: usize, turn: usize)
     }
 }
 
-/// The name of the second copy of an arm.
+/// Makes the second copy of an arm.
 pub fn copy_of(arm: &Arm) -> Arm {
     Arm { name: format!("{} again", arm.name), copy: true, ..arm.clone() }
 }
 
-/// A third copy of an arm whose server burns CPU time for each message.
+/// Makes a copy of an arm whose server burns CPU time for each message.
 pub fn handicapped(arm: &Arm, burn_ns: u64) -> Arm {
     Arm { name: format!("{} handicapped", arm.name), burn_ns, ..arm.clone() }
 }

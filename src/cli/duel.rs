@@ -257,41 +257,51 @@ fn filters(words: &[String]) -> Vec<&str> {
     filters
 }
 
+impl Args {
+    fn launch(&self, program: PathBuf) -> anyhow::Result<Launch> {
+        let placement = Placement::with_prefixes(
+            (self.server_cpus.clone(), self.server_exec.is_some()),
+            (self.client_cpus.clone(), !self.client_exec.is_empty()),
+        );
+        Ok(Launch {
+            program,
+            placement: placement.map_err(wrong_usage)?,
+            server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
+            client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
+            server_address: self.server_address,
+        })
+    }
+
+    fn setup(&self, launch: &Launch, command_line: Vec<String>) -> anyhow::Result<Setup> {
+        let environment = Environment::read();
+        let Length { blocks, ramp_ms, window_ms, .. } = self.length();
+        Ok(Setup {
+            schema: SCHEMA,
+            began: jiff::Timestamp::now().to_string(),
+            command_line,
+            seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+            placement: launch.placement.clone(),
+            server_address: self.server_address.map(|ip| ip.to_string()),
+            server_exec: self.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
+            client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
+            blocks,
+            ramp_ms,
+            window_ms,
+            contests: self.contests()?,
+            warnings: warnings(&examine(&environment)),
+            environment,
+        })
+    }
+}
+
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
-    let length = args.length();
-    let launch = Launch {
-        program,
-        placement: Placement::with_prefixes(
-            (args.server_cpus.clone(), args.server_exec.is_some()),
-            (args.client_cpus.clone(), !args.client_exec.is_empty()),
-        )
-        .map_err(wrong_usage)?,
-        server_exec: args.server_exec.clone().map_or_else(Vec::new, |words| words.0),
-        client_exec: args.client_exec.iter().map(|words| words.0.clone()).collect(),
-        server_address: args.server_address,
-    };
-    let environment = Environment::read();
-    let setup = Setup {
-        schema: SCHEMA,
-        began: jiff::Timestamp::now().to_string(),
-        command_line,
-        seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-        placement: launch.placement.clone(),
-        server_address: args.server_address.map(|ip| ip.to_string()),
-        server_exec: args.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
-        client_exec: args.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
-        blocks: length.blocks,
-        ramp_ms: length.ramp_ms,
-        window_ms: length.window_ms,
-        contests: args.contests()?,
-        warnings: warnings(&examine(&environment)),
-        environment,
-    };
+    let launch = args.launch(program)?;
+    let setup = args.setup(&launch, command_line)?;
     setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let plan = DuelPlan {
         contests: setup.contests.clone(),
         seed: setup.seed,
-        blocks: length.blocks,
+        blocks: setup.blocks,
         until: args.until(),
     };
     let day = setup.began.split('T').next().unwrap_or_default().to_owned();
@@ -308,6 +318,10 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     })
     .context("cannot handle signals")?;
 
+    let mut arena = AgentArena::new(launch, setup.ramp_ms, setup.window_ms);
+    if args.quick {
+        arena = arena.without_idle();
+    }
     let record = Record { setup, lines: Vec::new(), damage: None };
     let mut scribe = Scribe {
         writer,
@@ -318,10 +332,6 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
         epochs_done: 0,
         told: BTreeSet::new(),
     };
-    let mut arena = AgentArena::new(launch, length.ramp_ms, length.window_ms);
-    if args.quick {
-        arena = arena.without_idle();
-    }
     let fought = fight(&plan, &mut arena, &mut scribe);
     output::progress("");
     // What was measured is kept and shown also when the disk got full, or somebody interrupted.

@@ -84,7 +84,7 @@ impl Arena for AgentArena {
         }
         match self.with_pair(arm, |pair| pair.idle_bytes_per_connection(IDLE_CONNECTIONS)) {
             Ok(bytes) => bytes.map(|bytes_per_connection| Line::Idle { place, bytes_per_connection }),
-            // What spoilt a round was told with the round.
+            // The rounds of this epoch fail with the same error, and tell it.
             Err(_) => None,
         }
     }
