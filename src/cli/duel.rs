@@ -1,7 +1,9 @@
 //! `ioduel duel`: the interleaved comparison, recorded.
 
+mod bench;
+mod scribe;
+
 use std::{
-    collections::BTreeSet,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -15,17 +17,17 @@ use anyhow::Context as _;
 
 use super::{Chosen, duration, output, wrong_usage};
 use crate::{
-    analysis::{Analysis, Measure, analyse},
     backend::ALL,
     doctor::{examine, warnings},
-    duel::{AgentArena, DuelPlan, Next, Until, Witness, contest, fight, handicapped},
+    duel::{AgentArena, DuelPlan, Until, contest, fight, handicapped},
     environment::Environment,
     load::Workload,
     placement::{Cpus, Placement},
-    record::{Contest, Line, Record, RecordWriter, SCHEMA, Setup, View},
-    report,
+    record::{Contest, RecordWriter, SCHEMA, Setup, View},
     round::Launch,
 };
+pub use bench::bench;
+use scribe::Scribe;
 
 /// The neutral client: the leanest that the suite has.
 const NEUTRAL: &str = "epoll";
@@ -36,9 +38,6 @@ const STANDARD: Length = Length { epochs: 10, blocks: 2, ramp_ms: 100, window_ms
 
 /// A first look: few and short rounds, each with processes of its own.
 const QUICK: Length = Length { epochs: 6, blocks: 1, ramp_ms: 50, window_ms: 100 };
-
-/// Epochs before `--until` may end a duel: an interval of fewer is narrow by luck.
-const LEAST_EPOCHS: usize = 6;
 
 /// How much is fought.
 struct Length {
@@ -200,63 +199,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     fight_and_report(&args, program, ["ioduel".to_owned()].into_iter().chain(words).collect())
 }
 
-/// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
-///
-/// A word names the backends to compare by a part of their names; `--test` fights one block without recording it in
-/// results; `--quick` is the duel's own.
-pub fn bench(program: PathBuf) -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| words.iter().any(|word| word == flag);
-    let filters = filters(&words);
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
-    let here = ALL.iter().filter(|backend| backend.available().is_ok()).map(|backend| backend.about().name);
-    let names: Vec<&str> = here.filter(|name| chosen(name)).collect();
-    if names.len() < 2 {
-        output::tell("no duel: fewer than two backends have that in their names");
-        return ExitCode::SUCCESS;
-    }
-    let mut line = vec!["ioduel", "duel"];
-    line.extend(names);
-    if has("--quick") {
-        line.push("--quick");
-    }
-    // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
-    if has("--test") || !has("--bench") {
-        line.extend(["--quick", "--epochs", "1", "--out", "target/duel-test"]);
-    }
-    let command_line = line.iter().map(|word| (*word).to_owned()).collect();
-    super::run_line(line, |command| match command {
-        super::Command::Duel(args) => fight_and_report(&args, program, command_line),
-        _ => unreachable!("the line begins with the duel's name"),
-    })
-}
-
-/// The words that name benchmarks: not options, and not what stands behind an option of criterion's that takes a value.
-fn filters(words: &[String]) -> Vec<&str> {
-    const VALUED: [&str; 10] = [
-        "--baseline",
-        "--baseline-lenient",
-        "--color",
-        "--confidence-level",
-        "--load-baseline",
-        "--measurement-time",
-        "--output-format",
-        "--sample-size",
-        "--save-baseline",
-        "--warm-up-time",
-    ];
-    let mut filters = Vec::new();
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        if VALUED.contains(&word) {
-            words.next();
-        } else if !word.starts_with('-') {
-            filters.push(word);
-        }
-    }
-    filters
-}
-
 impl Args {
     fn launch(&self, program: PathBuf) -> anyhow::Result<Launch> {
         let placement = Placement::with_prefixes(
@@ -322,16 +264,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     if args.quick {
         arena = arena.without_idle();
     }
-    let record = Record { setup, lines: Vec::new(), damage: None };
-    let mut scribe = Scribe {
-        writer,
-        record,
-        narrow: args.until,
-        interrupted: Arc::clone(&interrupted),
-        plan: plan.clone(),
-        epochs_done: 0,
-        told: BTreeSet::new(),
-    };
+    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted);
     let fought = fight(&plan, &mut arena, &mut scribe);
     output::progress("");
     // What was measured is kept and shown also when the disk got full, or somebody interrupted.
@@ -346,98 +279,4 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     }
     anyhow::ensure!(summary.is_some(), "nothing was measured; the record holds the errors");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes every block down, and says when enough was seen.
-struct Scribe {
-    writer: RecordWriter,
-    record: Record,
-    narrow: Option<f64>,
-    interrupted: Arc<AtomicBool>,
-    plan: DuelPlan,
-    /// Epochs that are over, of all contests.
-    epochs_done: usize,
-    /// The errors that were told; each is once.
-    told: BTreeSet<String>,
-}
-
-impl Scribe {
-    /// What the record says, if a round was measured.
-    fn summary(&self) -> anyhow::Result<Option<String>> {
-        if !self.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
-            return Ok(None);
-        }
-        Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
-    }
-
-    /// Looks at what there is once an epoch is over: whether it is enough, and who leads.
-    fn look(&mut self, epoch: usize, elapsed: Duration) -> anyhow::Result<Next> {
-        self.epochs_done += 1;
-        if self.narrow.is_none() && !output::shows_progress() {
-            return Ok(Next::GoOn);
-        }
-        let analysis = analyse(&self.record)?;
-        output::progress(&self.progress(elapsed, &analysis));
-        let last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
-        let narrow = self.narrow.is_some_and(|width| last_contest && all_narrower(&analysis, width));
-        Ok(if narrow && epoch + 1 >= LEAST_EPOCHS { Next::Stop } else { Next::GoOn })
-    }
-
-    /// How far it is, how long it may take, and who leads.
-    fn progress(&self, elapsed: Duration, analysis: &Analysis) -> String {
-        let left = match self.plan.until {
-            Until::Time(time) => time.saturating_sub(elapsed),
-            Until::Epochs(epochs) => {
-                let all = (epochs * self.plan.contests.len()) as f64;
-                elapsed.mul_f64((all / self.epochs_done as f64 - 1.0).max(0.0))
-            }
-        };
-        let ranks = analysis.contests.first().map_or_else(String::new, |contest| {
-            let ranked =
-                contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank?, arm.arm.name)));
-            ranked.collect::<Vec<_>>().join(", ")
-        });
-        format!("{} epochs done, {:.0} s left; {ranks}", self.epochs_done, left.as_secs_f64())
-    }
-
-    fn tell_errors(&mut self, lines: &[Line]) {
-        for line in lines {
-            if let Line::Failed { error, .. } = line
-                && self.told.insert(error.clone())
-            {
-                output::progress("");
-                output::complain(error);
-            }
-        }
-    }
-}
-
-impl Witness for Scribe {
-    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
-        self.tell_errors(&lines);
-        let kept = self.writer.append(&lines);
-        let place = lines.last().map(|line| (line.place().epoch, line.place().block));
-        self.record.lines.extend(lines);
-        kept?;
-        if self.interrupted.load(Relaxed) {
-            return Ok(Next::Stop);
-        }
-        match place {
-            Some((epoch, block)) if block + 1 == self.plan.blocks => self.look(epoch, elapsed),
-            _ => Ok(Next::GoOn),
-        }
-    }
-}
-
-/// Whether every interval of messages/s is narrower than this.
-fn all_narrower(analysis: &Analysis, width: f64) -> bool {
-    let compared = |contest: &crate::analysis::ContestResult| {
-        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference && arm.no_verdict.is_none()).all(
-            |arm| {
-                let comparison = arm.comparisons.get(&Measure::Throughput);
-                comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
-            },
-        )
-    };
-    analysis.contests.iter().all(compared)
 }

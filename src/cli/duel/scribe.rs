@@ -1,0 +1,127 @@
+//! Who follows a duel: every block on disk before the next, progress, and when enough was seen.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crate::{
+    analysis::{Analysis, ContestResult, Measure, analyse},
+    cli::output,
+    duel::{DuelPlan, Next, Until, Witness},
+    record::{Line, Record, RecordWriter, Setup},
+    report,
+};
+
+/// Epochs before `--until` may end a duel: an interval of fewer is narrow by luck.
+const LEAST_EPOCHS: usize = 6;
+
+/// Writes every block down, and says when enough was seen.
+pub(super) struct Scribe {
+    pub(super) writer: RecordWriter,
+    record: Record,
+    narrow: Option<f64>,
+    pub(super) interrupted: Arc<AtomicBool>,
+    plan: DuelPlan,
+    /// Epochs that are over, of all contests.
+    epochs_done: usize,
+    /// The errors that were told; each is once.
+    told: BTreeSet<String>,
+}
+
+impl Scribe {
+    /// Begins a record that is written by `writer`; `narrow` is the width of interval that is enough.
+    pub(super) fn new(
+        writer: RecordWriter,
+        setup: Setup,
+        plan: DuelPlan,
+        narrow: Option<f64>,
+        interrupted: Arc<AtomicBool>,
+    ) -> Self {
+        let record = Record { setup, lines: Vec::new(), damage: None };
+        Self { writer, record, narrow, interrupted, plan, epochs_done: 0, told: BTreeSet::new() }
+    }
+
+    /// What the record says, if a round was measured.
+    pub(super) fn summary(&self) -> anyhow::Result<Option<String>> {
+        if !self.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
+            return Ok(None);
+        }
+        Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
+    }
+
+    /// Looks at what there is once an epoch is over: whether it is enough, and who leads.
+    fn look(&mut self, epoch: usize, elapsed: Duration) -> anyhow::Result<Next> {
+        self.epochs_done += 1;
+        if self.narrow.is_none() && !output::shows_progress() {
+            return Ok(Next::GoOn);
+        }
+        let analysis = analyse(&self.record)?;
+        output::progress(&self.progress(elapsed, &analysis));
+        let last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
+        let narrow = self.narrow.is_some_and(|width| last_contest && all_narrower(&analysis, width));
+        Ok(if narrow && epoch + 1 >= LEAST_EPOCHS { Next::Stop } else { Next::GoOn })
+    }
+
+    /// How far it is, how long it may take, and who leads.
+    fn progress(&self, elapsed: Duration, analysis: &Analysis) -> String {
+        let left = match self.plan.until {
+            Until::Time(time) => time.saturating_sub(elapsed),
+            Until::Epochs(epochs) => {
+                let all = (epochs * self.plan.contests.len()) as f64;
+                elapsed.mul_f64((all / self.epochs_done as f64 - 1.0).max(0.0))
+            }
+        };
+        let ranks = analysis.contests.first().map_or_else(String::new, |contest| {
+            let ranked =
+                contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank()?, arm.arm.name)));
+            ranked.collect::<Vec<_>>().join(", ")
+        });
+        format!("{} epochs done, {:.0} s left; {ranks}", self.epochs_done, left.as_secs_f64())
+    }
+
+    fn tell_errors(&mut self, lines: &[Line]) {
+        for line in lines {
+            if let Line::Failed { error, .. } = line
+                && self.told.insert(error.clone())
+            {
+                output::progress("");
+                output::complain(error);
+            }
+        }
+    }
+}
+
+impl Witness for Scribe {
+    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
+        self.tell_errors(&lines);
+        let kept = self.writer.append(&lines);
+        let place = lines.last().map(|line| (line.place().epoch, line.place().block));
+        self.record.lines.extend(lines);
+        kept?;
+        if self.interrupted.load(Relaxed) {
+            return Ok(Next::Stop);
+        }
+        match place {
+            Some((epoch, block)) if block + 1 == self.plan.blocks => self.look(epoch, elapsed),
+            _ => Ok(Next::GoOn),
+        }
+    }
+}
+
+/// Whether every interval of messages/s is narrower than this.
+fn all_narrower(analysis: &Analysis, width: f64) -> bool {
+    let compared = |contest: &ContestResult| {
+        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference && arm.no_verdict.is_none()).all(
+            |arm| {
+                let comparison = arm.comparisons.get(&Measure::Throughput);
+                comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
+            },
+        )
+    };
+    analysis.contests.iter().all(compared)
+}
