@@ -7,8 +7,11 @@
 mod bootstrap;
 mod verdict;
 
-pub use bootstrap::{Interval, bootstrap, trimmed_mean};
-pub use verdict::{Better, Comparison, Estimate, MIN_EPOCHS, Verdict, change, estimate, holm, judge, ranks};
+pub use bootstrap::{Draws, Interval, bootstrap, trimmed_mean};
+pub use verdict::{
+    Better, Comparison, Estimate, MIN_EPOCHS, Verdict, change, estimate, holm, judge, order, ranks,
+    told_apart,
+};
 
 /// What an arm measured in each block, by epoch; `None` where the round was set aside.
 pub type Series = Vec<Vec<Option<f64>>>;

@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     agent::Cost,
     environment::Environment,
-    load::LoadRun,
+    load::{LatencyHistogram, LoadRun},
     net::PortLimit,
     placement::Placement,
-    record::{RunLine, SCHEMA, Setup},
+    record::{Line, Place, RoundLine, RunLine, SCHEMA, Setup},
     stats::Verdict,
 };
 
@@ -115,7 +115,7 @@ fn a_known_ratio_is_found_through_drift() {
     assert!((throughput.ratio - 0.9).abs() < 0.002, "{throughput:?}");
     assert_eq!(throughput.verdict, Verdict::Worse);
     assert_eq!(arm.comparisons[&Measure::RoundTripP50].verdict, Verdict::Worse);
-    assert_eq!((arm.rank, result(&record, "reference").rank), (Some(2), Some(1)));
+    assert_eq!((arm.rank(), result(&record, "reference").rank()), (Some(2), Some(1)));
     assert_eq!(result(&record, "again").comparisons[&Measure::Throughput].verdict, Verdict::NoDifferenceSeen);
 }
 
@@ -142,7 +142,7 @@ fn more_than_a_tenth_set_aside_is_no_verdict_and_says_why() {
         barred.no_verdict.as_deref(),
         Some("2 of 16 rounds were set aside, most for this: failed: gone")
     );
-    assert!(barred.comparisons.is_empty() && barred.rank.is_none());
+    assert!(barred.comparisons.is_empty() && barred.ranks.is_empty());
     assert_eq!(barred.rounds, 14);
 }
 

@@ -75,7 +75,7 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
 }
 
 fn write_arm(text: &mut String, arm: &ArmResult, reference: &str) -> fmt::Result {
-    let rank = arm.rank.map_or_else(String::new, |rank| rank.to_string());
+    let rank = arm.rank().map_or_else(String::new, |rank| rank.to_string());
     write!(text, "| {rank} | `{}` |", arm.arm.name)?;
     for measure in SHOWN {
         let level =
@@ -87,7 +87,8 @@ fn write_arm(text: &mut String, arm: &ArmResult, reference: &str) -> fmt::Result
         };
         write!(text, " {level} | {ratio} |")?;
     }
-    let idle = arm.idle_bytes.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
+    let idle = arm.levels.get(&Measure::IdleMemory);
+    let idle = idle.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
     writeln!(text, " {idle} | {} |", arm.rounds)
 }
 

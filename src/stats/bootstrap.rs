@@ -1,5 +1,7 @@
 //! The centre of log ratios, and how far it can be trusted.
 
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
@@ -13,27 +15,40 @@ const DRAWS: usize = 10_000;
 /// The coverage of every interval.
 const COVERAGE: f64 = 0.95;
 
-/// The mean of what is left of sorted values, each weighted by a count, when a fifth is cut off at each end.
-fn trimmed_mean_of_sorted(weighted: impl Iterator<Item = (f64, u32)>, total: u32) -> f64 {
-    let cut = (f64::from(total) * TRIM).floor() as u32;
-    let (mut seen, mut sum) = (0, 0.0);
-    let kept = total - 2 * cut;
-    for (value, weight) in weighted {
-        let from = seen.max(cut);
-        seen += weight;
-        let to = seen.min(cut + kept);
-        if to > from {
-            sum += value * f64::from(to - from);
-        }
-    }
-    sum / f64::from(kept)
-}
-
 /// The 20% trimmed mean of values; NaN for none.
 pub fn trimmed_mean(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    trimmed_mean_of_sorted(sorted.iter().map(|&value| (value, 1)), sorted.len() as u32)
+    let mut sorted: Vec<(f64, usize)> = values.iter().map(|&value| (value, 0)).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    trimmed_means(&sorted, &[vec![1.0]])[0]
+}
+
+/// The 20% trimmed means of many draws from the same values.
+///
+/// The values are sorted, each with the number of its epoch; `times[epoch][draw]` is how many times a draw has the epoch.
+/// Each value is added to all draws before the next, which lets the processor take several draws at a time.
+fn trimmed_means(sorted: &[(f64, usize)], times: &[Vec<f64>]) -> Vec<f64> {
+    let mut totals = vec![0.0; times.first().map_or(0, Vec::len)];
+    for (_, epoch) in sorted {
+        totals.iter_mut().zip(&times[*epoch]).for_each(|(total, times)| *total += times);
+    }
+    let cuts: Vec<f64> = totals.iter().map(|total| (total * TRIM).floor()).collect();
+    let mut seen = vec![0.0; totals.len()];
+    let mut sums = vec![0.0; totals.len()];
+    for (value, epoch) in sorted {
+        let draws = totals.iter().zip(&cuts).zip(&times[*epoch]);
+        for (((total, cut), times), (seen, sum)) in draws.zip(seen.iter_mut().zip(&mut sums)) {
+            let from = greater(*seen, *cut);
+            *seen += times;
+            let to = -greater(-*seen, cut - total);
+            *sum += value * greater(to - from, 0.0);
+        }
+    }
+    sums.iter().zip(totals.iter().zip(&cuts)).map(|(sum, (total, cut))| sum / (total - 2.0 * cut)).collect()
+}
+
+/// The greater of two numbers, neither of them NaN: one instruction, where `f64::max` needs several.
+fn greater(one: f64, other: f64) -> f64 {
+    if one > other { one } else { other }
 }
 
 /// A centre on the log scale, and what is known of its error.
@@ -54,6 +69,11 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// The same the other way round: of the reference to the arm.
+    pub fn inverse(self) -> Self {
+        Self { centre: -self.centre, low: -self.high, high: -self.low, ..self }
+    }
+
     /// The interval of a centre whose error is known with so many degrees of freedom.
     pub(super) fn of_student(centre: f64, error: f64, freedom: f64) -> Self {
         let half = -student(freedom).inverse_cdf((1.0 - COVERAGE) / 2.0) * error;
@@ -71,6 +91,35 @@ fn probability(centre: f64, error: f64, freedom: f64) -> f64 {
     if error > 0.0 { 2.0 * student(freedom).cdf(-(centre.abs() / error)) } else { f64::from(centre == 0.0) }
 }
 
+/// The draws of a bootstrap. They hang on the seed and on the number of epochs alone, so all estimates of a contest share
+/// them.
+#[derive(Debug)]
+pub struct Draws {
+    seed: u64,
+    made: RefCell<BTreeMap<usize, Rc<Vec<Vec<f64>>>>>,
+}
+
+impl Draws {
+    /// Draws that go by this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, made: RefCell::default() }
+    }
+
+    /// As many epochs as there are, drawn with replacement again and again: `[epoch][draw]` is how many times a draw has an
+    /// epoch.
+    fn of(&self, epochs: usize) -> Rc<Vec<Vec<f64>>> {
+        let make = || {
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+            let mut times = vec![vec![0.0; DRAWS]; epochs];
+            for draw in 0..DRAWS {
+                (0..epochs).for_each(|_| times[random.random_range(0..epochs)][draw] += 1.0);
+            }
+            Rc::new(times)
+        };
+        Rc::clone(self.made.borrow_mut().entry(epochs).or_insert_with(make))
+    }
+}
+
 /// Estimates the centre of log ratios that come in epochs, with its interval, by a bootstrap over epochs.
 ///
 /// Whole epochs are drawn with replacement, with all their blocks: A. C. Davison and D. V. Hinkley, Bootstrap Methods and
@@ -81,7 +130,7 @@ fn probability(centre: f64, error: f64, freedom: f64) -> f64 {
 ///
 /// Returns `None` for fewer than three epochs, which tell nothing of how epochs differ. The same seed gives the same
 /// interval, whatever the order of the epochs and of the values within.
-pub fn bootstrap(epochs: &[Vec<f64>], seed: u64) -> Option<Interval> {
+pub fn bootstrap(epochs: &[Vec<f64>], draws: &Draws) -> Option<Interval> {
     let mut epochs: Vec<Vec<f64>> = epochs.iter().filter(|blocks| !blocks.is_empty()).cloned().collect();
     if epochs.len() < 3 {
         return None;
@@ -96,19 +145,9 @@ pub fn bootstrap(epochs: &[Vec<f64>], seed: u64) -> Option<Interval> {
         .flat_map(|(epoch, blocks)| blocks.iter().map(move |&value| (value, epoch)))
         .collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let centre = trimmed_mean_of_sorted(sorted.iter().map(|&(value, _)| (value, 1)), sorted.len() as u32);
-
     let count = epochs.len();
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut drawn = vec![0_u32; count];
-    let means: Vec<f64> = (0..DRAWS)
-        .map(|_| {
-            drawn.fill(0);
-            (0..count).for_each(|_| drawn[random.random_range(0..count)] += 1);
-            let total = drawn.iter().zip(&epochs).map(|(&times, blocks)| times * blocks.len() as u32).sum();
-            trimmed_mean_of_sorted(sorted.iter().map(|&(value, epoch)| (value, drawn[epoch])), total)
-        })
-        .collect();
+    let centre = trimmed_means(&sorted, &vec![vec![1.0]; count])[0];
+    let means = trimmed_means(&sorted, &draws.of(count));
     Some(Interval::of_student(centre, standard_error(&means, count), (count - 1) as f64))
 }
 

@@ -69,7 +69,7 @@ impl Simulation {
 
 /// Judges one arm alone.
 fn compare_one(arm: &Series, reference: &Series, noise: f64, better: Better) -> Option<Comparison> {
-    judge(&[estimate(arm, reference, 1)], noise, better)[0]
+    judge(&[estimate(arm, reference, &Draws::new(1))], noise, better)[0]
 }
 
 const ROUGH: Machine = Machine { between: 0.02, correlation: 0.4, outliers: 0.05, drift: 0.3, ..QUIET };
@@ -127,8 +127,8 @@ fn the_order_of_records_decides_nothing_and_the_seed_everything() {
     let ratios = log_ratios(&simulation.arm(ROUGH, 1.03), &simulation.arm(ROUGH, 1.0));
     let mut turned: Vec<Vec<f64>> = ratios.iter().rev().cloned().collect();
     turned.iter_mut().for_each(|blocks| blocks.reverse());
-    assert_eq!(bootstrap(&ratios, 9), bootstrap(&turned, 9));
-    assert_ne!(bootstrap(&ratios, 9), bootstrap(&ratios, 10));
+    assert_eq!(bootstrap(&ratios, &Draws::new(9)), bootstrap(&turned, &Draws::new(9)));
+    assert_ne!(bootstrap(&ratios, &Draws::new(9)), bootstrap(&ratios, &Draws::new(10)));
 }
 
 /// The share of simulated duels whose interval holds the true ratio, and of those with a verdict.
@@ -137,7 +137,7 @@ fn simulate(machine: Machine, ratio: f64, duels: u64) -> (f64, f64) {
     for duel in 0..duels {
         let mut simulation = Simulation::new(duel);
         let (arm, reference) = (simulation.arm(machine, ratio), simulation.arm(machine, 1.0));
-        let found = judge(&[estimate(&arm, &reference, duel)], 0.0, Better::More)[0].unwrap();
+        let found = judge(&[estimate(&arm, &reference, &Draws::new(duel))], 0.0, Better::More)[0].unwrap();
         covered += f64::from(u8::from((found.low..=found.high).contains(&ratio)));
         told += f64::from(u8::from(found.verdict != Verdict::NoDifferenceSeen));
     }
@@ -175,8 +175,9 @@ fn eight_copies_of_the_same_together_get_one_in_less_than_5_of_100_duels() {
         .filter(|&duel| {
             let mut simulation = Simulation::new(duel);
             let reference = simulation.arm(QUIET, 1.0);
-            let arms: Vec<Estimate> =
-                (0..8).map(|_| estimate(&simulation.arm(QUIET, 1.0), &reference, duel)).collect();
+            let arms: Vec<Estimate> = (0..8)
+                .map(|_| estimate(&simulation.arm(QUIET, 1.0), &reference, &Draws::new(duel)))
+                .collect();
             let found = judge(&arms, 0.0, Better::More);
             found.iter().flatten().any(|found| found.verdict != Verdict::NoDifferenceSeen)
         })
@@ -194,7 +195,8 @@ fn a_large_difference_is_found_in_spite_of_drift_and_outliers() {
 #[test]
 fn a_change_between_two_runs_is_found_and_none_is_not() {
     let mut simulation = Simulation::new(21);
-    let mut run = |level| estimate(&simulation.arm(QUIET, level), &simulation.arm(QUIET, 1.0), 1);
+    let mut run =
+        |level| estimate(&simulation.arm(QUIET, level), &simulation.arm(QUIET, 1.0), &Draws::new(1));
     let (old, new, same) = (run(0.9), run(1.0), run(0.9));
     let judged = |old, new| judge(&[change(old, new)], 0.0, Better::More)[0];
     let changed = judged(old, new).unwrap();
@@ -210,7 +212,24 @@ fn arms_that_cannot_be_told_apart_share_a_rank() {
     let mut simulation = Simulation::new(11);
     let levels = [100.0, 80.0, 100.5, 60.0];
     let arms: Vec<Series> = levels.iter().map(|level| simulation.arm(QUIET, *level)).collect();
-    let arms: Vec<&Series> = arms.iter().collect();
-    assert_eq!(ranks(&arms, 0.0, Better::More, 1), [Some(1), Some(3), Some(1), Some(4)]);
-    assert_eq!(ranks(&arms, 0.0, Better::Less, 1), [Some(3), Some(2), Some(3), Some(1)]);
+    let ranked = |better| {
+        let apart = |arm: usize, first: usize| {
+            told_apart(estimate(&arms[arm], &arms[first], &Draws::new(1)), arms.len(), 0.0, better)
+        };
+        ranks(&order(&arms, better), apart)
+    };
+    assert_eq!(ranked(Better::More), [(2, 1), (0, 1), (1, 3), (3, 4)]);
+    assert_eq!(ranked(Better::Less), [(3, 1), (1, 2), (0, 3), (2, 3)]);
+}
+
+#[test]
+fn the_same_estimate_the_other_way_round_is_mirrored() {
+    let mut simulation = Simulation::new(13);
+    let (arm, reference) = (simulation.arm(ROUGH, 1.1), simulation.arm(ROUGH, 1.0));
+    let (interval, _) = estimate(&arm, &reference, &Draws::new(1)).unwrap();
+    let (turned, _) = estimate(&reference, &arm, &Draws::new(1)).unwrap();
+    let mirrored = interval.inverse();
+    assert!((mirrored.centre - turned.centre).abs() < 1e-12);
+    // The draws are others, so the errors are alike, not equal.
+    assert!((mirrored.low - turned.low).abs() < 0.1 * interval.error, "{mirrored:?} {turned:?}");
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Interval, Series, bootstrap, log_ratios};
+use super::{Draws, Interval, Series, bootstrap, log_ratios};
 
 /// Epochs below which nothing is said.
 pub const MIN_EPOCHS: usize = 3;
@@ -68,10 +68,10 @@ pub struct Comparison {
 pub type Estimate = Option<(Interval, usize)>;
 
 /// Estimates the ratio of one series to another; `None` where too few epochs are left.
-pub fn estimate(arm: &Series, reference: &Series, seed: u64) -> Estimate {
+pub fn estimate(arm: &Series, reference: &Series, draws: &Draws) -> Estimate {
     let ratios = log_ratios(arm, reference);
     let blocks = ratios.iter().map(Vec::len).sum();
-    bootstrap(&ratios, seed).map(|interval| (interval, blocks))
+    bootstrap(&ratios, draws).map(|interval| (interval, blocks))
 }
 
 /// Estimates how a ratio changed from one run to another.
@@ -128,8 +128,8 @@ pub fn holm(probabilities: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Ranks arms, the best 1; those that can't be told from the first of their rank share it. `noise` as in [`judge`].
-pub fn ranks(arms: &[&Series], noise: f64, better: Better, seed: u64) -> Vec<Option<usize>> {
+/// Puts arms into an order, the best first, each by its number; those that nothing was measured of are left out.
+pub fn order(arms: &[Series], better: Better) -> Vec<usize> {
     let centre = |arm: &Series| {
         let values: Vec<f64> =
             arm.iter().flatten().flatten().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
@@ -138,20 +138,25 @@ pub fn ranks(arms: &[&Series], noise: f64, better: Better, seed: u64) -> Vec<Opt
     let mut order: Vec<(usize, f64)> =
         arms.iter().enumerate().filter_map(|(index, arm)| Some((index, centre(arm)?))).collect();
     order.sort_by(|a, b| if better == Better::More { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
-    let told_apart = |arm: usize, first: usize| {
-        estimate(arms[arm], arms[first], seed).is_some_and(|(interval, blocks)| {
-            // As strict as if the arm were the first of all that Holm corrects for.
-            let p = interval.p * arms.len() as f64;
-            comparison(interval, blocks, p, noise, better).verdict == Verdict::Worse
-        })
-    };
-    let mut ranks = vec![None; arms.len()];
+    order.into_iter().map(|(index, _)| index).collect()
+}
+
+/// Whether an arm is worse than the first of a rank, of which it would be one otherwise; `noise` as in [`judge`].
+pub fn told_apart(estimate: Estimate, arms: usize, noise: f64, better: Better) -> bool {
+    estimate.is_some_and(|(interval, blocks)| {
+        // As strict as if the arm were the first of all that Holm corrects for.
+        comparison(interval, blocks, interval.p * arms as f64, noise, better).verdict == Verdict::Worse
+    })
+}
+
+/// Ranks arms that are in order, the best 1: those that can't be told apart from the first of their rank share it.
+pub fn ranks(order: &[usize], told_apart: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
     let mut leader: Option<(usize, usize)> = None;
-    for (place, &(index, _)) in order.iter().enumerate() {
-        if leader.is_none_or(|(first, _)| told_apart(index, first)) {
-            leader = Some((index, place + 1));
-        }
-        ranks[index] = leader.map(|(_, rank)| rank);
+    let mut ranked = Vec::new();
+    for (place, &arm) in order.iter().enumerate() {
+        let (first, rank) = leader.filter(|(first, _)| !told_apart(arm, *first)).unwrap_or((arm, place + 1));
+        leader = Some((first, rank));
+        ranked.push((arm, rank));
     }
-    ranks
+    ranked
 }

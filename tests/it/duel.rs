@@ -83,7 +83,7 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
     let path = folder.to_str().unwrap();
     let report = |format| text(&run(&["report", path, "--format", format]).stdout).to_owned();
     assert!(report("markdown").contains("| `mio` |"));
-    assert_eq!(report("csv").lines().count(), 1 + 3 * 9, "a row for each arm and measure");
+    assert_eq!(report("csv").lines().count(), 1 + 3 * 9, "a row for each arm and measure that was measured");
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
     assert_eq!(json["contests"][0]["arms"].as_array().unwrap().len(), 3);
     let bmf: serde_json::Value = serde_json::from_str(&report("bmf")).unwrap();

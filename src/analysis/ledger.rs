@@ -1,0 +1,151 @@
+//! All that a record holds of one arm.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::measure::{Figures, Measure, Merged};
+use crate::{
+    load::LatencyHistogram,
+    record::{Arm, Contest, Line, Place, Record},
+    stats::{MIN_EPOCHS, Series},
+};
+
+/// The share of an arm's rounds that may be set aside before it gets no verdict.
+const MOST_SET_ASIDE: f64 = 0.10;
+
+/// The rounds of one arm, read and merged.
+pub(super) struct Ledger<'a> {
+    pub(super) arm: &'a Arm,
+    /// The figures of each round that counts, by epoch and block.
+    rounds: BTreeMap<(usize, usize), Figures>,
+    epochs: usize,
+    blocks: usize,
+    merged: Merged,
+    /// Rounds that were set aside or failed, and how many for each reason.
+    pub(super) set_aside: BTreeMap<String, usize>,
+    client_bound: usize,
+    /// What an idle connection cost the server in each epoch, in bytes.
+    idle: BTreeMap<usize, f64>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Reads the ledgers of all arms of a contest, in their order.
+    ///
+    /// # Errors
+    /// When a histogram cannot be decoded, or two rounds claim the same place.
+    pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
+        let of_contest = |line: &&Line| {
+            let place = line.place();
+            place.workload == contest.workload && place.view == contest.view
+        };
+        let lines: Vec<&Line> = record.lines.iter().filter(of_contest).collect();
+        contest.arms.iter().map(|arm| Self::read(arm, &lines)).collect()
+    }
+
+    fn read(arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
+        let most = |number: fn(&Place) -> usize| lines.iter().map(|line| number(line.place())).max();
+        let count = |number| most(number).map_or(0, |most| most + 1);
+        let mut ledger = Self {
+            arm,
+            rounds: BTreeMap::new(),
+            epochs: count(|place| place.epoch),
+            blocks: count(|place| place.block),
+            merged: Merged::default(),
+            set_aside: BTreeMap::new(),
+            client_bound: 0,
+            idle: BTreeMap::new(),
+        };
+        for line in lines.iter().filter(|line| line.place().arm == arm.name) {
+            ledger.enter(line)?;
+        }
+        Ok(ledger)
+    }
+
+    fn enter(&mut self, line: &Line) -> anyhow::Result<()> {
+        match line {
+            Line::Round(round) if round.set_aside.is_empty() => {
+                let alone = Merged::of(round)?;
+                let before = self.rounds.insert((round.place.epoch, round.place.block), alone.figures());
+                let Place { epoch, block, arm, .. } = &round.place;
+                anyhow::ensure!(before.is_none(), "{arm} has two rounds in block {block} of epoch {epoch}");
+                self.merged.merge(&alone);
+                self.client_bound += usize::from(round.client_bound);
+            }
+            Line::Round(round) => {
+                // One round is set aside once, for the first of its reasons.
+                let reason = round.set_aside.first().cloned().unwrap_or_default();
+                *self.set_aside.entry(reason).or_default() += 1;
+            }
+            Line::Failed { error, .. } => *self.set_aside.entry(format!("failed: {error}")).or_default() += 1,
+            Line::Idle { place, bytes_per_connection } => {
+                self.idle.insert(place.epoch, *bytes_per_connection);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds that count.
+    pub(super) fn rounds(&self) -> usize {
+        self.rounds.len()
+    }
+
+    /// Whether the client was the bottleneck in most rounds.
+    pub(super) fn client_bound(&self) -> bool {
+        self.client_bound * 2 > self.rounds.len()
+    }
+
+    /// The round trips of all rounds that count.
+    pub(super) fn round_trip(&self) -> &LatencyHistogram {
+        self.merged.round_trip()
+    }
+
+    /// What was measured in each block. What an idle connection costs is measured once an epoch, in its first block.
+    pub(super) fn series(&self, measure: Measure) -> Series {
+        let at = |epoch, block| match measure {
+            Measure::IdleMemory => self.idle.get(&epoch).copied().filter(|_| block == 0),
+            _ => self.rounds.get(&(epoch, block)).map(|figures| measure.of(figures)),
+        };
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        (0..self.epochs)
+            .map(|epoch| (0..self.blocks).map(|block| finite(at(epoch, block))).collect())
+            .collect()
+    }
+
+    /// What was measured over all rounds, of those measures that were.
+    pub(super) fn levels(&self) -> BTreeMap<Measure, f64> {
+        let figures = self.merged.figures();
+        let level = |measure: Measure| match measure {
+            Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
+            _ if self.rounds.is_empty() => f64::NAN,
+            _ => measure.of(&figures),
+        };
+        Measure::ALL
+            .into_iter()
+            .map(|measure| (measure, level(measure)))
+            .filter(|(_, l)| l.is_finite())
+            .collect()
+    }
+
+    /// Why nothing can be said of it, if so.
+    pub(super) fn no_verdict(&self) -> Option<String> {
+        let set_aside: usize = self.set_aside.values().sum();
+        let all = set_aside + self.rounds.len();
+        let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
+        if all == 0 {
+            Some("it was not measured".to_owned())
+        } else if set_aside as f64 > MOST_SET_ASIDE * all as f64 {
+            let most = self.set_aside.iter().max_by_key(|(_, count)| **count);
+            let reason = most.map_or("", |(reason, _)| reason.as_str());
+            Some(format!("{set_aside} of {all} rounds were set aside, most for this: {reason}"))
+        } else if epochs < MIN_EPOCHS {
+            Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
+        } else {
+            None
+        }
+    }
+}
+
+fn median<'v>(values: impl Iterator<Item = &'v f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.copied().collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
