@@ -111,9 +111,8 @@ impl Draws {
         let make = || {
             let mut random = Xoshiro256PlusPlus::seed_from_u64(self.seed);
             let mut times = vec![vec![0.0; DRAWS]; epochs];
-            for draw in 0..DRAWS {
-                (0..epochs).for_each(|_| times[random.random_range(0..epochs)][draw] += 1.0);
-            }
+            let drawn = (0..DRAWS).flat_map(|draw| std::iter::repeat_n(draw, epochs));
+            drawn.for_each(|draw| times[random.random_range(0..epochs)][draw] += 1.0);
             Rc::new(times)
         };
         Rc::clone(self.made.borrow_mut().entry(epochs).or_insert_with(make))
