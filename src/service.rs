@@ -199,15 +199,17 @@ impl End for Connection {
     }
 
     fn wrote(&mut self, n: usize) {
-        let before = self.end.messages();
         self.end.wrote(n);
-        if self.service.config.burn_ns > 0 && self.end.messages() > before {
-            burn(self.service.config.burn_ns);
-        }
     }
 
     fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
-        self.end.read(n, now)
+        self.end.read(n, now)?;
+        // Before the reply, while its client sleeps. After it, the client would be awake and have its turn meanwhile, and the
+        // server be spared a sleep and a waking that cost more than what was burnt.
+        if self.service.config.burn_ns > 0 && matches!(self.end.want(), Want::Write(_)) {
+            burn(self.service.config.burn_ns);
+        }
+        Ok(())
     }
 
     fn eof(&mut self) -> Result<(), ProtocolError> {
