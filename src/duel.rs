@@ -142,7 +142,7 @@ pub fn copy_of(arm: &Arm) -> Arm {
 
 /// Makes a copy of an arm whose server burns CPU time for each message.
 pub fn handicapped(arm: &Arm, burn_ns: u64) -> Arm {
-    Arm { name: format!("{} handicapped", arm.name), burn_ns, ..arm.clone() }
+    Arm { name: format!("{} handicapped by {burn_ns} ns", arm.name), burn_ns, ..arm.clone() }
 }
 
 /// Makes a contest of backends under a workload: the arms that its view asks for, the reference first, its copy last.

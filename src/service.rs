@@ -77,6 +77,8 @@ pub struct Service {
     most_open: AtomicU64,
     messages: AtomicU64,
     failures: AtomicU64,
+    /// CPU time that is to be burnt and was not yet, in nanoseconds.
+    owed_ns: AtomicU64,
 }
 
 impl Service {
@@ -95,6 +97,7 @@ impl Service {
             most_open: AtomicU64::new(0),
             messages: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            owed_ns: AtomicU64::new(0),
         }))
     }
 
@@ -156,6 +159,15 @@ impl Service {
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
     }
 
+    /// Owes so much CPU time, and burns it when there is enough of it.
+    fn owe(&self, nanoseconds: u64) {
+        let owed = self.owed_ns.fetch_add(nanoseconds, Relaxed) + nanoseconds;
+        if owed >= BURNT_AT_A_TIME_NS {
+            self.owed_ns.fetch_sub(owed, Relaxed);
+            burn(owed);
+        }
+    }
+
     /// What was done until now; messages of a connection count once it has ended.
     pub fn served(&self) -> Served {
         Served {
@@ -204,10 +216,8 @@ impl End for Connection {
 
     fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
         self.end.read(n, now)?;
-        // Before the reply, while its client sleeps. After it, the client would be awake and have its turn meanwhile, and the
-        // server be spared a sleep and a waking that cost more than what was burnt.
         if self.service.config.burn_ns > 0 && matches!(self.end.want(), Want::Write(_)) {
-            burn(self.service.config.burn_ns);
+            self.service.owe(self.service.config.burn_ns);
         }
         Ok(())
     }
@@ -217,11 +227,17 @@ impl End for Connection {
     }
 }
 
+/// How much CPU time is burnt at a time, in nanoseconds.
+///
+/// Burnt message by message it changes the exchange itself: the client has its turn meanwhile, or keeps away from the cache
+/// lines of the socket, and the kernel's part of each message gets cheaper by as much as half of what is burnt.
+const BURNT_AT_A_TIME_NS: u64 = 1_000_000;
+
 /// Spends CPU time on nothing: a counted loop, for a clock would go on while another thread has the processor.
 fn burn(nanoseconds: u64) {
     static TURNS_PER_MICROSECOND: OnceLock<u64> = OnceLock::new();
     let turns = nanoseconds * TURNS_PER_MICROSECOND.get_or_init(turns_per_microsecond) / 1000;
-    (0..turns).for_each(spend);
+    spin(turns);
 }
 
 /// Measures the loop of [`burn`]: the best of some tries, for the others were interrupted.
@@ -229,14 +245,17 @@ fn turns_per_microsecond() -> u64 {
     const TURNS: u64 = 1_000_000;
     let tries = (0..10).map(|_| {
         let begun = Instant::now();
-        (0..TURNS).for_each(spend);
+        spin(TURNS);
         begun.elapsed()
     });
     let best = tries.min().unwrap_or(Duration::from_millis(1));
     (TURNS * 1000 / u64::try_from(best.as_nanos()).unwrap_or(u64::MAX).max(1)).max(1)
 }
 
-/// One turn of the loop, which the compiler must not leave out.
-fn spend(turn: u64) {
-    let _ = std::hint::black_box(turn);
+/// The loop itself. It stands once in the program, so that what was measured is what burns.
+#[inline(never)]
+fn spin(turns: u64) {
+    for turn in 0..turns {
+        let _ = std::hint::black_box(turn);
+    }
 }

@@ -96,7 +96,7 @@ pub(super) struct Args {
     seed: Option<u64>,
     /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
     #[arg(long, value_name = "NS", hide = true)]
-    handicap_ns: Option<u64>,
+    handicap_ns: Vec<u64>,
     /// Fewer and shorter rounds, for a first look
     #[arg(long)]
     quick: bool,
@@ -166,7 +166,8 @@ impl Args {
             self.workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)));
         let made = pairs.map(|(workload, view)| {
             let mut contest = contest(workload.name, view.into(), &backends, NEUTRAL, self.workers);
-            let handicapped = self.handicap_ns.map(|burn_ns| handicapped(&contest.arms[0], burn_ns));
+            let reference = contest.arms[0].clone();
+            let handicapped = self.handicap_ns.iter().map(|burn_ns| handicapped(&reference, *burn_ns));
             contest.arms.splice(1..1, handicapped);
             contest
         });
