@@ -6,6 +6,7 @@ mod measure;
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -69,8 +70,19 @@ impl ArmResult {
 /// # Errors
 /// When a histogram cannot be decoded, or two rounds claim the same place.
 pub fn analyse(record: &Record) -> anyhow::Result<Analysis> {
-    let contests = record.setup.contests.iter().map(|contest| Ok(Field::read(contest, record)?.result()));
-    Ok(Analysis { contests: contests.collect::<anyhow::Result<_>>()? })
+    Ok(Analysis { contests: each_contest(record, |field| field.result())? })
+}
+
+/// Reads each contest of a record and looks at it, several at a time; what came of them is in the order of the setup.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn each_contest<'a, T: Send>(
+    record: &'a Record,
+    look: impl Fn(Field<'a>) -> T + Sync,
+) -> anyhow::Result<Vec<T>> {
+    let contests = record.setup.contests.par_iter();
+    contests.map(|contest| Ok(look(Field::read(contest, record)?))).collect()
 }
 
 /// How the ratio of an arm to its reference changed from one run to another.

@@ -106,6 +106,8 @@ pub struct About {
     pub threading: Threading,
     /// Who looks after the crate.
     pub maintenance: Maintenance,
+    /// Whether a service written with it runs beyond Linux.
+    pub portable: bool,
     /// What it is, in half a sentence.
     pub summary: &'static str,
 }

@@ -11,6 +11,7 @@ pub mod duel;
 mod figures;
 mod list;
 mod output;
+mod pages;
 mod report;
 mod run;
 mod serve;

@@ -93,12 +93,17 @@ impl Environment {
         }
     }
 
+    /// Every field by its path, as text.
+    pub fn fields(&self) -> BTreeMap<String, String> {
+        let mut fields = BTreeMap::new();
+        flatten("", &serde_json::to_value(self).unwrap_or_default(), &mut fields);
+        fields
+    }
+
     /// The fields in which two environments differ, and that make results incomparable: name, this, the other.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let flat = |environment: &Self| {
-            let mut fields = BTreeMap::new();
-            let value = serde_json::to_value(environment).unwrap_or_default();
-            flatten("", &value, &mut fields);
+            let mut fields = environment.fields();
             // A new version of the code or of a crate is what one compares; and a kernel keeps some KiB more or less.
             fields.retain(|name, _| {
                 !name.starts_with("git_") && !name.starts_with("crates.") && name != "memory_kib"

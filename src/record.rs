@@ -3,21 +3,21 @@
 //! `environment.json` holds the [`Setup`], `rounds.jsonl` one [`Line`] each. The types here are the format: unknown
 //! fields are refused, and a change of theirs is a new [`SCHEMA`]. Absent from here: what the lines mean.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+mod footprint;
+mod line;
+mod writer;
+
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    agent::Cost,
-    environment::Environment,
-    load::{LatencyHistogram, LoadRun},
-    placement::Placement,
-};
+use crate::{environment::Environment, placement::Placement};
+
+pub use footprint::{BackendFootprint, Footprint};
+pub use line::{EncodedHistogram, Line, Place, RoundLine, RunLine};
+pub use writer::RecordWriter;
 
 /// The number of the format.
 pub const SCHEMA: u32 = 1;
@@ -66,6 +66,19 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Reads the setup of a record.
+    ///
+    /// # Errors
+    /// When the folder is no record, or its setup cannot be read; with the file.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(SETUP_FILE);
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!("{} is no recorded run: cannot read {}", folder.display(), path.display())
+        })?;
+        check_schema(&text).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
     /// The fields in which two setups differ so that their results cannot be compared: name, this, the other.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let mut differences = self.environment.differences(&other.environment);
@@ -143,211 +156,6 @@ pub struct Arm {
     pub burn_ns: u64,
 }
 
-/// A line of `rounds.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Line {
-    /// A round was measured.
-    Round(Box<RoundLine>),
-    /// A round, or the start of its processes, failed.
-    Failed {
-        /// Where it belongs.
-        place: Place,
-        /// What went wrong.
-        error: String,
-    },
-    /// A thousand connections were held without a word.
-    Idle {
-        /// Where it belongs.
-        place: Place,
-        /// What a connection costs the server, in bytes.
-        bytes_per_connection: f64,
-    },
-}
-
-impl Line {
-    /// Where it belongs.
-    pub fn place(&self) -> &Place {
-        match self {
-            Self::Round(round) => &round.place,
-            Self::Failed { place, .. } | Self::Idle { place, .. } => place,
-        }
-    }
-}
-
-/// Where in a duel something happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// The number of the format.
-    pub schema: u32,
-    /// The workload's name.
-    pub workload: String,
-    /// The view.
-    pub view: View,
-    /// The arm's name.
-    pub arm: String,
-    /// The epoch, from 0: fresh processes in each.
-    pub epoch: usize,
-    /// The block within its epoch, from 0.
-    pub block: usize,
-    /// Whose turn it was in the block, from 0.
-    pub turn: usize,
-}
-
-/// A round that was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoundLine {
-    /// Where it belongs.
-    pub place: Place,
-    /// What the client measured.
-    pub run: RunLine,
-    /// What the server spent.
-    pub server: Cost,
-    /// What the client, or all of them together, spent.
-    pub client: Cost,
-    /// The share of CPU time that the hypervisor gave to others meanwhile.
-    pub steal: Option<f64>,
-    /// The share of time in which somebody waited for a processor, on average over ten seconds.
-    pub cpu_pressure: Option<f64>,
-    /// What a reader must know before believing it.
-    pub flags: Vec<String>,
-    /// Why it must not count; empty when it does.
-    pub set_aside: Vec<String>,
-    /// Whether the client was the bottleneck.
-    pub client_bound: bool,
-}
-
-/// What a client measured in a round; its histograms stay encoded until they are asked for, which keeps a thousand
-/// rounds small.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunLine {
-    /// Sessions completed within the window.
-    pub sessions: u64,
-    /// Replies verified within the window.
-    pub messages: u64,
-    /// Replies verified in all.
-    pub messages_in_all: u64,
-    /// The length of the window, in nanoseconds.
-    pub window_ns: u64,
-    /// The whole round, ramp and tail included, in nanoseconds.
-    pub elapsed_ns: u64,
-    /// From asking for a connection to having it.
-    pub connect: EncodedHistogram,
-    /// From the moment that a message could be sent to the last byte of its reply.
-    pub round_trip: EncodedHistogram,
-    /// From asking for a connection to having closed it.
-    pub session: EncodedHistogram,
-}
-
-impl RunLine {
-    /// Takes over what a client measured.
-    pub fn new(run: &LoadRun) -> Self {
-        let ns = |seconds: f64| (seconds * 1e9).round() as u64;
-        Self {
-            sessions: run.sessions,
-            messages: run.messages,
-            messages_in_all: run.messages_in_all,
-            window_ns: ns(run.window_s),
-            elapsed_ns: ns(run.elapsed_s),
-            connect: EncodedHistogram::new(&run.connect),
-            round_trip: EncodedHistogram::new(&run.round_trip),
-            session: EncodedHistogram::new(&run.session),
-        }
-    }
-}
-
-/// A histogram as it stands on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EncodedHistogram(serde_json::Value);
-
-impl EncodedHistogram {
-    fn new(histogram: &LatencyHistogram) -> Self {
-        Self(serde_json::to_value(histogram).expect("a histogram is encoded as text"))
-    }
-
-    /// Decodes it.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn decode(&self) -> anyhow::Result<LatencyHistogram> {
-        Ok(LatencyHistogram::deserialize(&self.0)?)
-    }
-}
-
-/// A record being written.
-#[derive(Debug)]
-pub struct RecordWriter {
-    folder: PathBuf,
-    rounds: File,
-}
-
-impl RecordWriter {
-    /// Makes a new folder below `results`, named by day and number, and writes the setup.
-    ///
-    /// # Errors
-    /// When it cannot be written; nothing that was there is touched.
-    pub fn create(results: &Path, day: &str, setup: &Setup) -> anyhow::Result<Self> {
-        let folder = new_folder(results, day)?;
-        let write = || -> io::Result<File> {
-            let mut text = serde_json::to_string_pretty(setup)?;
-            text.push('\n');
-            fs::write(folder.join(SETUP_FILE), text)?;
-            File::create_new(folder.join(ROUNDS_FILE))
-        };
-        let rounds = write().with_context(|| format!("cannot write to {}", folder.display()))?;
-        Ok(Self { folder, rounds })
-    }
-
-    /// The folder of the record.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Appends lines, and returns when they are on disk.
-    ///
-    /// # Errors
-    /// When they cannot be written; what was written before stays.
-    pub fn append(&mut self, lines: &[Line]) -> anyhow::Result<()> {
-        let mut text = String::new();
-        for line in lines {
-            text.push_str(&serde_json::to_string(line)?);
-            text.push('\n');
-        }
-        let written = self.rounds.write_all(text.as_bytes()).and_then(|()| self.rounds.sync_data());
-        written.with_context(|| {
-            let file = self.folder.join(ROUNDS_FILE);
-            format!("cannot write to {}; the rounds before are kept", file.display())
-        })
-    }
-
-    /// Writes a file beside the rounds.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn attach(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = self.folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
-}
-
-/// Makes the first folder `DAY.N` that is not there yet.
-fn new_folder(results: &Path, day: &str) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(results).with_context(|| format!("cannot make {}", results.display()))?;
-    for number in 1_u32.. {
-        let folder = results.join(format!("{day}.{number}"));
-        match fs::create_dir(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot make {}", folder.display())),
-        }
-    }
-    bail!("{} holds too many runs of {day}", results.display())
-}
-
 /// A record that was read.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -355,6 +163,8 @@ pub struct Record {
     pub setup: Setup,
     /// What was, in the order in which it was written.
     pub lines: Vec<Line>,
+    /// What each backend costs whoever builds with it, where that was measured.
+    pub footprint: Option<Footprint>,
     /// Why reading ended before the end of the file, with file and line; the lines before it are right.
     pub damage: Option<String>,
 }
@@ -365,20 +175,16 @@ impl Record {
     /// # Errors
     /// When the folder is no record, or its setup cannot be read; with file, and line where there is one.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
-        let path = folder.join(SETUP_FILE);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!("{} is no recorded run: cannot read {}", folder.display(), path.display())
-        })?;
-        check_schema(&text).with_context(|| path.display().to_string())?;
-        let setup: Setup = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-
+        let setup = Setup::read(folder)?;
         let path = folder.join(ROUNDS_FILE);
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut lines = Vec::new();
-        let mut damage = None;
         let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        for (index, line) in text.split(|byte| *byte == b'\n').enumerate().filter(|_| !text.is_empty()) {
-            match read_line(line) {
+        let texts: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|_| !text.is_empty()).collect();
+        let read: Vec<anyhow::Result<Line>> = texts.par_iter().map(|text| read_line(text)).collect();
+        let mut lines = Vec::with_capacity(read.len());
+        let mut damage = None;
+        for (index, line) in read.into_iter().enumerate() {
+            match line {
                 Ok(line) => lines.push(line),
                 Err(error) => {
                     damage = Some(format!("{}:{}: {error:#}", path.display(), index + 1));
@@ -386,7 +192,11 @@ impl Record {
                 }
             }
         }
-        Ok(Self { setup, lines, damage })
+        let footprint = Footprint::read(folder).unwrap_or_else(|error| {
+            damage.get_or_insert(format!("{error:#}"));
+            None
+        });
+        Ok(Self { setup, lines, footprint, damage })
     }
 }
 
@@ -410,9 +220,13 @@ fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
 
 /// Looks at the schema number alone, so that another format is called by its name.
 fn check_schema(text: &str) -> anyhow::Result<()> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    let schema = value.get("schema").or_else(|| value.get("place")?.get("schema"));
-    match schema.and_then(serde_json::Value::as_u64) {
+    #[derive(Deserialize)]
+    struct Numbered {
+        schema: Option<u64>,
+        place: Option<Box<Numbered>>,
+    }
+    let numbered: Numbered = serde_json::from_str(text)?;
+    match numbered.schema.or_else(|| numbered.place?.schema) {
         Some(schema) if schema == u64::from(SCHEMA) => Ok(()),
         Some(schema) => bail!("its format is number {schema}, and this program reads number {SCHEMA}"),
         None => bail!("it has no schema number"),

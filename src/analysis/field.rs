@@ -123,9 +123,7 @@ impl<'a> Field<'a> {
         let mut arms: Vec<ArmResult> = (0..self.ledgers.len()).map(|arm| self.arm_result(arm)).collect();
         for measure in Measure::ALL {
             let copy = self.copy().zip(self.copy_comparison(measure));
-            let witnessed = self.barred.first().is_some_and(Option::is_none);
-            let all = if witnessed { self.comparisons(measure, 0) } else { Vec::new() };
-            for (arm, found) in all.into_iter().chain(copy) {
+            for (arm, found) in self.comparisons(measure, 0).into_iter().chain(copy) {
                 arms[arm].comparisons.insert(measure, found);
             }
             for (arm, rank) in self.ranks(measure) {

@@ -61,7 +61,7 @@ fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
         warnings: Vec::new(),
         environment: Environment::default(),
     };
-    Record { setup, lines, damage: None }
+    Record { setup, lines, footprint: None, damage: None }
 }
 
 /// A second in which so many thousand messages were answered, each in as much less time.

@@ -32,6 +32,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Multi,
     maintenance: Maintenance::Discontinued { advisory: "RUSTSEC-2025-0052" },
+    portable: true,
     summary: "async-std's global runtime",
 };
 

@@ -1,10 +1,16 @@
 //! `ioduel compare`: what changed between two recorded runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use super::{output, report::read, table::Table};
+use anyhow::Context as _;
+
+use super::{output, pages, report::read, table::Table};
 use crate::{
     analysis::{Change, changes},
+    report::{self, Told},
     stats::Comparison,
 };
 
@@ -16,6 +22,9 @@ pub(super) struct Args {
     old: PathBuf,
     /// The folder of the newer run
     new: PathBuf,
+    /// Write it as a page [default: changes-since-OLD.html in the folder of the newer run]
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    html: Option<Option<PathBuf>>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -24,8 +33,24 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     for (field, was, is) in &differences {
         output::tell(&format!("not comparable: {field} was {was}, and is {is}"));
     }
-    output::print(&render(&changes(&old, &new)?, differences.is_empty()))?;
+    let changes = changes(&old, &new)?;
+    match &args.html {
+        None => output::print(&render(&changes, differences.is_empty()))?,
+        Some(path) => {
+            let (old, new) = (told(&args.old)?, told(&args.new)?);
+            let path =
+                path.clone().unwrap_or_else(|| args.new.join(format!("changes-since-{}.html", old.name)));
+            pages::write(&path, &report::changes_page(&old, &new, &changes, &differences)?)?;
+            output::print(&path.display().to_string())?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a page tells of the record in a folder, however the folder was named.
+fn told(folder: &Path) -> anyhow::Result<Told> {
+    let whole = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+    pages::told(&whole).with_context(|| format!("{} is no recorded run", folder.display()))
 }
 
 /// Renders the changes; where the runs are not comparable, without a verdict.

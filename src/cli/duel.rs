@@ -270,10 +270,12 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     output::progress("");
     // What was measured is kept and shown also when the disk got full, or somebody interrupted.
     let summary = scribe.summary()?;
-    let kept = summary.as_ref().map_or(Ok(()), |summary| scribe.writer.attach("summary.md", summary));
+    let kept = summary.as_ref().map(|summary| scribe.keep(summary)).transpose();
     let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.trim_end()));
-    fought.and(kept)?;
-    output::tell(&format!("recorded in {}", scribe.writer.folder().display()));
+    fought?;
+    let page = kept?;
+    output::tell(&format!("recorded in {}", scribe.folder().display()));
+    page.iter().for_each(|page| output::tell(&format!("to look at: {}", page.display())));
     shown?;
     if scribe.interrupted.load(Relaxed) {
         return Ok(ExitCode::from(130));

@@ -1,30 +1,36 @@
-//! `ioduel report`: a recorded run as a table.
+//! `ioduel report`: a recorded run as a page or a table.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use super::output;
-use crate::{
-    analysis::{Analysis, analyse},
-    record::{Record, Setup},
-    report,
-};
+use super::{output, pages, wrong_usage};
+use crate::{analysis::analyse, record::Record, report};
 
 /// Show what a recorded run says.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ioduel report results/2026-11-22.1 --format markdown")]
+#[command(
+    after_help = "Examples:\n  ioduel report results/2026-11-22.1\n  ioduel report results/2026-11-22.1 --format markdown"
+)]
 pub(super) struct Args {
     /// The folder of the run
     result: PathBuf,
     /// How to show it
-    #[arg(long, value_enum, default_value_t = ReportFormat::Markdown)]
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
+    /// Where to write the page [default: index.html in the folder of the run]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ReportFormat {
+    /// A page that needs nothing else; its path is printed
+    Html,
     /// Tables for a README or a pull request
     Markdown,
     /// One row for each contest, arm and measure
@@ -38,14 +44,24 @@ pub(super) enum ReportFormat {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.out.is_some() && args.format != ReportFormat::Html {
+        return Err(wrong_usage("--out is for the page; other formats go to standard output"));
+    }
     let record = read(&args.result)?;
-    let analysis = analyse(&record)?;
-    output::print(render(args.format, &record.setup, &analysis)?.trim_end())?;
+    let shown = match (args.format, &args.out) {
+        (ReportFormat::Html, None) => pages::write_page(&args.result, &record)?.display().to_string(),
+        (ReportFormat::Html, Some(path)) => {
+            pages::write(path, &report::page(&record)?)?;
+            path.display().to_string()
+        }
+        (format, _) => render(format, &record)?,
+    };
+    output::print(shown.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads a record, and tells if its end is damaged.
-pub(super) fn read(folder: &std::path::Path) -> anyhow::Result<Record> {
+pub(super) fn read(folder: &Path) -> anyhow::Result<Record> {
     let record = Record::read(folder)?;
     if let Some(damage) = &record.damage {
         output::complain(&format!("{damage}; what stands before it is shown"));
@@ -53,13 +69,15 @@ pub(super) fn read(folder: &std::path::Path) -> anyhow::Result<Record> {
     Ok(record)
 }
 
-fn render(format: ReportFormat, setup: &Setup, analysis: &Analysis) -> anyhow::Result<String> {
+fn render(format: ReportFormat, record: &Record) -> anyhow::Result<String> {
     let json = |value: &serde_json::Value| serde_json::to_string_pretty(value).context("cannot write JSON");
+    let (setup, analysis) = (&record.setup, analyse(record)?);
     match format {
-        ReportFormat::Markdown => Ok(report::markdown(setup, analysis)),
-        ReportFormat::Csv => Ok(report::csv(analysis)),
+        ReportFormat::Html => report::page(record),
+        ReportFormat::Markdown => Ok(report::markdown(setup, &analysis)),
+        ReportFormat::Csv => Ok(report::csv(&analysis)),
         ReportFormat::Json => json(&serde_json::json!({ "setup": setup, "contests": analysis.contests })),
-        ReportFormat::Bmf => json(&report::bencher(analysis)),
-        ReportFormat::GithubActionBenchmark => json(&report::github_action_benchmark(analysis)),
+        ReportFormat::Bmf => json(&report::bencher(&analysis)),
+        ReportFormat::GithubActionBenchmark => json(&report::github_action_benchmark(&analysis)),
     }
 }

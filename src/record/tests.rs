@@ -1,7 +1,14 @@
 //! A record on disk: never overwritten, and readable up to where it is damaged.
 
+use std::path::PathBuf;
+
 use super::*;
-use crate::{net::PortLimit, placement::Cpus};
+use crate::{
+    agent::Cost,
+    load::{LatencyHistogram, LoadRun},
+    net::PortLimit,
+    placement::Cpus,
+};
 
 fn setup() -> Setup {
     let cpus: Cpus = "0".parse().unwrap();

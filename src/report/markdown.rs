@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::heading;
+use super::words::{heading, level_text, ratio_text};
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure},
     record::Setup,
-    stats::{Comparison, Verdict},
 };
 
 /// The measures that a table compares.
@@ -90,25 +89,6 @@ fn write_arm(text: &mut String, arm: &ArmResult, reference: &str) -> fmt::Result
     let idle = arm.levels.get(&Measure::IdleMemory);
     let idle = idle.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
     writeln!(text, " {idle} | {} |", arm.rounds)
-}
-
-/// A level with its unit.
-fn level_text(measure: Measure, level: f64) -> String {
-    match measure {
-        Measure::Throughput => format!("{level:.0}"),
-        _ => format!("{level:.2} {}", measure.unit()).trim_end().to_owned(),
-    }
-}
-
-/// A ratio with its interval, and a sign for its verdict.
-fn ratio_text(comparison: &Comparison) -> String {
-    let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
-    let sign = match verdict {
-        Verdict::Better => "▲".to_owned(),
-        Verdict::Worse => "▼".to_owned(),
-        Verdict::NoDifferenceSeen => format!("= {:.1}%", detectable * 100.0),
-    };
-    format!("{ratio:.3} ({low:.3} to {high:.3}) {sign}")
 }
 
 /// Keeps text from a record from being taken for Markdown or HTML.

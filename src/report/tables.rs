@@ -28,7 +28,8 @@ pub fn csv(analysis: &Analysis) -> String {
             match arm.comparisons.get(&measure) {
                 Some(found) => {
                     row.extend(
-                        [found.ratio, found.low, found.high, found.detectable].map(|value| value.to_string()),
+                        [found.ratio, found.low, found.high, found.detectable]
+                            .map(|value| format!("{value:.6}")),
                     );
                     row.push(found.verdict.to_string());
                 }

@@ -1,6 +1,6 @@
 //! The centre of log ratios, and how far it can be trusted.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
@@ -96,7 +96,7 @@ fn probability(centre: f64, error: f64, freedom: f64) -> f64 {
 #[derive(Debug)]
 pub struct Draws {
     seed: u64,
-    made: RefCell<BTreeMap<usize, Rc<Vec<Vec<f64>>>>>,
+    made: RefCell<BTreeMap<usize, Arc<Vec<Vec<f64>>>>>,
 }
 
 impl Draws {
@@ -107,15 +107,15 @@ impl Draws {
 
     /// As many epochs as there are, drawn with replacement again and again: `[epoch][draw]` is how many times a draw has an
     /// epoch.
-    fn of(&self, epochs: usize) -> Rc<Vec<Vec<f64>>> {
+    fn of(&self, epochs: usize) -> Arc<Vec<Vec<f64>>> {
         let make = || {
             let mut random = Xoshiro256PlusPlus::seed_from_u64(self.seed);
             let mut times = vec![vec![0.0; DRAWS]; epochs];
             let drawn = (0..DRAWS).flat_map(|draw| std::iter::repeat_n(draw, epochs));
             drawn.for_each(|draw| times[random.random_range(0..epochs)][draw] += 1.0);
-            Rc::new(times)
+            Arc::new(times)
         };
-        Rc::clone(self.made.borrow_mut().entry(epochs).or_insert_with(make))
+        Arc::clone(self.made.borrow_mut().entry(epochs).or_insert_with(make))
     }
 }
 

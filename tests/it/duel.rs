@@ -34,7 +34,7 @@ impl Results {
     /// The folder of the one record that there is.
     fn record(&self) -> Option<PathBuf> {
         let mut entries = fs::read_dir(&self.0).ok()?.map(|entry| entry.unwrap().path());
-        entries.next()
+        entries.find(|path| path.is_dir())
     }
 
     /// The lines that are on disk until now.
@@ -80,6 +80,13 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
         text(&output.stdout).trim_end()
     );
 
+    let list = fs::read_to_string(results.0.join("index.html")).unwrap();
+    assert!(
+        list.contains(&format!("{}/index.html", folder.file_name().unwrap().to_str().unwrap())),
+        "{list}"
+    );
+    assert!(fs::read_to_string(folder.join("index.html")).unwrap().contains("ioduel duel epoll mio"));
+
     let path = folder.to_str().unwrap();
     let report = |format| text(&run(&["report", path, "--format", format]).stdout).to_owned();
     assert!(report("markdown").contains("| `mio` |"));
@@ -93,6 +100,10 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
         action.as_array().unwrap().iter().all(|entry| entry["value"].is_f64() && entry["name"].is_string())
     );
 
+    let page = folder.join("changes.html");
+    let compared = run(&["compare", path, path, "--html", page.to_str().unwrap()]);
+    assert_eq!(text(&compared.stdout).trim_end(), page.to_str().unwrap());
+    assert!(fs::read_to_string(page).unwrap().contains("no difference seen"));
     let same = run(&["compare", path, path]);
     assert!(text(&same.stdout).contains("no difference seen"), "{}", text(&same.stdout));
     assert!(!text(&same.stdout).contains("worse") && !text(&same.stdout).contains("better"));
@@ -130,7 +141,7 @@ fn a_killed_duel_leaves_every_finished_block() {
     child.wait().unwrap();
     let record = Record::read(&results.record().unwrap()).unwrap();
     assert!(record.lines.len() >= 9);
-    let report = run(&["report", results.record().unwrap().to_str().unwrap()]);
+    let report = run(&["report", results.record().unwrap().to_str().unwrap(), "--format", "markdown"]);
     assert!(text(&report.stdout).contains("| `mio` |"), "{}", text(&report.stderr));
 }
 

@@ -7,5 +7,6 @@ mod agents;
 mod cli;
 mod conformance;
 mod duel;
+mod page;
 mod peers;
 mod tidy;

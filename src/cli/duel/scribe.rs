@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -11,7 +12,7 @@ use std::{
 
 use crate::{
     analysis::{Analysis, ContestResult, Measure, analyse},
-    cli::output,
+    cli::{output, pages},
     duel::{DuelPlan, Next, Until, Witness},
     record::{Line, Record, RecordWriter, Setup},
     report,
@@ -22,7 +23,7 @@ const LEAST_EPOCHS: usize = 6;
 
 /// Writes every block down, and says when enough was seen.
 pub(super) struct Scribe {
-    pub(super) writer: RecordWriter,
+    writer: RecordWriter,
     record: Record,
     narrow: Option<f64>,
     pub(super) interrupted: Arc<AtomicBool>,
@@ -42,7 +43,7 @@ impl Scribe {
         narrow: Option<f64>,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        let record = Record { setup, lines: Vec::new(), damage: None };
+        let record = Record { setup, lines: Vec::new(), footprint: None, damage: None };
         Self { writer, record, narrow, interrupted, plan, epochs_done: 0, told: BTreeSet::new() }
     }
 
@@ -52,6 +53,20 @@ impl Scribe {
             return Ok(None);
         }
         Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
+    }
+
+    /// The folder of the record.
+    pub(super) fn folder(&self) -> &Path {
+        self.writer.folder()
+    }
+
+    /// Writes the summary and the page into the folder of the record, and returns where the page is.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(super) fn keep(&self, summary: &str) -> anyhow::Result<PathBuf> {
+        self.writer.attach("summary.md", summary)?;
+        pages::write_page(self.folder(), &self.record)
     }
 
     /// Looks at what there is once an epoch is over: whether it is enough, and who leads.

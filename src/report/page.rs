@@ -1,0 +1,231 @@
+//! A record as a page that needs nothing else: pictures, tables, and a chooser; pure.
+//!
+//! What a script does with it is `templates/script.js`; without one, the page shows the headline's ranking and every table.
+
+mod axis;
+mod bars;
+mod chart;
+mod data;
+mod forest;
+mod headline;
+mod heat;
+mod need;
+mod palette;
+mod section;
+mod shell;
+mod svg;
+mod table;
+mod trust;
+
+use askama::Template;
+
+use crate::{
+    analysis::{Change, Field, Measure, each_contest},
+    record::{Record, Setup, View},
+};
+use data::{CHOICES, Data, contest_data};
+use headline::{Headline, headline};
+use section::{Section, legend, sections};
+use shell::Shell;
+use table::{Cell, Figure, Figures, Legend, Table};
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    shell: Shell,
+    title: String,
+    headline: Headline,
+    reference: &'a str,
+    references: Vec<&'a str>,
+    measures: Vec<(&'static str, &'static str)>,
+    views: Vec<(&'static str, &'static str)>,
+    sections: Vec<Section>,
+    scaling: Figures,
+    legend: Legend,
+    backends: Table,
+    command: String,
+    revision: String,
+    seed: u64,
+    warnings: &'a [String],
+    aside: Table,
+    environment: Table,
+    damage: Option<&'a str>,
+    data: String,
+}
+
+/// Renders a record as a page.
+///
+/// # Errors
+/// When a histogram cannot be decoded, or there is nothing to show.
+pub fn page(record: &Record) -> anyhow::Result<String> {
+    let setup = &record.setup;
+    // Estimates are made where they are first asked for: here, contest beside contest.
+    let read = each_contest(record, |field| {
+        let (result, data) = (field.result(), contest_data(&field));
+        (field, result, data)
+    })?;
+    let (fields, (contests, data)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        read.into_iter().map(|(field, result, data)| (field, (result, data))).unzip();
+    let Some(first) = contests.first() else { anyhow::bail!("the record has no contest") };
+    let page = Page {
+        shell: Shell::new(),
+        title: title(setup),
+        headline: headline(first, &references(setup)),
+        reference: &first.reference,
+        references: references(setup),
+        measures: CHOICES.iter().map(|(key, text, _)| (*key, *text)).collect(),
+        views: views(setup),
+        sections: sections(&fields, &contests),
+        scaling: Figures { figures: scaling(&fields) },
+        legend: legend(first),
+        backends: trust::backends(record),
+        command: shell_words::join(&setup.command_line),
+        revision: trust::revision(&setup.environment),
+        seed: setup.seed,
+        warnings: &setup.warnings,
+        aside: trust::aside(&contests),
+        environment: trust::environment(setup),
+        damage: record.damage.as_deref(),
+        data: Data::new(data.into_iter().flatten().collect(), record.footprint.as_ref()).json(),
+    };
+    Ok(page.render()?)
+}
+
+fn title(setup: &Setup) -> String {
+    let environment = &setup.environment;
+    let day = setup.began.split('T').next().unwrap_or_default();
+    let machine = environment.cpu_model.as_deref().unwrap_or("an unknown processor");
+    let kernel = environment.kernel.as_deref().unwrap_or("unknown");
+    format!("{day}, {machine}, {} processors, Linux {kernel}", environment.processors.unwrap_or(0))
+}
+
+/// The backends that stand in a ranking.
+fn references(setup: &Setup) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    let ranked = setup.contests.iter().filter(|contest| contest.view != View::Matrix);
+    for arm in ranked.flat_map(|contest| &contest.arms).filter(|arm| !arm.copy) {
+        if !names.contains(&arm.name.as_str()) {
+            names.push(&arm.name);
+        }
+    }
+    names
+}
+
+fn views(setup: &Setup) -> Vec<(&'static str, &'static str)> {
+    let all = [(View::Own, "the backend’s own client"), (View::Server, "the same neutral client for all")];
+    let there = |view: View| setup.contests.iter().any(|contest| contest.view == view);
+    all.into_iter().filter(|(view, _)| there(*view)).map(|(view, text)| (view.name(), text)).collect()
+}
+
+/// Throughput by connections, for each view: over the workloads of the same sessions.
+fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
+    let of = |view: View| {
+        let alike = |field: &&Field<'_>| {
+            let contest = field.contest();
+            contest.view == view && ["solo", "session", "crowd"].contains(&contest.workload.as_str())
+        };
+        let fields: Vec<&Field<'_>> = fields.iter().filter(alike).collect();
+        let caption = format!("Throughput, {}; higher is better", super::words::heading(view));
+        Figure::of(chart::connections(&fields), caption)
+    };
+    [View::Own, View::Server].into_iter().filter_map(of).collect()
+}
+
+#[derive(Template)]
+#[template(path = "changes.html")]
+struct ChangesPage<'a> {
+    shell: Shell,
+    old: &'a Told,
+    new: &'a Told,
+    differences: &'a [(String, String, String)],
+    tables: Vec<Table>,
+}
+
+/// A record as a list shows it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The name of its folder.
+    pub name: String,
+    /// What was measured, when and where.
+    pub title: String,
+    /// The file in the folder that shows it.
+    pub file: &'static str,
+}
+
+impl Told {
+    /// Tells of the record in a folder of this name, which this file shows.
+    pub fn new(name: String, setup: &Setup, file: &'static str) -> Self {
+        Self { name, title: title(setup), file }
+    }
+}
+
+/// Renders what changed between two records; where `differences` has any, without a verdict.
+///
+/// # Errors
+/// Never; a template may fail, and these don't.
+pub fn changes_page(
+    old: &Told,
+    new: &Told,
+    changes: &[Change],
+    differences: &[(String, String, String)],
+) -> anyhow::Result<String> {
+    let mut tables: Vec<Table> = Vec::new();
+    for measure in Measure::ALL {
+        let rows: Vec<Vec<Cell>> = changes
+            .iter()
+            .filter(|change| change.measure == measure)
+            .map(|change| change_row(change, differences.is_empty()))
+            .collect();
+        if !rows.is_empty() {
+            tables.push(Table {
+                name: format!("changes-{}", tables.len() + 1),
+                caption: measure.name().to_owned(),
+                columns: [
+                    "arm",
+                    "workload",
+                    "view",
+                    "new / old",
+                    "95% interval",
+                    "could have seen",
+                    "verdict",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+                rows,
+            });
+        }
+    }
+    Ok(ChangesPage { shell: Shell::new(), old, new, differences, tables }.render()?)
+}
+
+fn change_row(change: &Change, comparable: bool) -> Vec<Cell> {
+    let found = &change.comparison;
+    let verdict = if comparable { found.verdict.to_string() } else { "not comparable".to_owned() };
+    vec![
+        Cell::text(change.arm.clone()),
+        Cell::text(change.workload.clone()),
+        Cell::text(change.view.name()),
+        Cell::number(format!("{:.3}", found.ratio), found.ratio),
+        Cell::number(format!("{:.3} to {:.3}", found.low, found.high), found.low),
+        Cell::number(format!("{:.1}%", found.detectable * 100.0), found.detectable),
+        Cell::text(verdict),
+    ]
+}
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage<'a> {
+    shell: Shell,
+    records: &'a [Told],
+}
+
+/// Renders a list of records, each a link to the page in its folder.
+///
+/// # Errors
+/// Never; a template may fail, and this doesn't.
+pub fn list_page(records: &[Told]) -> anyhow::Result<String> {
+    Ok(ListPage { shell: Shell::new(), records }.render()?)
+}
+
+#[cfg(test)]
+mod tests;

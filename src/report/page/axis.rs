@@ -1,0 +1,106 @@
+//! From values to places on a drawing, and the values that are written beside it.
+
+/// A logarithmic axis: equal ratios are equal lengths.
+#[derive(Clone, Copy)]
+pub(super) struct LogAxis {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl LogAxis {
+    /// An axis that shows all of some positive values, from one place to another.
+    pub(super) fn over(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let positive = values.filter(|value| *value > 0.0 && value.is_finite());
+        let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+        if low > high {
+            return Self { low: 1.0, high: 10.0, from, to };
+        }
+        // A little room at either end, and never an axis of no length.
+        let room = (high / low).powf(0.04).max(1.02);
+        Self { low: low / room, high: high * room, from, to }
+    }
+
+    /// The place of a value; outside of the axis, its end.
+    pub(super) fn at(&self, value: f64) -> f64 {
+        let share = (value / self.low).ln() / (self.high / self.low).ln();
+        self.from + share.clamp(0.0, 1.0) * (self.to - self.from)
+    }
+
+    /// Round values along the axis, about as many as asked for at most.
+    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
+        let finest = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9];
+        let fine = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+        let sets: [&[f64]; 5] = [&[1.0], &[1.0, 3.0], &[1.0, 2.0, 5.0], &fine, &finest];
+        let within = |set: &[f64]| -> Vec<f64> {
+            let decades = self.low.log10().floor() as i32 - 1..=self.high.log10().ceil() as i32;
+            let all = decades.flat_map(|decade| set.iter().map(move |step| step * 10_f64.powi(decade)));
+            all.filter(|value| (self.low..=self.high).contains(value)).collect()
+        };
+        let sets = sets.map(within);
+        let fitting = sets.iter().filter(|ticks| ticks.len() <= most).max_by_key(|ticks| ticks.len());
+        match fitting {
+            Some(ticks) if ticks.len() >= 2 => ticks.clone(),
+            _ => self.even_ticks(most),
+        }
+    }
+
+    /// Round values at even distances, for an axis so short that it looks linear.
+    fn even_ticks(&self, most: usize) -> Vec<f64> {
+        let rough = (self.high - self.low) / most.max(1) as f64;
+        let decade = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * decade).find(|step| *step >= rough);
+        let step = step.unwrap_or(10.0 * decade);
+        let first = (self.low / step).ceil();
+        let count = ((self.high / step).floor() - first).max(0.0) as usize;
+        (0..=count).map(|number| (first + number as f64) * step).collect()
+    }
+}
+
+/// A number with about three significant digits, thousands as `k`.
+pub(super) fn short(value: f64) -> String {
+    let trim = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    };
+    match value.abs() {
+        size if size >= 999_500.0 => trim(format!("{:.2}", value / 1e6)) + "M",
+        size if size >= 9_995.0 => trim(format!("{:.1}", value / 1e3)) + "k",
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => trim(format!("{value:.1}")),
+        size if size >= 1.0 => trim(format!("{value:.2}")),
+        _ => trim(format!("{value:.3}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_placed_by_their_ratios() {
+        let axis = LogAxis { low: 1.0, high: 100.0, from: 0.0, to: 200.0 };
+        assert_eq!(
+            [1.0, 10.0, 100.0, 1000.0].map(|value| axis.at(value).round()),
+            [0.0, 100.0, 200.0, 200.0]
+        );
+    }
+
+    #[test]
+    fn ticks_are_round_few_and_at_least_two() {
+        for (low, high) in [(0.45, 7.2), (0.97, 1.03), (0.5, 1.2), (13.0, 90_000.0), (1.0, 1.0), (0.8, 1.06)]
+        {
+            let axis = LogAxis::over([low, high].into_iter(), 0.0, 100.0);
+            let ticks = axis.ticks(5);
+            assert!((2..=6).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
+            assert!(ticks.iter().all(|tick| (axis.low..=axis.high).contains(tick)), "{ticks:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let all = [0.0, 0.1234, 0.98, 1.0, 12.34, 163.3, 1633.0, 163_300.0, 1_633_000.0].map(short);
+        assert_eq!(all, ["0", "0.123", "0.98", "1", "12.3", "163", "1633", "163.3k", "1.63M"]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Bar charts: CPU time per message, server and client; memory per idle connection.
+
+use super::{
+    axis::short,
+    palette::arm_look,
+    svg::{Anchor, Svg},
+};
+use crate::analysis::{ArmResult, ContestResult, Measure};
+
+const WIDTH: f64 = 360.0;
+const ROW: f64 = 19.0;
+const TOP: f64 = 6.0;
+const FOOT: f64 = 36.0;
+const NAMES: f64 = 104.0;
+const FROM: f64 = 112.0;
+const TO: f64 = 300.0;
+
+/// Draws CPU time per message: the server's, and the client's on top of it.
+pub(super) fn cpu(contest: &ContestResult) -> Option<String> {
+    stacked(contest, &[Measure::ServerCpu, Measure::ClientCpu], "CPU per message, µs: server, then client")
+}
+
+/// Draws what an idle connection costs the server.
+pub(super) fn memory(contest: &ContestResult) -> Option<String> {
+    stacked(contest, &[Measure::IdleMemory], "server memory per idle connection, bytes")
+}
+
+/// Draws the levels of measures of one unit, one behind the other, the shortest bar first.
+fn stacked(contest: &ContestResult, measures: &[Measure], title: &str) -> Option<String> {
+    let levels = |arm: &ArmResult| -> Option<Vec<f64>> {
+        measures.iter().map(|measure| arm.levels.get(measure).copied()).collect()
+    };
+    let mut rows: Vec<(&ArmResult, Vec<f64>)> =
+        contest.arms.iter().filter(|arm| !arm.arm.copy).filter_map(|arm| Some((arm, levels(arm)?))).collect();
+    let total = |levels: &[f64]| levels.iter().map(|level| level.max(0.0)).sum::<f64>();
+    rows.sort_by(|(_, a), (_, b)| total(a).total_cmp(&total(b)));
+    let most = rows.last().map(|(_, levels)| total(levels)).filter(|most| *most > 0.0)?;
+    let bottom = TOP + ROW * rows.len() as f64;
+    let mut svg = Svg::new(WIDTH, bottom + FOOT - 12.0);
+    for (row, (arm, levels)) in rows.iter().enumerate() {
+        let y = TOP + ROW * row as f64;
+        let mut x = FROM;
+        for (part, level) in levels.iter().enumerate() {
+            let length = level.max(0.0) / most * (TO - FROM);
+            let class = format!("bar part{part} {}", arm_look(&arm.arm));
+            svg.rect(&class, (x, y + 3.0), (length, ROW - 6.0));
+            x += length;
+        }
+        svg.text("name", (NAMES, y + ROW / 2.0 + 4.0), Anchor::End, &arm.arm.name);
+        svg.text("value", (x + 5.0, y + ROW / 2.0 + 4.0), Anchor::Start, &short(total(levels)));
+    }
+    svg.line("axis", (FROM, TOP), (FROM, bottom));
+    svg.text("title", (WIDTH / 2.0, bottom + 17.0), Anchor::Middle, title);
+    let said = rows.iter().map(|(arm, levels)| {
+        let levels: Vec<String> = levels.iter().map(|level| short(*level)).collect();
+        format!("{} {}", arm.arm.name, levels.join(" and "))
+    });
+    let said: Vec<String> = said.collect();
+    Some(svg.finish(&format!("{title} under {}: {}", contest.workload, said.join("; "))))
+}

@@ -1,0 +1,195 @@
+//! Line charts: a percentile curve of each arm, throughput by connections, and rounds over time.
+
+use super::{
+    axis::{LogAxis, short},
+    palette::arm_look,
+    svg::{Anchor, Svg},
+};
+use crate::{
+    analysis::{Field, Measure},
+    load::Workload,
+};
+
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 340.0;
+const TOP: f64 = 18.0;
+const BOTTOM: f64 = 212.0;
+
+/// The shares that are written below a percentile curve. Before the first stands the luck of single messages, and beyond the
+/// last a record of this size tells little.
+const PERCENTILES: [(f64, &str); 6] =
+    [(0.1, "10"), (0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99")];
+
+/// Points of a percentile curve.
+const POINTS: usize = 50;
+
+/// The radius of a dot.
+const DOT: f64 = 2.2;
+
+/// A drawing with both axes.
+struct Chart {
+    svg: Svg,
+    y: LogAxis,
+}
+
+impl Chart {
+    /// Draws the vertical axis with its unit, and the title of the horizontal one.
+    fn new(y: LogAxis, y_title: &str, x_title: &str) -> Self {
+        let mut svg = Svg::new(WIDTH, HEIGHT);
+        for tick in y.ticks(6) {
+            let at = y.at(tick);
+            svg.line("grid", (LEFT, at), (RIGHT, at));
+            svg.text("tick", (LEFT - 5.0, at + 4.0), Anchor::End, &short(tick));
+        }
+        svg.text("title", (4.0, 11.0), Anchor::Start, y_title);
+        svg.line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM));
+        svg.text("title", ((LEFT + RIGHT) / 2.0, BOTTOM + 33.0), Anchor::Middle, x_title);
+        Self { svg, y }
+    }
+
+    /// The vertical axis over values.
+    fn axis(values: impl Iterator<Item = f64>) -> LogAxis {
+        LogAxis::over(values, BOTTOM, TOP)
+    }
+
+    fn x_tick(&mut self, share: f64, text: &str) {
+        let x = LEFT + share * (RIGHT - LEFT);
+        self.svg.line("axis", (x, BOTTOM), (x, BOTTOM + 4.0));
+        self.svg.text("tick", (x, BOTTOM + 16.0), Anchor::Middle, text);
+    }
+
+    /// Draws a line through points, each given by its share of the width and its value.
+    fn curve(&mut self, look: &str, points: &[(f64, f64)]) {
+        let placed: Vec<(f64, f64)> = points.iter().map(|(x, value)| self.place(*x, *value)).collect();
+        self.svg.polyline(&format!("curve {look}"), &placed);
+    }
+
+    /// Draws a dot at each of some points.
+    fn dots(&mut self, look: &str, points: &[(f64, f64)]) {
+        for (x, value) in points {
+            self.svg.dot(&format!("mark {look}"), self.place(*x, *value), DOT);
+        }
+    }
+
+    fn place(&self, share: f64, value: f64) -> (f64, f64) {
+        (LEFT + share * (RIGHT - LEFT), self.y.at(value))
+    }
+}
+
+/// The arms in the order of their throughput, those without a verdict left out.
+fn ranked(field: &Field<'_>) -> Vec<usize> {
+    field.order(Measure::Throughput)
+}
+
+/// Draws how round trips are distributed: time against percentile, the tail stretched.
+pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
+    // Equal lengths are equal factors of the messages that take longer.
+    let tail = |share: f64| -(1.0 - share).log10();
+    let (from, to) = (tail(PERCENTILES[0].0), tail(PERCENTILES[PERCENTILES.len() - 1].0));
+    let shares: Vec<f64> = (0..=POINTS)
+        .map(|point| 1.0 - 10_f64.powf(-(from + (to - from) * point as f64 / POINTS as f64)))
+        .collect();
+    let x = |share: f64| (tail(share) - from) / (to - from);
+    let us = |arm: usize, share: f64| field.round_trip(arm).quantile(share).as_nanos() as f64 / 1e3;
+    let arms: Vec<usize> =
+        ranked(field).into_iter().filter(|arm| field.round_trip(*arm).count() > 0).collect();
+    let curve = |arm: &usize| shares.iter().map(|share| (x(*share), us(*arm, *share))).collect();
+    let curves: Vec<Vec<(f64, f64)>> = arms.iter().map(curve).collect();
+    let y = Chart::axis(curves.iter().flatten().map(|(_, value)| *value));
+    let mut chart = Chart::new(y, "round trip, µs", "percentile of round trips");
+    for (share, text) in PERCENTILES {
+        chart.x_tick(x(share), text);
+    }
+    for (arm, curve) in arms.iter().zip(&curves) {
+        chart.curve(&arm_look(&field.contest().arms[*arm]), curve);
+    }
+    let said = arms.iter().map(|arm| {
+        let name = &field.contest().arms[*arm].name;
+        format!("{name} median {:.0} µs, p99 {:.0} µs", us(*arm, 0.5), us(*arm, 0.99))
+    });
+    let said: Vec<String> = said.collect();
+    let finding = format!("Round trips under {}: {}", field.contest().workload, said.join("; "));
+    (!arms.is_empty()).then(|| chart.svg.finish(&finding))
+}
+
+/// Draws throughput against the number of connections, over contests that differ in it alone.
+pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
+    let mut columns: Vec<(usize, &Field<'_>)> = fields
+        .iter()
+        .filter_map(|field| Some((field.contest().workload.parse::<Workload>().ok()?.connections, *field)))
+        .collect();
+    columns.sort_by_key(|(connections, _)| *connections);
+    let (least, most) = (columns.first()?.0, columns.last()?.0);
+    if least == most {
+        return None;
+    }
+    let share =
+        |connections: usize| (connections as f64 / least as f64).ln() / (most as f64 / least as f64).ln();
+    let first = columns[0].1.contest();
+    let curves: Vec<(usize, Vec<(f64, f64)>)> = (0..first.arms.len())
+        .filter(|arm| !first.arms[*arm].copy)
+        .map(|arm| {
+            let level = |field: &Field<'_>| field.level(Measure::Throughput, &first.arms[arm].name);
+            (
+                arm,
+                columns.iter().filter_map(|(number, field)| Some((share(*number), level(field)?))).collect(),
+            )
+        })
+        .collect();
+    let y = Chart::axis(curves.iter().flat_map(|(_, curve)| curve).map(|(_, value)| *value));
+    let mut chart = Chart::new(y, "messages/s", "connections at a time");
+    columns.iter().for_each(|(number, _)| chart.x_tick(share(*number), &number.to_string()));
+    for (arm, curve) in &curves {
+        let look = arm_look(&first.arms[*arm]);
+        chart.curve(&look, curve);
+        chart.dots(&look, curve);
+    }
+    let said: Vec<String> = curves
+        .iter()
+        .map(|(arm, curve)| {
+            let levels: Vec<String> = curve.iter().map(|(_, value)| short(*value)).collect();
+            format!("{} {}", first.arms[*arm].name, levels.join(", "))
+        })
+        .collect();
+    let numbers: Vec<String> = columns.iter().map(|(number, _)| number.to_string()).collect();
+    Some(chart.svg.finish(&format!("messages/s at {} connections: {}", numbers.join(", "), said.join("; "))))
+}
+
+/// Draws the throughput of every round in the order of the blocks; rounds that were set aside stand as crosses below.
+pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
+    let arms: Vec<usize> = (0..field.contest().arms.len()).collect();
+    let series: Vec<Vec<Vec<Option<f64>>>> =
+        arms.iter().map(|arm| field.series(Measure::Throughput, *arm)).collect();
+    let values = || series.iter().flatten().flatten();
+    let blocks = series.first().map_or(0, |arm| arm.iter().flatten().count());
+    values().flatten().next()?;
+    let mut chart = Chart::new(Chart::axis(values().flatten().copied()), "messages/s", "block");
+    let share = |block: usize| (block as f64 + 0.5) / blocks as f64;
+    for block in (0..blocks).step_by(blocks.div_ceil(8).max(1)) {
+        chart.x_tick(share(block), &(block + 1).to_string());
+    }
+    let mut lost = 0;
+    for (arm, series) in arms.iter().zip(&series) {
+        let look = arm_look(&field.contest().arms[*arm]);
+        let points: Vec<(f64, Option<f64>)> =
+            series.iter().flatten().enumerate().map(|(block, value)| (share(block), *value)).collect();
+        // A line does not go on across what was set aside.
+        for run in points.split(|(_, value)| value.is_none()) {
+            let run: Vec<(f64, f64)> = run.iter().filter_map(|(x, value)| Some((*x, (*value)?))).collect();
+            chart.curve(&look, &run);
+            // So that a round between two that were set aside is seen too.
+            chart.dots(&look, &run);
+        }
+        for (x, _) in points.iter().filter(|(_, value)| value.is_none()) {
+            lost += 1;
+            let at = (LEFT + x * (RIGHT - LEFT), BOTTOM - 2.0);
+            chart.svg.text(&format!("lost {look}"), at, Anchor::Middle, "×");
+        }
+    }
+    let workload = &field.contest().workload;
+    Some(chart.svg.finish(&format!(
+        "messages/s of each arm in {blocks} blocks of {workload}, in the order in which they were measured; {lost} rounds were set aside"
+    )))
+}

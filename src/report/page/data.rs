@@ -1,0 +1,140 @@
+//! What the script of a page needs to rank by any measure against any reference, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{
+    axis::short,
+    need::{Need, needs},
+};
+use crate::{
+    analysis::{Field, Measure},
+    load::Workload,
+    record::{Footprint, View},
+    stats::{Better, Comparison, Verdict},
+};
+
+/// The measures that one can choose by: the key, what a person calls it, and what it is.
+pub(super) const CHOICES: [(&str, &str, Measure); 5] = [
+    ("throughput", "throughput", Measure::Throughput),
+    ("median", "the median round trip", Measure::RoundTripP50),
+    ("tail", "the tail: p99 of round trips", Measure::RoundTripP99),
+    ("cpu", "CPU cost of the server", Measure::ServerCpu),
+    ("memory", "memory per idle connection", Measure::IdleMemory),
+];
+
+/// All that the script needs.
+#[derive(Serialize)]
+pub(super) struct Data<'a> {
+    /// What each backend satisfies.
+    needs: BTreeMap<&'a str, Need>,
+    contests: Vec<ContestData<'a>>,
+}
+
+/// What the script needs of a contest.
+#[derive(Serialize)]
+pub(super) struct ContestData<'a> {
+    workload: &'a str,
+    view: View,
+    connections: usize,
+    messages: u32,
+    bytes: usize,
+    /// The arms that have a verdict; everything below goes by their places in this list.
+    arms: Vec<&'a str>,
+    servers: Vec<&'a str>,
+    measures: BTreeMap<&'static str, MeasureData>,
+}
+
+#[derive(Serialize)]
+struct MeasureData {
+    name: &'static str,
+    unit: &'static str,
+    better: &'static str,
+    /// As they are written.
+    levels: Vec<String>,
+    /// The arms, the best first.
+    order: Vec<usize>,
+    /// `[arm][first]`: whether an arm is told apart from the first of a rank; 1 or 0.
+    apart: Vec<String>,
+    /// `[reference][arm]`: ratio, low, high, detectable, and 1, -1 or 0 for better, worse or neither.
+    ratios: Vec<Vec<Option<[f64; 5]>>>,
+}
+
+impl<'a> Data<'a> {
+    /// Takes what is needed of all contests, and of the backends what they satisfy.
+    pub(super) fn new(contests: Vec<ContestData<'a>>, footprint: Option<&Footprint>) -> Self {
+        let servers = contests.iter().flat_map(|contest| contest.servers.iter().copied());
+        Self { needs: servers.map(|server| (server, needs(server, footprint))).collect(), contests }
+    }
+
+    /// As JSON that may stand in a script element: no text of it can end one.
+    pub(super) fn json(&self) -> String {
+        let json = serde_json::to_string(self).expect("numbers, texts and lists are JSON");
+        json.replace('<', "\\u003c")
+    }
+}
+
+/// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of an unknown workload.
+pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
+    let contest = field.contest();
+    let Workload { connections, messages, message_bytes, .. } = contest.workload.parse().ok()?;
+    if contest.view == View::Matrix || field.arms().is_empty() {
+        return None;
+    }
+    let arms = field.arms();
+    let measures =
+        CHOICES.iter().filter_map(|(key, _, measure)| Some((*key, measure_data(field, *measure)?)));
+    Some(ContestData {
+        workload: &contest.workload,
+        view: contest.view,
+        connections,
+        messages,
+        bytes: message_bytes,
+        arms: arms.iter().map(|arm| contest.arms[*arm].name.as_str()).collect(),
+        servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
+        measures: measures.collect(),
+    })
+}
+
+fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {
+    let arms = field.arms();
+    let place = |arm: usize| arms.iter().position(|is| *is == arm);
+    let order: Vec<usize> = field.order(measure).into_iter().filter_map(place).collect();
+    if order.is_empty() {
+        return None;
+    }
+    let bit = |arm: usize, first: usize| if field.told_apart(measure, arm, first) { '1' } else { '0' };
+    let row = |reference: &usize| {
+        let mut row = vec![None; arms.len()];
+        for (arm, found) in field.comparisons(measure, *reference) {
+            if let Some(place) = place(arm) {
+                row[place] = Some(figures(&found));
+            }
+        }
+        row
+    };
+    let level = |arm: &usize| {
+        let level = field.level(measure, &field.contest().arms[*arm].name);
+        level.map_or_else(|| "–".to_owned(), short)
+    };
+    Some(MeasureData {
+        name: measure.name(),
+        unit: measure.unit(),
+        better: if measure.better() == Better::More { "more" } else { "less" },
+        levels: arms.iter().map(level).collect(),
+        order,
+        apart: arms.iter().map(|arm| arms.iter().map(|first| bit(*arm, *first)).collect()).collect(),
+        ratios: arms.iter().map(row).collect(),
+    })
+}
+
+fn figures(found: &Comparison) -> [f64; 5] {
+    let verdict = match found.verdict {
+        Verdict::Better => 1.0,
+        Verdict::Worse => -1.0,
+        Verdict::NoDifferenceSeen => 0.0,
+    };
+    let round = |value: f64| (value * 1e4).round() / 1e4;
+    [round(found.ratio), round(found.low), round(found.high), round(found.detectable), verdict]
+}

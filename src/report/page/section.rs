@@ -1,0 +1,185 @@
+//! What a page shows of each workload: pictures, notes and a table for each view.
+
+use super::{
+    axis::short,
+    bars, chart,
+    forest::forest,
+    heat::heat,
+    palette::arm_look,
+    table::{Cell, Figure, Figures, Key, Legend, Table},
+};
+use crate::{
+    analysis::{ArmResult, ContestResult, Field, Measure},
+    load::Workload,
+    record::View,
+    report::words::{heading, ratio_text},
+    stats::Better,
+};
+
+/// The measures that have a picture of their ratios, in this order.
+const PICTURED: [Measure; 5] = [
+    Measure::Throughput,
+    Measure::RoundTripP50,
+    Measure::RoundTripP99,
+    Measure::ServerCpu,
+    Measure::IdleMemory,
+];
+
+/// A workload.
+pub(super) struct Section {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) description: String,
+    pub(super) views: Vec<ViewSection>,
+}
+
+/// A contest.
+pub(super) struct ViewSection {
+    pub(super) id: String,
+    pub(super) heading: String,
+    pub(super) legend: Legend,
+    pub(super) figures: Figures,
+    pub(super) notes: Vec<String>,
+    pub(super) table: Table,
+}
+
+/// Makes a section of each workload, with all its views, in the order of the record.
+pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    for (field, contest) in fields.iter().zip(contests) {
+        let made = view(field, contest);
+        match sections.iter_mut().find(|section| section.title == contest.workload) {
+            Some(section) => section.views.push(made),
+            None => sections.push(Section {
+                id: format!("workload-{}", sections.len() + 1),
+                title: contest.workload.clone(),
+                description: description(contest),
+                views: vec![made],
+            }),
+        }
+    }
+    // An identity is a place in the page, and must be the only one of its kind.
+    for (number, section) in sections.iter_mut().enumerate() {
+        for (place, view) in section.views.iter_mut().enumerate() {
+            view.id = format!("contest-{}-{}", number + 1, place + 1);
+            view.table.name = format!("table-{}-{}", number + 1, place + 1);
+        }
+    }
+    sections
+}
+
+fn description(contest: &ContestResult) -> String {
+    let shows = contest.workload.parse::<Workload>().map_or_else(|_| String::new(), |is| is.shows.to_owned());
+    let Ok(Workload { connections, messages, message_bytes, .. }) = contest.workload.parse() else {
+        return shows;
+    };
+    format!("{shows}: {connections} at a time, {messages} messages of {message_bytes} bytes in a session.")
+}
+
+fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {
+    let is_matrix = contest.view == View::Matrix;
+    ViewSection {
+        id: String::new(),
+        heading: capital(heading(contest.view)),
+        legend: if is_matrix { Legend { keys: Vec::new() } } else { legend(contest) },
+        figures: Figures {
+            figures: if is_matrix { matrix_figures(contest) } else { figures(field, contest) },
+        },
+        notes: notes(contest),
+        table: table(contest),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+/// The look of each arm of a contest, the best first.
+pub(super) fn legend(contest: &ContestResult) -> Legend {
+    let shown = contest.arms.iter().filter(|arm| !arm.arm.copy);
+    Legend { keys: shown.map(|arm| Key { name: arm.arm.name.clone(), look: arm_look(&arm.arm) }).collect() }
+}
+
+fn matrix_figures(contest: &ContestResult) -> Vec<Figure> {
+    Figure::of(heat(contest), "Throughput of every client against every server; darker is more")
+        .into_iter()
+        .collect()
+}
+
+fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
+    let better = |measure: Measure| match measure.better() {
+        Better::More => "to the right is better",
+        Better::Less => "to the left is better",
+    };
+    let forests = PICTURED.iter().filter_map(|measure| {
+        let caption = format!("{}: ratio and 95% interval; {}", capital(measure.name()), better(*measure));
+        Figure::of(forest(contest, *measure), caption)
+    });
+    let others = [
+        Figure::of(chart::percentiles(field), "Round trips by percentile; lower is better"),
+        Figure::of(bars::cpu(contest), "CPU time per message; the server’s part is the darker one"),
+        Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
+        Figure::of(
+            chart::rounds(field),
+            "Every round, in the order in which they were measured; × was set aside",
+        ),
+    ];
+    forests.chain(others.into_iter().flatten()).collect()
+}
+
+fn notes(contest: &ContestResult) -> Vec<String> {
+    let barred = contest
+        .arms
+        .iter()
+        .filter_map(|arm| Some(format!("{} has no verdict: {}.", arm.arm.name, arm.no_verdict.as_ref()?)));
+    let bound = contest
+        .arms
+        .iter()
+        .filter(|arm| arm.client_bound)
+        .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
+    barred.chain(bound).collect()
+}
+
+/// Every measure of every arm: level, ratio and interval.
+fn table(contest: &ContestResult) -> Table {
+    let measured = Measure::ALL
+        .into_iter()
+        .filter(|measure| contest.arms.iter().any(|arm| arm.levels.contains_key(measure)));
+    let measures: Vec<Measure> = measured.collect();
+    let mut columns = vec!["arm".to_owned(), "rank".to_owned()];
+    for measure in &measures {
+        columns.push(match measure.unit() {
+            // The name has it.
+            "" | "1/s" => measure.name().to_owned(),
+            unit => format!("{}, {unit}", measure.name()),
+        });
+        columns.push(format!("to {}", contest.reference));
+    }
+    columns.push("rounds".to_owned());
+    let rows = contest.arms.iter().map(|arm| row(contest, arm, &measures)).collect();
+    let caption = format!(
+        "{}, {}. ▲ better, ▼ worse, = no difference seen, and one below this could not have been",
+        contest.workload,
+        heading(contest.view),
+    );
+    Table { name: String::new(), caption, columns, rows }
+}
+
+fn row(contest: &ContestResult, arm: &ArmResult, measures: &[Measure]) -> Vec<Cell> {
+    let rank = arm.rank().map_or_else(Cell::absent, |rank| Cell::number(rank.to_string(), rank as f64));
+    let mut cells = vec![Cell::text(arm.arm.name.clone()), rank];
+    for measure in measures {
+        let level = arm.levels.get(measure).copied();
+        cells.push(level.map_or_else(Cell::absent, |level| Cell::number(short(level), level)));
+        cells.push(match arm.comparisons.get(measure) {
+            Some(found) => Cell::number(ratio_text(found), found.ratio),
+            None if arm.arm.name == contest.reference => Cell::number("reference", 1.0),
+            None => Cell::absent(),
+        });
+    }
+    cells.push(Cell::number(arm.rounds.to_string(), arm.rounds as f64));
+    cells
+}

@@ -1,0 +1,125 @@
+//! The parts of a page from a small fixed record, and records that would do harm.
+
+use super::*;
+use crate::{analysis::analyse, report::tests::small};
+
+fn fields(record: &Record) -> Vec<Field<'_>> {
+    record.setup.contests.iter().map(|contest| Field::read(contest, record).unwrap()).collect()
+}
+
+#[test]
+fn the_pictures_stay_as_they_are() {
+    let record = small();
+    let fields = fields(&record);
+    let first = fields[0].result();
+    insta::assert_snapshot!("forest", forest::forest(&first, Measure::Throughput).unwrap());
+    insta::assert_snapshot!("percentiles", chart::percentiles(&fields[0]).unwrap());
+    insta::assert_snapshot!("rounds", chart::rounds(&fields[0]).unwrap());
+    insta::assert_snapshot!("cpu", bars::cpu(&first).unwrap());
+    insta::assert_snapshot!("memory", bars::memory(&first).unwrap());
+    let scaling = scaling(&fields);
+    insta::assert_snapshot!("connections", scaling[0].svg);
+    let matrix = fields.iter().find(|field| field.contest().view == View::Matrix).unwrap();
+    insta::assert_snapshot!("heat", heat::heat(&matrix.result()).unwrap());
+}
+
+#[test]
+fn the_tables_stay_as_they_are() {
+    let record = small();
+    let contests = analyse(&record).unwrap().contests;
+    let sections = sections(&fields(&record), &contests);
+    insta::assert_snapshot!("table", sections[0].views[0].table.to_string());
+    insta::assert_snapshot!("legend", sections[0].views[0].legend.to_string());
+    insta::assert_snapshot!(
+        "ranking",
+        headline(&contests[0], &references(&record.setup)).ranking.to_string()
+    );
+    insta::assert_snapshot!("aside", trust::aside(&contests).to_string());
+    insta::assert_snapshot!("environment", trust::environment(&record.setup).to_string());
+    insta::assert_snapshot!(
+        "data",
+        Data::new(fields(&record).iter().filter_map(contest_data).collect(), record.footprint.as_ref())
+            .json()
+    );
+}
+
+#[test]
+fn a_page_names_itself_its_command_and_every_contest_once() {
+    let record = small();
+    let page = page(&record).unwrap();
+    assert!(page.contains("ioduel duel"));
+    let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut unique = ids.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), ids.len(), "an identity stands twice: {ids:?}");
+    let anchors = page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next());
+    anchors.for_each(|anchor| assert!(ids.contains(&anchor), "nothing is at #{anchor}"));
+}
+
+/// Puts a text into every string of a JSON value, but where the format or the program gives it its meaning.
+fn poison(value: &mut serde_json::Value, text: &str) {
+    match value {
+        serde_json::Value::String(is) => *is = format!("{text}{is}"),
+        serde_json::Value::Array(all) => all.iter_mut().for_each(|value| poison(value, text)),
+        serde_json::Value::Object(members) => {
+            let meaning = ["kind", "view", "connect", "round_trip", "session", "placement"];
+            let all = members.iter_mut().filter(|(name, value)| {
+                !(meaning.contains(&name.as_str()) && !value.is_object() || *name == "placement")
+            });
+            all.for_each(|(_, value)| poison(value, text));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn markup_in_any_text_of_a_record_stays_text() {
+    let harm = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&";
+    let record = small();
+    let mut setup = serde_json::to_value(&record.setup).unwrap();
+    poison(&mut setup, harm);
+    let lines = record.lines.iter().map(|line| {
+        let mut line = serde_json::to_value(line).unwrap();
+        poison(&mut line, harm);
+        serde_json::from_value(line).unwrap()
+    });
+    let poisoned = Record {
+        lines: lines.collect(),
+        setup: serde_json::from_value(setup).unwrap(),
+        footprint: None,
+        damage: Some(harm.to_owned()),
+    };
+    let page = page(&poisoned).unwrap();
+    assert!(!page.contains("<script>alert") && !page.contains("<img"), "a text became markup");
+    assert!(page.contains("&lt;script&gt;alert(1)") || page.contains("&#60;script&#62;alert(1)"));
+    let scripts = page.matches("</script").count();
+    assert_eq!(scripts, 2, "the page's own two scripts end, and no other");
+}
+
+#[test]
+fn a_page_loads_nothing_and_runs_nothing_but_its_own() {
+    let page = page(&small()).unwrap();
+    for forbidden in ["http://", "https://", "src=", "@import", "url(", " style=", " onclick="] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    assert!(page.contains("default-src &#39;none&#39;") || page.contains("default-src &#x27;none&#x27;"));
+}
+
+#[test]
+fn changes_and_lists_are_pages_too() {
+    let record = small();
+    let told = Told::new("2026-11-22.1".to_owned(), &record.setup, "index.html");
+    let changes = crate::analysis::changes(&record, &record).unwrap();
+    let page = changes_page(&told, &told, &changes, &[]).unwrap();
+    assert!(page.contains("no difference seen") && !page.contains("Not comparable"));
+    let different = [("kernel".to_owned(), "6.1".to_owned(), "<6.18>".to_owned())];
+    let page = changes_page(&told, &told, &changes, &different).unwrap();
+    assert!(
+        page.contains("not comparable") && page.contains("&#60;6.18&#62;"),
+        "{}",
+        &page[page.len() - 900..]
+    );
+    let list = list_page(&[told]).unwrap();
+    assert!(list.contains("href=\"2026-11-22.1/index.html\""));
+}

@@ -1,0 +1,133 @@
+//! The tables that say what a page's figures rest on: the backends, the machine, what was set aside.
+
+use std::collections::BTreeSet;
+
+use super::table::{Cell, Table};
+use crate::{
+    analysis::ContestResult,
+    backend::{self, About},
+    environment::Environment,
+    record::{BackendFootprint, Record, Setup},
+    report::words::heading,
+};
+
+/// The columns of the backends' table.
+const COLUMNS: [&str; 12] = [
+    "backend",
+    "crate",
+    "version",
+    "how it waits",
+    "threads",
+    "maintenance",
+    "beyond Linux",
+    "crates",
+    "build, s",
+    "size, KiB",
+    "calls per message",
+    "what it is",
+];
+
+/// Every backend of a record: what it is, the version that was measured, and what it costs to build with.
+pub(super) fn backends(record: &Record) -> Table {
+    let arms = || record.setup.contests.iter().flat_map(|contest| &contest.arms);
+    let names: BTreeSet<&str> = arms().flat_map(|arm| [arm.server.as_str(), arm.client.as_str()]).collect();
+    let footprint = |name: &str| record.footprint.as_ref()?.backends.get(name).copied();
+    let rows = names.into_iter().map(|name| backend_row(name, &record.setup.environment, footprint(name)));
+    Table {
+        name: "backends-table".to_owned(),
+        caption: "What each backend is. Crates, build and size are those of the smallest program with it alone; calls are the \
+                  system calls of its server"
+            .to_owned(),
+        columns: COLUMNS.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+fn backend_row(name: &str, environment: &Environment, footprint: Option<BackendFootprint>) -> Vec<Cell> {
+    let about = backend::find(name).ok().map(|backend| backend.about());
+    let text = |of: fn(&About) -> String| about.map_or_else(Cell::absent, |about| Cell::text(of(about)));
+    let version = about.and_then(|about| match about.crate_name {
+        None => Some(environment.rustc.clone()),
+        Some(crate_name) => environment.crates.get(crate_name).cloned(),
+    });
+    let number = |of: fn(&BackendFootprint) -> Option<f64>, digits: usize| {
+        let value = footprint.as_ref().and_then(of);
+        value.map_or_else(Cell::absent, |value| Cell::number(format!("{value:.digits$}"), value))
+    };
+    vec![
+        Cell::text(name),
+        text(|about| about.crate_name.unwrap_or("std").to_owned()),
+        version.map_or_else(Cell::absent, Cell::text),
+        text(|about| about.model.to_string()),
+        text(|about| about.threading.to_string()),
+        text(|about| about.maintenance.to_string()),
+        text(|about| if about.portable { "yes".to_owned() } else { "no".to_owned() }),
+        number(|of| Some(of.crates as f64), 0),
+        number(|of| Some(of.build_s), 1),
+        number(|of| Some(of.stripped_bytes as f64 / 1024.0), 0),
+        number(|of| of.calls_per_message, 2),
+        about.map_or_else(
+            || Cell::text("not a backend of this version of ioduel"),
+            |about| Cell::text(about.summary),
+        ),
+    ]
+}
+
+/// The revision that a record was made with.
+pub(super) fn revision(environment: &Environment) -> String {
+    let revision = environment.git_revision.as_deref().unwrap_or("unknown");
+    if environment.git_dirty { format!("{revision} with changes") } else { revision.to_owned() }
+}
+
+/// What was set aside in each contest, and why.
+pub(super) fn aside(contests: &[ContestResult]) -> Table {
+    let mut rows = Vec::new();
+    for contest in contests {
+        for arm in &contest.arms {
+            let all = arm.rounds + arm.set_aside.values().sum::<usize>();
+            for (reason, count) in &arm.set_aside {
+                rows.push(vec![
+                    Cell::text(arm.arm.name.clone()),
+                    Cell::text(contest.workload.clone()),
+                    Cell::text(heading(contest.view)),
+                    Cell::number(format!("{count} of {all}"), *count as f64),
+                    Cell::text(reason.clone()),
+                ]);
+            }
+        }
+    }
+    Table {
+        name: "aside-table".to_owned(),
+        caption: "Rounds that do not count".to_owned(),
+        columns: ["arm", "workload", "view", "rounds", "reason"].map(str::to_owned).to_vec(),
+        rows,
+    }
+}
+
+/// The machine, the kernel's settings and the placement.
+pub(super) fn environment(setup: &Setup) -> Table {
+    let placement = [("placement", setup.placement.to_string()), ("began", setup.began.clone())];
+    let exec = [
+        ("servers started with", setup.server_exec.clone()),
+        ("clients started with", (!setup.client_exec.is_empty()).then(|| setup.client_exec.join("; "))),
+        ("servers listened at", setup.server_address.clone()),
+    ];
+    let rounds = format!(
+        "{} ms, the first {} ms of it discarded; {} blocks in an epoch",
+        setup.ramp_ms + setup.window_ms,
+        setup.ramp_ms,
+        setup.blocks
+    );
+    let of_setup = placement
+        .into_iter()
+        .chain([("rounds", rounds)])
+        .chain(exec.into_iter().filter_map(|(name, value)| Some((name, value?))))
+        .map(|(name, value)| (name.to_owned(), value));
+    let rows = of_setup.chain(setup.environment.fields());
+    Table {
+        name: "environment-table".to_owned(),
+        caption: "Where and how it was measured".to_owned(),
+        columns: ["what", "found"].map(str::to_owned).to_vec(),
+        rows: rows.map(|(name, value)| vec![Cell::text(name), Cell::text(value)]).collect(),
+    }
+}

@@ -1,0 +1,24 @@
+//! A small fixed record in every format.
+
+use std::path::Path;
+
+use super::*;
+use crate::{analysis::analyse, record::Record};
+
+/// A small record: three backends, two workloads, both views, a matrix, a round set aside and one that failed.
+pub(super) fn small() -> Record {
+    let record = Record::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small")).unwrap();
+    assert_eq!(record.damage, None);
+    record
+}
+
+#[test]
+fn every_format_stays_as_it_is() {
+    let record = small();
+    let analysis = analyse(&record).unwrap();
+    let pretty = |value| serde_json::to_string_pretty(&value).unwrap();
+    insta::assert_snapshot!("markdown", markdown(&record.setup, &analysis));
+    insta::assert_snapshot!("csv", csv(&analysis));
+    insta::assert_snapshot!("bmf", pretty(bencher(&analysis)));
+    insta::assert_snapshot!("github-action-benchmark", pretty(github_action_benchmark(&analysis)));
+}

@@ -1,0 +1,43 @@
+//! How figures and verdicts are written, in every table alike.
+
+use crate::{
+    analysis::Measure,
+    record::View,
+    stats::{Comparison, Verdict},
+};
+
+/// What a view is called in a heading.
+pub(super) fn heading(view: View) -> &'static str {
+    match view {
+        View::Own => "each client against its own server",
+        View::Server => "one neutral client against each server",
+        View::Matrix => "every client against every server",
+    }
+}
+
+/// A level with its unit.
+pub(super) fn level_text(measure: Measure, level: f64) -> String {
+    match measure {
+        Measure::Throughput => format!("{level:.0}"),
+        _ => format!("{level:.2} {}", measure.unit()).trim_end().to_owned(),
+    }
+}
+
+/// The sign of a verdict.
+pub(super) fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Better => "▲",
+        Verdict::Worse => "▼",
+        Verdict::NoDifferenceSeen => "=",
+    }
+}
+
+/// A ratio with its interval and the sign of its verdict; where no difference was seen, with what could have been.
+pub(super) fn ratio_text(comparison: &Comparison) -> String {
+    let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
+    let limit = match verdict {
+        Verdict::NoDifferenceSeen => format!(" {:.1}%", detectable * 100.0),
+        _ => String::new(),
+    };
+    format!("{ratio:.3} ({low:.3} to {high:.3}) {}{limit}", sign(*verdict))
+}

@@ -1,0 +1,210 @@
+"use strict";
+// The page is whole without this. With it one can choose, and tables can be sorted, filtered, copied and saved.
+// Every text is set as text: nothing of a record is ever taken for markup.
+(() => {
+  // Ranks places that are in order: those that can't be told from the first of their rank share it.
+  const ranked = (order, apart) => {
+    const ranks = [];
+    let first = null;
+    order.forEach((arm, place) => {
+      if (first === null || apart[arm][first.arm] === "1") first = { arm, rank: place + 1 };
+      ranks.push({ arm, rank: first.rank });
+    });
+    return ranks;
+  };
+
+  // The recorded contest that is nearest to what was asked for: first by size, then by length, then by number.
+  const nearest = (contests, wish) => {
+    const far = (one, other) => Math.abs(Math.log(one / other));
+    const distance = (contest) =>
+      10000 * far(contest.bytes < 1024 ? 16 : contest.bytes, wish.bytes) +
+      100 * far(contest.messages > 100 ? 512 : 8, wish.messages) +
+      far(contest.connections, wish.connections);
+    return contests
+      .filter((contest) => contest.view === wish.view && wish.measure in contest.measures)
+      .sort((one, other) => distance(one) - distance(other))[0];
+  };
+
+  const satisfies = (need, all) => {
+    const least = Math.min(...all.filter((is) => is.crates !== null).map((is) => is.crates));
+    return {
+      any: () => true,
+      maintained: (is) => is.maintained,
+      portable: (is) => is.portable,
+      safe: (is) => is.safe,
+      small: (is) => is.crates === least,
+    }[need];
+  };
+
+  const verdict = (found) => {
+    if (!found) return "";
+    if (found[4] > 0) return "better";
+    if (found[4] < 0) return "worse";
+    return `no difference seen; one below ${(found[3] * 100).toFixed(1)}% could not have been`;
+  };
+
+  const chooser = (form, data) => {
+    const table = document.getElementById("ranking");
+    const body = table.tBodies[0];
+    const rows = new Map([...body.rows].map((row) => [row.dataset.arm, row]));
+    const cell = (within, name) => within.querySelector(`[data-cell="${name}"]`);
+
+    const say = (contest, measure, ranks, wish) => {
+      const best = ranks.filter((is) => is.rank === 1).map((is) => contest.arms[is.arm]);
+      const text =
+        best.length === 0 ? "No backend that was measured is what you need."
+        : best.length === 1 ? `${best[0]} is the best by ${measure.name}.`
+        : `${best.join(", ")} can’t be told apart, and are the best by ${measure.name}.`;
+      document.getElementById("verdict").textContent = text;
+      const exact = contest.connections === wish.connections
+        && (contest.messages > 100) === (wish.messages > 100) && (contest.bytes > 1024) === (wish.bytes > 1024);
+      const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
+      document.getElementById("measured").textContent =
+        `${exact ? "Measured" : "Not measured as such; the nearest that was"}: ${contest.connections} ` +
+        `${contest.connections === 1 ? "connection" : "connections at a time"}, sessions of ${contest.messages} messages ` +
+        `of ${contest.bytes} bytes (${contest.workload}), ${clients}.`;
+    };
+
+    const draw = (row, found, place) => {
+      const [same, interval, mark] = ["same", "interval", "mark"].map((name) => row.querySelector(`.glyph .${name}`));
+      const [ratio, low, high] = found ?? [1, 1, 1];
+      const set = (element, attributes) => Object.entries(attributes).forEach(([k, v]) => element.setAttribute(k, v));
+      set(same, { x1: place(1), x2: place(1) });
+      set(interval, { x1: place(low), x2: place(high) });
+      set(mark, { cx: place(ratio) });
+    };
+
+    const show = () => {
+      const wish = Object.fromEntries(new FormData(form));
+      for (const name of ["connections", "messages", "bytes"]) wish[name] = Number(wish[name]);
+      const contest = nearest(data.contests, wish);
+      if (!contest) {
+        document.getElementById("verdict").textContent = "That was not measured in this run.";
+        document.getElementById("measured").textContent = "";
+        body.replaceChildren();
+        return;
+      }
+      const measure = contest.measures[wish.measure];
+      const needs = contest.servers.map((server) => data.needs[server]);
+      const fits = satisfies(wish.need, needs);
+      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.apart);
+      const reference = contest.arms.indexOf(wish.reference);
+      const ratios = measure.ratios[reference] ?? [];
+      const shown = ranks.map((is) => ratios[is.arm]).filter(Boolean);
+      const [low, high] = [Math.min(1, ...shown.map((r) => r[1])), Math.max(1, ...shown.map((r) => r[2]))];
+      const place = (value) => (high > low ? 4 + (112 * Math.log(value / low)) / Math.log(high / low) : 60).toFixed(1);
+      cell(table, "unit").textContent = measure.name + (measure.unit && measure.unit !== "1/s" ? `, ${measure.unit}` : "");
+      cell(table, "to").textContent = `ratio to ${wish.reference}`;
+      say(contest, measure, ranks, wish);
+      body.replaceChildren(...ranks.flatMap(({ arm, rank }) => {
+        const row = rows.get(contest.arms[arm]);
+        if (!row) return [];
+        const found = ratios[arm];
+        cell(row, "rank").textContent = rank;
+        cell(row, "level").textContent = measure.levels[arm];
+        cell(row, "ratio").textContent = arm === reference ? "1" : found ? found[0].toFixed(3) : "–";
+        cell(row, "interval").textContent = found ? `${found[1].toFixed(3)} to ${found[2].toFixed(3)}` : "";
+        cell(row, "verdict").textContent = arm === reference ? "reference" : verdict(found);
+        draw(row, found, place);
+        return [row];
+      }));
+    };
+    // How many crates a backend pulls in is not in every record.
+    const small = form.elements.need.querySelector("[value=small]");
+    small.disabled = Object.values(data.needs).every((is) => is.crates === null);
+    form.hidden = false;
+    form.addEventListener("change", show);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    show();
+  };
+
+  const sortable = (table) => {
+    const body = table.tBodies[0];
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending";
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const value = (row) => {
+          const { dataset, textContent } = row.cells[column];
+          return dataset.key !== undefined ? Number(dataset.key) : textContent;
+        };
+        const compare = (one, other) => {
+          // What was not measured stands last, whichever way.
+          if ((one === "–") !== (other === "–")) return one === "–" ? 1 : -1;
+          const order = typeof one === "number" && typeof other === "number" ? one - other
+            : String(one).localeCompare(String(other), "en", { numeric: true });
+          return down ? -order : order;
+        };
+        body.append(...[...body.rows].sort((one, other) => compare(value(one), value(other))));
+      });
+    });
+  };
+
+  const visible = (table) => [table.tHead.rows[0], ...[...table.tBodies[0].rows].filter((row) => !row.hidden)]
+    .map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+
+  const markdown = (table) => {
+    const lines = visible(table).map((cells) => `| ${cells.map((text) => text.replaceAll("|", "\\|")).join(" | ")} |`);
+    lines.splice(1, 0, `|${"---|".repeat(table.tHead.rows[0].cells.length)}`);
+    return lines.join("\n") + "\n";
+  };
+
+  const csv = (table) => {
+    // What a spreadsheet would take for a formula is disarmed.
+    const disarm = (text) => (/^[=+@-]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text);
+    const quote = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    return visible(table).map((cells) => cells.map((text) => quote(disarm(text))).join(",")).join("\r\n") + "\r\n";
+  };
+
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      // Not allowed, as where the page is not from a safe place: the old way.
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      return done;
+    }
+  };
+
+  const save = (name, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
+  const equip = (box) => {
+    const table = box.querySelector("table");
+    const tools = box.querySelector(".tools");
+    const told = tools.querySelector("[role=status]");
+    tools.hidden = false;
+    tools.querySelector("input").addEventListener("input", ({ target }) => {
+      const words = target.value.toLowerCase().split(/\s+/);
+      for (const row of table.tBodies[0].rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+      }
+    });
+    tools.querySelector("[data-do=markdown]").addEventListener("click", async () => {
+      told.textContent = (await copy(markdown(table))) ? "Copied." : "The browser does not let this page copy.";
+    });
+    tools.querySelector("[data-do=csv]").addEventListener("click", () => save(`${table.id}.csv`, csv(table)));
+    sortable(table);
+  };
+
+  document.querySelectorAll(".table").forEach(equip);
+  const form = document.getElementById("chooser");
+  if (form) chooser(form, JSON.parse(document.getElementById("data").textContent));
+})();

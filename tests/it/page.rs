@@ -1,0 +1,270 @@
+//! The page in a real browser. Where there is no Chromium, these tests say so and pass.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use headless_chrome::{
+    Browser, LaunchOptions, Tab,
+    protocol::cdp::{Emulation, types::Event},
+};
+use serde_json::Value;
+
+/// A browser with one tab, and what went wrong in it.
+struct Page {
+    tab: Arc<Tab>,
+    _browser: Browser,
+    errors: Arc<Mutex<Vec<String>>>,
+    folder: PathBuf,
+}
+
+/// The browser, if there is one here.
+fn chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = std::env::var_os("PATH").and_then(|paths| {
+        let all = std::env::split_paths(&paths).flat_map(|path| names.map(|name| path.join(name)));
+        all.into_iter().find(|path| path.is_file())
+    });
+    if found.is_none() {
+        eprintln!("skipped: no Chromium here (Debian: apt-get install chromium)");
+    }
+    found
+}
+
+impl Page {
+    /// Opens the page of the small record, with the page's own script or without.
+    fn open(name: &str, scripts: bool) -> Option<Self> {
+        let chromium = chromium()?;
+        let folder = std::env::temp_dir().join(format!("ioduel-page-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
+        let file = folder.join("index.html");
+        let made = Command::new(env!("CARGO_BIN_EXE_ioduel"))
+            .arg("report")
+            .arg(record)
+            .arg("--out")
+            .arg(&file)
+            .output();
+        assert!(made.unwrap().status.success());
+        let options = LaunchOptions::default_builder()
+            .path(Some(chromium))
+            // In a container Chromium has no right to make its own.
+            .sandbox(false)
+            .window_size(Some((1000, 900)))
+            .build()
+            .unwrap();
+        let browser = Browser::new(options).unwrap();
+        let tab = browser.new_tab().unwrap();
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&errors);
+        tab.enable_log().unwrap();
+        tab.enable_runtime().unwrap();
+        tab.add_event_listener(Arc::new(move |event: &Event| {
+            if matches!(event, Event::LogEntryAdded(_) | Event::RuntimeExceptionThrown(_)) {
+                told.lock().unwrap().push(format!("{event:?}"));
+            }
+        }))
+        .unwrap();
+        tab.call_method(Emulation::SetScriptExecutionDisabled { value: !scripts }).unwrap();
+        tab.navigate_to(&format!("file://{}", file.display())).unwrap().wait_until_navigated().unwrap();
+        Some(Self { tab, _browser: browser, errors, folder })
+    }
+
+    /// What an expression comes to.
+    fn ask(&self, expression: &str) -> Value {
+        let wrapped = format!("(async () => JSON.stringify({expression}))()");
+        let text = self.tab.evaluate(&wrapped, true).unwrap().value.unwrap_or_default();
+        serde_json::from_str(text.as_str().unwrap_or("null")).unwrap()
+    }
+
+    /// Chooses in the form as a person would.
+    fn choose(&self, name: &str, value: &str) {
+        let set = format!(
+            "(() => {{ const field = document.querySelector('#chooser [name={name}]'); field.value = {value:?}; \
+             field.dispatchEvent(new Event('change', {{ bubbles: true }})); return field.value; }})()"
+        );
+        assert_eq!(self.ask(&set), value, "{name} has no {value}");
+    }
+
+    /// The arms of the ranking with their ranks.
+    fn ranking(&self) -> Vec<(String, String)> {
+        let rows = self.ask("[...document.querySelectorAll('#ranking tbody tr')].map((r) => [r.dataset.arm, r.cells[0].textContent])");
+        serde_json::from_value(rows).unwrap()
+    }
+
+    fn resize(&self, width: u32, scheme: &str) {
+        let metrics = Emulation::SetDeviceMetricsOverride {
+            width,
+            height: 900,
+            device_scale_factor: 1.0,
+            mobile: false,
+            scale: None,
+            screen_width: None,
+            screen_height: None,
+            position_x: None,
+            position_y: None,
+            dont_set_visible_size: None,
+            screen_orientation: None,
+            viewport: None,
+            display_feature: None,
+            device_posture: None,
+        };
+        self.tab.call_method(metrics).unwrap();
+        let feature =
+            Emulation::MediaFeature { name: "prefers-color-scheme".to_owned(), value: scheme.to_owned() };
+        self.tab
+            .call_method(Emulation::SetEmulatedMedia { media: None, features: Some(vec![feature]) })
+            .unwrap();
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Left behind when it can't be removed; nothing depends on it.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn the_chooser_ranks_as_the_record_says() {
+    let Some(page) = Page::open("chooser", true) else { return };
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
+    let json = Command::new(env!("CARGO_BIN_EXE_ioduel"))
+        .arg("report")
+        .arg(record)
+        .args(["--format", "json"])
+        .output();
+    let json: Value = serde_json::from_slice(&json.unwrap().stdout).unwrap();
+    let expected = |workload: &str, view: &str, measure: &str| -> Vec<(String, String)> {
+        let contests = json["contests"].as_array().unwrap();
+        let contest = contests.iter().find(|is| is["workload"] == workload && is["view"] == view).unwrap();
+        let arms = contest["arms"].as_array().unwrap().iter();
+        let ranked = arms.filter_map(|arm| {
+            Some((arm["ranks"][measure].as_u64()?, arm["arm"]["name"].as_str()?.to_owned()))
+        });
+        let mut ranked: Vec<(u64, String)> = ranked.collect();
+        ranked.sort();
+        ranked.into_iter().map(|(rank, name)| (name, rank.to_string())).collect()
+    };
+    let sorted = |mut ranking: Vec<(String, String)>| {
+        ranking.sort_by(|a, b| (a.1.parse::<u32>().unwrap(), &a.0).cmp(&(b.1.parse().unwrap(), &b.0)));
+        ranking
+    };
+    for (connections, workload) in [("64", "session"), ("1", "solo")] {
+        page.choose("connections", connections);
+        for (choice, measure) in [
+            ("throughput", "throughput"),
+            ("tail", "round_trip_p99"),
+            ("cpu", "server_cpu"),
+            ("memory", "idle_memory"),
+        ] {
+            page.choose("measure", choice);
+            assert_eq!(sorted(page.ranking()), expected(workload, "own", measure), "{workload} by {measure}");
+        }
+    }
+    page.choose("measure", "throughput");
+    page.choose("reference", "tokio");
+    let tokio =
+        page.ask("document.querySelector('#ranking tr[data-arm=tokio] [data-cell=verdict]').textContent");
+    assert_eq!(tokio, "reference");
+    page.choose("need", "safe");
+    assert!(page.ranking().iter().all(|(name, _)| name.starts_with("thread")), "{:?}", page.ranking());
+    page.choose("need", "any");
+    page.choose("bytes", "65536");
+    let measured = page.ask("document.getElementById('measured').textContent");
+    assert!(measured.as_str().unwrap().starts_with("Not measured as such"), "{measured}");
+    assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn tables_are_sorted_filtered_and_copied() {
+    let Some(page) = Page::open("tables", true) else { return };
+    let rows = "[...document.querySelectorAll('#table-1-1 tbody tr')]";
+    let names = || page.ask(&format!("{rows}.filter((r) => !r.hidden).map((r) => r.cells[0].textContent)"));
+    let numbers = || -> Vec<f64> {
+        serde_json::from_value(page.ask(&format!("{rows}.map((r) => Number(r.cells[2].dataset.key))")))
+            .unwrap()
+    };
+    page.ask("document.querySelectorAll('#table-1-1 thead button')[2].click()");
+    assert!(numbers().is_sorted(), "{:?}", numbers());
+    page.ask("document.querySelectorAll('#table-1-1 thead button')[2].click()");
+    assert!(numbers().into_iter().rev().is_sorted());
+    let filter = "(() => { const box = document.querySelector('[aria-controls=\"table-1-1\"]'); box.value = 'tok'; \
+                  box.dispatchEvent(new Event('input', { bubbles: true })); return 1; })()";
+    page.ask(filter);
+    assert_eq!(names(), serde_json::json!(["tokio"]));
+    let copied = page.ask(
+        "await (async () => { let text; navigator.clipboard.writeText = async (is) => { text = is; }; \
+         document.querySelector('.table [data-do=markdown]').click(); await new Promise((done) => setTimeout(done)); return text; })()",
+    );
+    let copied = copied.as_str().unwrap();
+    assert!(
+        copied.starts_with("| arm | rank |") && copied.contains("| tokio |") && !copied.contains("| epoll |"),
+        "{copied}"
+    );
+    let saved = page.ask(
+        "await (async () => { let blob; URL.createObjectURL = (is) => { blob = is; return '#'; }; \
+         document.querySelector('.table [data-do=csv]').click(); return blob.text(); })()",
+    );
+    assert!(saved.as_str().unwrap().starts_with("arm,rank,messages/s"), "{saved}");
+    assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_page_asks_nobody_for_anything_and_is_whole_without_scripts() {
+    let Some(page) = Page::open("alone", true) else { return };
+    assert_eq!(
+        page.ask("performance.getEntriesByType('resource').map((is) => is.name)"),
+        serde_json::json!([])
+    );
+    assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new());
+    let Some(page) = Page::open("scriptless", false) else { return };
+    assert_eq!(page.ask("document.getElementById('chooser').hidden"), true);
+    assert!(page.ranking().len() >= 3);
+    assert!(page.ask("document.querySelectorAll('svg.plot').length").as_u64().unwrap() > 10);
+}
+
+#[test]
+fn nothing_overlaps_or_is_cut_at_any_width() {
+    let Some(page) = Page::open("widths", true) else { return };
+    for width in [400, 1000, 1600] {
+        for scheme in ["light", "dark"] {
+            page.resize(width, scheme);
+            let wide =
+                page.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wide, 0, "at {width} pixels the page is wider than the window");
+            let wrong = page.ask(
+                "[...document.querySelectorAll('svg.plot')].flatMap((svg) => { \
+                 const frame = svg.getBoundingClientRect(); \
+                 const texts = [...svg.querySelectorAll('text:not(.lost)')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
+                 const cut = texts.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1 || b.top < frame.top - 1 || b.bottom > frame.bottom + 1); \
+                 const over = texts.flatMap(([a, r], i) => texts.slice(i + 1).filter(([, s]) => \
+                   r.left < s.right - 1 && s.left < r.right - 1 && r.top < s.bottom - 3 && s.top < r.bottom - 3).map(([b]) => `${a} over ${b}`)); \
+                 return [...cut.map(([t]) => `${t} is cut`), ...over].map((t) => `${svg.getAttribute('aria-label').slice(0, 40)}: ${t}`); })",
+            );
+            assert_eq!(wrong, serde_json::json!([]), "at {width} pixels");
+        }
+    }
+}
+
+#[test]
+fn axe_finds_nothing_serious() {
+    let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/node_modules/axe-core/axe.min.js");
+    let Ok(axe) = fs::read_to_string(axe) else {
+        eprintln!("skipped: no axe-core here (npm install --prefix target/axe axe-core)");
+        return;
+    };
+    let Some(page) = Page::open("axe", true) else { return };
+    page.tab.evaluate(&axe, false).unwrap();
+    for scheme in ["light", "dark"] {
+        page.resize(1000, scheme);
+        let found = page.ask(
+            "(await axe.run()).violations.filter((is) => ['serious', 'critical'].includes(is.impact))\
+             .map((is) => [is.id, is.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))])",
+        );
+        assert_eq!(found, serde_json::json!([]), "{scheme}");
+    }
+}
