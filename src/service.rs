@@ -159,13 +159,11 @@ impl Service {
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
     }
 
-    /// Owes so much CPU time, and burns it when there is enough of it.
-    fn owe(&self, nanoseconds: u64) {
+    /// Owes so much more CPU time, and says how much of all that is owed is to be burnt now, in nanoseconds.
+    fn due(&self, nanoseconds: u64) -> u64 {
         let owed = self.owed_ns.fetch_add(nanoseconds, Relaxed) + nanoseconds;
-        if owed >= BURNT_AT_A_TIME_NS {
-            self.owed_ns.fetch_sub(owed, Relaxed);
-            burn(owed);
-        }
+        // Another worker may take it first; whoever does takes all.
+        if owed >= BURNT_AT_A_TIME_NS { self.owed_ns.swap(0, Relaxed) } else { 0 }
     }
 
     /// What was done until now; messages of a connection count once it has ended.
@@ -217,7 +215,7 @@ impl End for Connection {
     fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
         self.end.read(n, now)?;
         if self.service.config.burn_ns > 0 && matches!(self.end.want(), Want::Write(_)) {
-            self.service.owe(self.service.config.burn_ns);
+            burn(self.service.due(self.service.config.burn_ns));
         }
         Ok(())
     }
@@ -257,5 +255,25 @@ fn turns_per_microsecond() -> u64 {
 fn spin(turns: u64) {
     for turn in 0..turns {
         let _ = std::hint::black_box(turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_owed_is_burnt_once_whoever_owes_it() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let config = ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 };
+        let service = Service::new(config, &listener).unwrap();
+        const EACH: u64 = 50_000;
+        let worker = || (0..EACH).map(|_| service.due(77)).sum::<u64>();
+        let burnt: u64 = std::thread::scope(|scope| {
+            let workers = [(); 4].map(|()| scope.spawn(worker));
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        assert_eq!(burnt + service.owed_ns.load(Relaxed), 4 * EACH * 77);
+        assert!(service.owed_ns.load(Relaxed) < BURNT_AT_A_TIME_NS);
     }
 }

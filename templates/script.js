@@ -13,13 +13,19 @@
     return ranks;
   };
 
-  // The recorded contest that is nearest to what was asked for: first by size, then by length, then by number.
+  // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
+  const few = (connections) => connections < 8;
+  const crowd = (connections) => connections > 256;
+  const long = (messages) => messages >= 32;
+  const big = (bytes) => bytes > 1024;
+
+  // The recorded contest that is nearest to what was asked for: the size of a message decides first, for copying then costs
+  // most; then whether sessions are long; then how many connections there are.
   const nearest = (contests, wish) => {
-    const far = (one, other) => Math.abs(Math.log(one / other));
+    const differs = (of, one, other) => (of(one) === of(other) ? 0 : 1);
     const distance = (contest) =>
-      10000 * far(contest.bytes < 1024 ? 16 : contest.bytes, wish.bytes) +
-      100 * far(contest.messages > 100 ? 512 : 8, wish.messages) +
-      far(contest.connections, wish.connections);
+      100 * differs(big, contest.bytes, wish.bytes) + 10 * differs(long, contest.messages, wish.messages) +
+      Math.abs(Math.log10(contest.connections / wish.connections));
     return contests
       .filter((contest) => contest.view === wish.view && wish.measure in contest.measures)
       .sort((one, other) => distance(one) - distance(other))[0];
@@ -36,8 +42,8 @@
     }[need];
   };
 
-  const verdict = (found) => {
-    if (!found) return "";
+  const verdict = (found, reference) => {
+    if (!found) return `${reference} has no verdict here`;
     if (found[4] > 0) return "better";
     if (found[4] < 0) return "worse";
     return `no difference seen; one below ${(found[3] * 100).toFixed(1)}% could not have been`;
@@ -51,13 +57,14 @@
 
     const say = (contest, measure, ranks, wish) => {
       const best = ranks.filter((is) => is.rank === 1).map((is) => contest.arms[is.arm]);
+      const among = wish.need === "any" ? "" : " of those that are what you need";
       const text =
         best.length === 0 ? "No backend that was measured is what you need."
-        : best.length === 1 ? `${best[0]} is the best by ${measure.name}.`
-        : `${best.join(", ")} can’t be told apart, and are the best by ${measure.name}.`;
+        : best.length === 1 ? `${best[0]} is the best${among} by ${measure.name}.`
+        : `${best.join(", ")} can’t be told apart, and are the best${among} by ${measure.name}.`;
       document.getElementById("verdict").textContent = text;
-      const exact = contest.connections === wish.connections
-        && (contest.messages > 100) === (wish.messages > 100) && (contest.bytes > 1024) === (wish.bytes > 1024);
+      const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
+        && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
       document.getElementById("measured").textContent =
         `${exact ? "Measured" : "Not measured as such; the nearest that was"}: ${contest.connections} ` +
@@ -65,13 +72,16 @@
         `of ${contest.bytes} bytes (${contest.workload}), ${clients}.`;
     };
 
-    const draw = (row, found, place) => {
+    // Draws the interval; nothing where there is none, but for the reference itself.
+    const draw = (row, found, place, isReference) => {
       const [same, interval, mark] = ["same", "interval", "mark"].map((name) => row.querySelector(`.glyph .${name}`));
       const [ratio, low, high] = found ?? [1, 1, 1];
       const set = (element, attributes) => Object.entries(attributes).forEach(([k, v]) => element.setAttribute(k, v));
       set(same, { x1: place(1), x2: place(1) });
       set(interval, { x1: place(low), x2: place(high) });
       set(mark, { cx: place(ratio) });
+      const hidden = found || isReference ? "visible" : "hidden";
+      for (const element of [interval, mark]) set(element, { visibility: hidden });
     };
 
     const show = () => {
@@ -96,18 +106,27 @@
       cell(table, "unit").textContent = measure.name + (measure.unit && measure.unit !== "1/s" ? `, ${measure.unit}` : "");
       cell(table, "to").textContent = `ratio to ${wish.reference}`;
       say(contest, measure, ranks, wish);
-      body.replaceChildren(...ranks.flatMap(({ arm, rank }) => {
+      const fill = ({ arm, rank }) => {
         const row = rows.get(contest.arms[arm]);
-        if (!row) return [];
         const found = ratios[arm];
         cell(row, "rank").textContent = rank;
         cell(row, "level").textContent = measure.levels[arm];
         cell(row, "ratio").textContent = arm === reference ? "1" : found ? found[0].toFixed(3) : "–";
         cell(row, "interval").textContent = found ? `${found[1].toFixed(3)} to ${found[2].toFixed(3)}` : "";
-        cell(row, "verdict").textContent = arm === reference ? "reference" : verdict(found);
-        draw(row, found, place);
-        return [row];
-      }));
+        cell(row, "verdict").textContent = arm === reference ? "reference" : verdict(found, wish.reference);
+        draw(row, found, place, arm === reference);
+        return row;
+      };
+      // What has no verdict in this contest stands last, and says so; what is not what one needs is left out.
+      const unjudged = [...rows.keys()].filter((name) => !contest.arms.includes(name)).map((name) => {
+        const row = rows.get(name);
+        for (const field of ["rank", "level", "ratio"]) cell(row, field).textContent = "–";
+        cell(row, "interval").textContent = "";
+        cell(row, "verdict").textContent = "no verdict here";
+        draw(row, null, place, false);
+        return row;
+      });
+      body.replaceChildren(...ranks.map(fill), ...(wish.need === "any" ? unjudged : []));
     };
     // How many crates a backend pulls in is not in every record.
     const small = form.elements.need.querySelector("[value=small]");
@@ -148,8 +167,11 @@
   const visible = (table) => [table.tHead.rows[0], ...[...table.tBodies[0].rows].filter((row) => !row.hidden)]
     .map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
 
+  // Text as Markdown has it, so that nothing of it is taken for markup.
+  const plain = (text) => text.replace(/[\\|*_`\[\]]/g, "\\$&").replaceAll("<", "&lt;").replace(/\s+/g, " ");
+
   const markdown = (table) => {
-    const lines = visible(table).map((cells) => `| ${cells.map((text) => text.replaceAll("|", "\\|")).join(" | ")} |`);
+    const lines = visible(table).map((cells) => `| ${cells.map(plain).join(" | ")} |`);
     lines.splice(1, 0, `|${"---|".repeat(table.tHead.rows[0].cells.length)}`);
     return lines.join("\n") + "\n";
   };
@@ -206,5 +228,7 @@
 
   document.querySelectorAll(".table").forEach(equip);
   const form = document.getElementById("chooser");
-  if (form) chooser(form, JSON.parse(document.getElementById("data").textContent));
+  const data = form && JSON.parse(document.getElementById("data").textContent);
+  // Where nothing can be ranked, what stands there already is all that can be said.
+  if (form && data.contests.length > 0) chooser(form, data);
 })();

@@ -61,10 +61,15 @@ impl<'a> Field<'a> {
         self.ledgers[arm].round_trip()
     }
 
-    /// What was measured over all rounds of an arm, named as in the contest.
+    /// What was measured over all rounds of an arm that has a verdict, named as in the contest.
     pub fn level(&self, measure: Measure, name: &str) -> Option<f64> {
-        let ledger = self.ledgers.iter().find(|ledger| ledger.arm.name == name)?;
-        ledger.levels().get(&measure).copied()
+        let arm = self.arms().into_iter().find(|arm| self.arm(*arm).name == name)?;
+        self.ledgers[arm].levels().get(&measure).copied()
+    }
+
+    /// Rounds of an arm that were set aside or failed, each by its epoch and block.
+    pub fn lost(&self, arm: usize) -> &[(usize, usize)] {
+        &self.ledgers[arm].lost
     }
 
     /// Estimates the ratio of one arm to another. Both ways round it is the same estimate, mirrored.

@@ -22,6 +22,8 @@ pub(super) struct Ledger<'a> {
     merged: Merged,
     /// Rounds that were set aside or failed, and how many for each reason.
     pub(super) set_aside: BTreeMap<String, usize>,
+    /// Where they were: epoch and block.
+    pub(super) lost: Vec<(usize, usize)>,
     client_bound: usize,
     /// What an idle connection cost the server in each epoch, in bytes.
     idle: BTreeMap<usize, f64>,
@@ -51,6 +53,7 @@ impl<'a> Ledger<'a> {
             blocks: count(|place| place.block),
             merged: Merged::default(),
             set_aside: BTreeMap::new(),
+            lost: Vec::new(),
             client_bound: 0,
             idle: BTreeMap::new(),
         };
@@ -73,14 +76,19 @@ impl<'a> Ledger<'a> {
             Line::Round(round) => {
                 // One round is set aside once, for the first of its reasons.
                 let reason = round.set_aside.first().cloned().unwrap_or_default();
-                *self.set_aside.entry(reason).or_default() += 1;
+                self.lose(&round.place, reason);
             }
-            Line::Failed { error, .. } => *self.set_aside.entry(format!("failed: {error}")).or_default() += 1,
+            Line::Failed { place, error } => self.lose(place, format!("failed: {error}")),
             Line::Idle { place, bytes_per_connection } => {
                 self.idle.insert(place.epoch, *bytes_per_connection);
             }
         }
         Ok(())
+    }
+
+    fn lose(&mut self, place: &Place, reason: String) {
+        *self.set_aside.entry(reason).or_default() += 1;
+        self.lost.push((place.epoch, place.block));
     }
 
     /// Rounds that count.

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Chosen, duration, output, wrong_usage};
+use super::{Chosen, duration, output, pages, wrong_usage};
 use crate::{
     backend::ALL,
     doctor::{examine, warnings},
@@ -276,6 +276,10 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let page = kept?;
     output::tell(&format!("recorded in {}", scribe.folder().display()));
     page.iter().for_each(|page| output::tell(&format!("to look at: {}", page.display())));
+    // Without the list the record is as good.
+    if let Err(error) = pages::write_list(&args.out) {
+        output::complain(&format!("{error:#}"));
+    }
     shown?;
     if scribe.interrupted.load(Relaxed) {
         return Ok(ExitCode::from(130));

@@ -1,7 +1,7 @@
 //! Pages on disk: that of a record, and the list of all.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -18,17 +18,13 @@ pub(super) const PAGE: &str = "index.html";
 /// The file that shows a record without a page.
 const SUMMARY: &str = "summary.md";
 
-/// Writes the page of a record into its folder, brings the list of all records beside it up to date, and returns where the
-/// page is.
+/// Writes the page of a record into its folder, and returns where it is.
 ///
 /// # Errors
-/// When the record cannot be shown, or a page cannot be written.
+/// When the record cannot be shown, or the page cannot be written.
 pub(super) fn write_page(folder: &Path, record: &Record) -> anyhow::Result<PathBuf> {
     let path = folder.join(PAGE);
     write(&path, &report::page(record)?)?;
-    if let Some(results) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
-        write_list(results)?;
-    }
     Ok(path)
 }
 
@@ -40,12 +36,25 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes the list of all records of a folder, the newest first.
-fn write_list(results: &Path) -> anyhow::Result<()> {
-    let entries = fs::read_dir(results).with_context(|| format!("cannot list {}", results.display()))?;
-    let mut records: Vec<Told> = entries.flatten().filter_map(|entry| told(&entry.path())).collect();
+/// Writes the list of all records of a folder into it, the newest first, and returns where it is.
+///
+/// # Errors
+/// When the folder cannot be read, or the list not be written.
+pub(super) fn write_list(results: &Path) -> anyhow::Result<PathBuf> {
+    let mut records = records(results).with_context(|| format!("cannot list {}", results.display()))?;
     records.sort_by_key(|told| std::cmp::Reverse(age(&told.name)));
-    write(&results.join(PAGE), &report::list_page(&records)?)
+    let path = results.join(PAGE);
+    write(&path, &report::list_page(&records)?)?;
+    Ok(path)
+}
+
+/// Whether a folder is none of a record, and holds such.
+pub(super) fn holds_records(folder: &Path) -> bool {
+    told(folder).is_none() && records(folder).is_ok_and(|records| !records.is_empty())
+}
+
+fn records(results: &Path) -> io::Result<Vec<Told>> {
+    Ok(fs::read_dir(results)?.flatten().filter_map(|entry| told(&entry.path())).collect())
 }
 
 /// What is told of the record in a folder; nothing where there is none.

@@ -14,10 +14,10 @@ use crate::{analysis::analyse, record::Record, report};
 /// Show what a recorded run says.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ioduel report results/2026-11-22.1\n  ioduel report results/2026-11-22.1 --format markdown"
+    after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
 )]
 pub(super) struct Args {
-    /// The folder of the run
+    /// The folder of the run; that of all runs for a list of them
     result: PathBuf,
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
@@ -46,6 +46,10 @@ pub(super) enum ReportFormat {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.out.is_some() && args.format != ReportFormat::Html {
         return Err(wrong_usage("--out is for the page; other formats go to standard output"));
+    }
+    if args.format == ReportFormat::Html && pages::holds_records(&args.result) {
+        output::print(&pages::write_list(&args.result)?.display().to_string())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let record = read(&args.result)?;
     let shown = match (args.format, &args.out) {

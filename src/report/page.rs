@@ -79,7 +79,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         scaling: Figures { figures: scaling(&fields) },
         legend: legend(first),
         backends: trust::backends(record),
-        command: shell_words::join(&setup.command_line),
+        command: trust::command(setup),
         revision: trust::revision(&setup.environment),
         seed: setup.seed,
         warnings: &setup.warnings,
@@ -174,7 +174,7 @@ pub fn changes_page(
         let rows: Vec<Vec<Cell>> = changes
             .iter()
             .filter(|change| change.measure == measure)
-            .map(|change| change_row(change, differences.is_empty()))
+            .map(|change| change_row(change, differences))
             .collect();
         if !rows.is_empty() {
             tables.push(Table {
@@ -198,9 +198,10 @@ pub fn changes_page(
     Ok(ChangesPage { shell: Shell::new(), old, new, differences, tables }.render()?)
 }
 
-fn change_row(change: &Change, comparable: bool) -> Vec<Cell> {
+fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<Cell> {
     let found = &change.comparison;
-    let verdict = if comparable { found.verdict.to_string() } else { "not comparable".to_owned() };
+    let verdict =
+        if differences.is_empty() { found.verdict.to_string() } else { "not comparable".to_owned() };
     vec![
         Cell::text(change.arm.clone()),
         Cell::text(change.workload.clone()),

@@ -41,3 +41,14 @@ pub(super) fn ratio_text(comparison: &Comparison) -> String {
     };
     format!("{ratio:.3} ({low:.3} to {high:.3}) {}{limit}", sign(*verdict))
 }
+
+/// Why a round was set aside, in words.
+pub(super) fn reason_words(reason: &str) -> &str {
+    match reason {
+        "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
+        "port-limited" => "the rate was near what the ports allow",
+        "Little's law" => "rate and session time do not fit the number of connections",
+        "blind" => "replies were not verified",
+        other => other,
+    }
+}

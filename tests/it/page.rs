@@ -13,6 +13,13 @@ use headless_chrome::{
 };
 use serde_json::Value;
 
+/// Whether the page's own script runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Scripts {
+    On,
+    Off,
+}
+
 /// A browser with one tab, and what went wrong in it.
 struct Page {
     tab: Arc<Tab>,
@@ -36,7 +43,7 @@ fn chromium() -> Option<PathBuf> {
 
 impl Page {
     /// Opens the page of the small record, with the page's own script or without.
-    fn open(name: &str, scripts: bool) -> Option<Self> {
+    fn open(name: &str, scripts: Scripts) -> Option<Self> {
         let chromium = chromium()?;
         let folder = std::env::temp_dir().join(format!("ioduel-page-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -68,7 +75,7 @@ impl Page {
             }
         }))
         .unwrap();
-        tab.call_method(Emulation::SetScriptExecutionDisabled { value: !scripts }).unwrap();
+        tab.call_method(Emulation::SetScriptExecutionDisabled { value: scripts == Scripts::Off }).unwrap();
         tab.navigate_to(&format!("file://{}", file.display())).unwrap().wait_until_navigated().unwrap();
         Some(Self { tab, _browser: browser, errors, folder })
     }
@@ -89,9 +96,12 @@ impl Page {
         assert_eq!(self.ask(&set), value, "{name} has no {value}");
     }
 
-    /// The arms of the ranking with their ranks.
+    /// The arms of the ranking with their ranks, those without a verdict left out.
     fn ranking(&self) -> Vec<(String, String)> {
-        let rows = self.ask("[...document.querySelectorAll('#ranking tbody tr')].map((r) => [r.dataset.arm, r.cells[0].textContent])");
+        let rows = self.ask(
+            "[...document.querySelectorAll('#ranking tbody tr')].map((r) => [r.dataset.arm, r.cells[0].textContent])\
+             .filter(([, rank]) => rank !== '–')",
+        );
         serde_json::from_value(rows).unwrap()
     }
 
@@ -130,7 +140,7 @@ impl Drop for Page {
 
 #[test]
 fn the_chooser_ranks_as_the_record_says() {
-    let Some(page) = Page::open("chooser", true) else { return };
+    let Some(page) = Page::open("chooser", Scripts::On) else { return };
     let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
     let json = Command::new(env!("CARGO_BIN_EXE_ioduel"))
         .arg("report")
@@ -170,6 +180,18 @@ fn the_chooser_ranks_as_the_record_says() {
     let tokio =
         page.ask("document.querySelector('#ranking tr[data-arm=tokio] [data-cell=verdict]').textContent");
     assert_eq!(tokio, "reference");
+    let solo =
+        page.ask("document.querySelector('#ranking tr[data-arm=threads] [data-cell=verdict]').textContent");
+    assert_eq!(solo, "no verdict here", "threads died in solo, and says so");
+    page.choose("connections", "64");
+    let ratio = |name: &str| {
+        let cell =
+            format!("document.querySelector('#ranking tr[data-arm={name}] [data-cell=ratio]').textContent");
+        page.ask(&cell).as_str().unwrap().parse::<f64>().unwrap()
+    };
+    let to_tokio = ratio("epoll");
+    page.choose("reference", "epoll");
+    assert!((ratio("tokio") * to_tokio - 1.0).abs() < 0.002, "the same ratio, the other way round");
     page.choose("need", "safe");
     assert!(page.ranking().iter().all(|(name, _)| name.starts_with("thread")), "{:?}", page.ranking());
     page.choose("need", "any");
@@ -181,7 +203,7 @@ fn the_chooser_ranks_as_the_record_says() {
 
 #[test]
 fn tables_are_sorted_filtered_and_copied() {
-    let Some(page) = Page::open("tables", true) else { return };
+    let Some(page) = Page::open("tables", Scripts::On) else { return };
     let rows = "[...document.querySelectorAll('#table-1-1 tbody tr')]";
     let names = || page.ask(&format!("{rows}.filter((r) => !r.hidden).map((r) => r.cells[0].textContent)"));
     let numbers = || -> Vec<f64> {
@@ -215,13 +237,13 @@ fn tables_are_sorted_filtered_and_copied() {
 
 #[test]
 fn a_page_asks_nobody_for_anything_and_is_whole_without_scripts() {
-    let Some(page) = Page::open("alone", true) else { return };
+    let Some(page) = Page::open("alone", Scripts::On) else { return };
     assert_eq!(
         page.ask("performance.getEntriesByType('resource').map((is) => is.name)"),
         serde_json::json!([])
     );
     assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new());
-    let Some(page) = Page::open("scriptless", false) else { return };
+    let Some(page) = Page::open("scriptless", Scripts::Off) else { return };
     assert_eq!(page.ask("document.getElementById('chooser').hidden"), true);
     assert!(page.ranking().len() >= 3);
     assert!(page.ask("document.querySelectorAll('svg.plot').length").as_u64().unwrap() > 10);
@@ -229,7 +251,7 @@ fn a_page_asks_nobody_for_anything_and_is_whole_without_scripts() {
 
 #[test]
 fn nothing_overlaps_or_is_cut_at_any_width() {
-    let Some(page) = Page::open("widths", true) else { return };
+    let Some(page) = Page::open("widths", Scripts::On) else { return };
     for width in [400, 1000, 1600] {
         for scheme in ["light", "dark"] {
             page.resize(width, scheme);
@@ -257,7 +279,7 @@ fn axe_finds_nothing_serious() {
         eprintln!("skipped: no axe-core here (npm install --prefix target/axe axe-core)");
         return;
     };
-    let Some(page) = Page::open("axe", true) else { return };
+    let Some(page) = Page::open("axe", Scripts::On) else { return };
     page.tab.evaluate(&axe, false).unwrap();
     for scheme in ["light", "dark"] {
         page.resize(1000, scheme);

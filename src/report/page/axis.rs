@@ -32,7 +32,8 @@ impl LogAxis {
     pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
         let finest = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9];
         let fine = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
-        let sets: [&[f64]; 5] = [&[1.0], &[1.0, 3.0], &[1.0, 2.0, 5.0], &fine, &finest];
+        let middle = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0];
+        let sets: [&[f64]; 6] = [&[1.0], &[1.0, 3.0], &[1.0, 2.0, 5.0], &middle, &fine, &finest];
         let within = |set: &[f64]| -> Vec<f64> {
             let decades = self.low.log10().floor() as i32 - 1..=self.high.log10().ceil() as i32;
             let all = decades.flat_map(|decade| set.iter().map(move |step| step * 10_f64.powi(decade)));

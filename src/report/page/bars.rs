@@ -30,8 +30,12 @@ fn stacked(contest: &ContestResult, measures: &[Measure], title: &str) -> Option
     let levels = |arm: &ArmResult| -> Option<Vec<f64>> {
         measures.iter().map(|measure| arm.levels.get(measure).copied()).collect()
     };
-    let mut rows: Vec<(&ArmResult, Vec<f64>)> =
-        contest.arms.iter().filter(|arm| !arm.arm.copy).filter_map(|arm| Some((arm, levels(arm)?))).collect();
+    let mut rows: Vec<(&ArmResult, Vec<f64>)> = contest
+        .arms
+        .iter()
+        .filter(|arm| !arm.arm.copy && arm.no_verdict.is_none())
+        .filter_map(|arm| Some((arm, levels(arm)?)))
+        .collect();
     let total = |levels: &[f64]| levels.iter().map(|level| level.max(0.0)).sum::<f64>();
     rows.sort_by(|(_, a), (_, b)| total(a).total_cmp(&total(b)));
     let most = rows.last().map(|(_, levels)| total(levels)).filter(|most| *most > 0.0)?;

@@ -164,6 +164,7 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
         arms.iter().map(|arm| field.series(Measure::Throughput, *arm)).collect();
     let values = || series.iter().flatten().flatten();
     let blocks = series.first().map_or(0, |arm| arm.iter().flatten().count());
+    let per_epoch = series.first().and_then(|arm| arm.first()).map_or(0, Vec::len);
     values().flatten().next()?;
     let mut chart = Chart::new(Chart::axis(values().flatten().copied()), "messages/s", "block");
     let share = |block: usize| (block as f64 + 0.5) / blocks as f64;
@@ -182,9 +183,9 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
             // So that a round between two that were set aside is seen too.
             chart.dots(&look, &run);
         }
-        for (x, _) in points.iter().filter(|(_, value)| value.is_none()) {
+        for (epoch, block) in field.lost(*arm) {
             lost += 1;
-            let at = (LEFT + x * (RIGHT - LEFT), BOTTOM - 2.0);
+            let at = (LEFT + share(epoch * per_epoch + block) * (RIGHT - LEFT), BOTTOM - 2.0);
             chart.svg.text(&format!("lost {look}"), at, Anchor::Middle, "×");
         }
     }

@@ -135,6 +135,6 @@ fn figures(found: &Comparison) -> [f64; 5] {
         Verdict::Worse => -1.0,
         Verdict::NoDifferenceSeen => 0.0,
     };
-    let round = |value: f64| (value * 1e4).round() / 1e4;
+    let round = |value: f64| (value * 1e6).round() / 1e6;
     [round(found.ratio), round(found.low), round(found.high), round(found.detectable), verdict]
 }

@@ -46,6 +46,8 @@ struct Row {
     same: String,
     /// Where the interval begins, the ratio is, and the interval ends.
     places: Option<[String; 3]>,
+    /// Whether a mark on the ratio of 1 is shown where there is no interval: for the reference alone.
+    visibility: &'static str,
     verdict: String,
 }
 
@@ -77,6 +79,7 @@ fn unranked(name: &str, axis: LogAxis) -> Row {
         interval: String::new(),
         same: format!("{:.1}", axis.at(1.0)),
         places: None,
+        visibility: "hidden",
         verdict: "no verdict here".to_owned(),
     }
 }
@@ -120,6 +123,7 @@ fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row
         same: place(1.0),
         places: compared
             .map(|Comparison { low, ratio, high, .. }| [low, ratio, high].map(|value| place(*value))),
+        visibility: if arm.arm.name == reference { "visible" } else { "hidden" },
         verdict: compared.map_or_else(
             || if arm.arm.name == reference { "reference".to_owned() } else { String::new() },
             verdict,

@@ -104,9 +104,12 @@ pub(super) fn legend(contest: &ContestResult) -> Legend {
 }
 
 fn matrix_figures(contest: &ContestResult) -> Vec<Figure> {
-    Figure::of(heat(contest), "Throughput of every client against every server; darker is more")
-        .into_iter()
-        .collect()
+    Figure::of(
+        heat(contest),
+        "Throughput of every client against every server; the stronger the colour, the more",
+    )
+    .into_iter()
+    .collect()
 }
 
 fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
@@ -120,7 +123,7 @@ fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
     });
     let others = [
         Figure::of(chart::percentiles(field), "Round trips by percentile; lower is better"),
-        Figure::of(bars::cpu(contest), "CPU time per message; the server’s part is the darker one"),
+        Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
         Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
         Figure::of(
             chart::rounds(field),

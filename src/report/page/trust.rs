@@ -8,7 +8,7 @@ use crate::{
     backend::{self, About},
     environment::Environment,
     record::{BackendFootprint, Record, Setup},
-    report::words::heading,
+    report::words::{heading, reason_words},
 };
 
 /// The columns of the backends' table.
@@ -91,7 +91,7 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
                     Cell::text(contest.workload.clone()),
                     Cell::text(heading(contest.view)),
                     Cell::number(format!("{count} of {all}"), *count as f64),
-                    Cell::text(reason.clone()),
+                    Cell::text(reason_words(reason)),
                 ]);
             }
         }
@@ -128,6 +128,20 @@ pub(super) fn environment(setup: &Setup) -> Table {
         name: "environment-table".to_owned(),
         caption: "Where and how it was measured".to_owned(),
         columns: ["what", "found"].map(str::to_owned).to_vec(),
-        rows: rows.map(|(name, value)| vec![Cell::text(name), Cell::text(value)]).collect(),
+        rows: rows.map(|(name, value)| vec![Cell::text(name), Cell::text(told(value))]).collect(),
     }
+}
+
+/// A field of the environment as a person reads it.
+fn told(value: String) -> String {
+    if ["null", "[]", "{}"].contains(&value.as_str()) { "not told".to_owned() } else { value }
+}
+
+/// The command that repeats a run, with the seed that was drawn.
+pub(super) fn command(setup: &Setup) -> String {
+    let mut words = setup.command_line.clone();
+    if !words.iter().any(|word| word.starts_with("--seed")) {
+        words.extend(["--seed".to_owned(), setup.seed.to_string()]);
+    }
+    shell_words::join(words)
 }
