@@ -13,10 +13,10 @@ use crate::{
 };
 
 /// The file of a page in its folder.
-pub(super) const PAGE: &str = "index.html";
+const PAGE: &str = "index.html";
 
-/// The file that shows a record without a page.
-const SUMMARY: &str = "summary.md";
+/// The file that says in Markdown what a record says.
+pub(super) const SUMMARY: &str = "summary.md";
 
 /// Writes the page of a record into its folder, and returns where it is.
 ///

@@ -55,15 +55,6 @@ impl RecordWriter {
             format!("cannot write to {}; the rounds before are kept", file.display())
         })
     }
-
-    /// Writes a file beside the rounds.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn attach(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = self.folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    }
 }
 
 /// Makes the first folder `DAY.N` that is not there yet.

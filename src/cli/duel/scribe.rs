@@ -65,7 +65,7 @@ impl Scribe {
     /// # Errors
     /// When they cannot be written.
     pub(super) fn keep(&self, summary: &str) -> anyhow::Result<PathBuf> {
-        self.writer.attach("summary.md", summary)?;
+        pages::write(&self.folder().join(pages::SUMMARY), summary)?;
         pages::write_page(self.folder(), &self.record)
     }
 

@@ -2,18 +2,17 @@
 
 use super::{
     axis::short,
+    forest::{FROM, NAMES, ROW, TOP, WIDTH},
     palette::arm_look,
     svg::{Anchor, Svg},
 };
 use crate::analysis::{ArmResult, ContestResult, Measure};
 
-const WIDTH: f64 = 360.0;
-const ROW: f64 = 19.0;
-const TOP: f64 = 6.0;
-const FOOT: f64 = 36.0;
-const NAMES: f64 = 104.0;
-const FROM: f64 = 112.0;
+/// Where the longest bar ends.
 const TO: f64 = 300.0;
+
+/// The title.
+const FOOT: f64 = 24.0;
 
 /// Draws CPU time per message: the server's, and the client's on top of it.
 pub(super) fn cpu(contest: &ContestResult) -> Option<String> {
@@ -40,7 +39,7 @@ fn stacked(contest: &ContestResult, measures: &[Measure], title: &str) -> Option
     rows.sort_by(|(_, a), (_, b)| total(a).total_cmp(&total(b)));
     let most = rows.last().map(|(_, levels)| total(levels)).filter(|most| *most > 0.0)?;
     let bottom = TOP + ROW * rows.len() as f64;
-    let mut svg = Svg::new(WIDTH, bottom + FOOT - 12.0);
+    let mut svg = Svg::new(WIDTH, bottom + FOOT);
     for (row, (arm, levels)) in rows.iter().enumerate() {
         let y = TOP + ROW * row as f64;
         let mut x = FROM;

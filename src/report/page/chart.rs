@@ -78,11 +78,6 @@ impl Chart {
     }
 }
 
-/// The arms in the order of their throughput, those without a verdict left out.
-fn ranked(field: &Field<'_>) -> Vec<usize> {
-    field.order(Measure::Throughput)
-}
-
 /// Draws how round trips are distributed: time against percentile, the tail stretched.
 pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
     // Equal lengths are equal factors of the messages that take longer.
@@ -93,8 +88,11 @@ pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
         .collect();
     let x = |share: f64| (tail(share) - from) / (to - from);
     let us = |arm: usize, share: f64| field.round_trip(arm).quantile(share).as_nanos() as f64 / 1e3;
-    let arms: Vec<usize> =
-        ranked(field).into_iter().filter(|arm| field.round_trip(*arm).count() > 0).collect();
+    let arms: Vec<usize> = field
+        .order(Measure::Throughput)
+        .into_iter()
+        .filter(|arm| field.round_trip(*arm).count() > 0)
+        .collect();
     let curve = |arm: &usize| shares.iter().map(|share| (x(*share), us(*arm, *share))).collect();
     let curves: Vec<Vec<(f64, f64)>> = arms.iter().map(curve).collect();
     let y = Chart::axis(curves.iter().flatten().map(|(_, value)| *value));

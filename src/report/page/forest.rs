@@ -11,14 +11,17 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-const WIDTH: f64 = 360.0;
-const ROW: f64 = 19.0;
-const TOP: f64 = 6.0;
+// What every drawing with a row for each arm has: its width, the height of a row, what is above the first, where names end
+// and where the axis begins.
+pub(super) const WIDTH: f64 = 360.0;
+pub(super) const ROW: f64 = 19.0;
+pub(super) const TOP: f64 = 6.0;
+pub(super) const NAMES: f64 = 104.0;
+pub(super) const FROM: f64 = 112.0;
+
 /// The axis, its values and its title.
 const FOOT: f64 = 36.0;
-/// Where names end, the axis begins and ends, and the ratios end.
-const NAMES: f64 = 104.0;
-const FROM: f64 = 112.0;
+/// Where the axis ends, and the ratios.
 const TO: f64 = 274.0;
 const RATIOS: f64 = 356.0;
 

@@ -69,9 +69,8 @@ pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<
 }
 
 fn description(contest: &ContestResult) -> String {
-    let shows = contest.workload.parse::<Workload>().map_or_else(|_| String::new(), |is| is.shows.to_owned());
-    let Ok(Workload { connections, messages, message_bytes, .. }) = contest.workload.parse() else {
-        return shows;
+    let Ok(Workload { connections, messages, message_bytes, shows, .. }) = contest.workload.parse() else {
+        return String::new();
     };
     format!("{shows}: {connections} at a time, {messages} messages of {message_bytes} bytes in a session.")
 }
