@@ -40,6 +40,8 @@ pub enum Request {
     },
     /// Say what was spent since the last reply.
     Cost,
+    /// Say what was served until now.
+    Served,
     /// Stop serving.
     Stop,
     /// Hold so many connections, each after one message, by no backend at all.
@@ -67,6 +69,7 @@ impl fmt::Display for Request {
         match self {
             Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
             Self::Cost => f.write_str("tell its cost"),
+            Self::Served => f.write_str("tell what it served"),
             Self::Stop => f.write_str("stop serving"),
             Self::Hold { connections, .. } => write!(f, "hold {connections} connections"),
             Self::Release => f.write_str("close what it holds"),
@@ -106,7 +109,7 @@ pub enum Answer {
     },
     /// The cost stands beside it.
     Cost,
-    /// It has stopped.
+    /// It has served this, and goes on unless it was told to stop.
     Served(Served),
     /// It has driven.
     Drove(Box<LoadRun>),

@@ -106,6 +106,8 @@ pub struct About {
     pub threading: Threading,
     /// Who looks after the crate.
     pub maintenance: Maintenance,
+    /// Advisories in the RustSec database that are open for the crate, or for what it cannot do without.
+    pub advisories: &'static [&'static str],
     /// Whether a service written with it runs beyond Linux.
     pub portable: bool,
     /// What it is, in half a sentence.
@@ -124,6 +126,14 @@ impl About {
     /// The crate and its version, such as `tokio 1.54.1`.
     pub fn versioned_crate(&self) -> String {
         format!("{} {}", self.crate_name.unwrap_or("std"), self.version())
+    }
+
+    /// Who looks after its crate, with the advisories that are open: such as `discontinued (RUSTSEC-2025-0052)`.
+    pub fn upkeep(&self) -> String {
+        match self.advisories {
+            [] => self.maintenance.to_string(),
+            open => format!("{} ({})", self.maintenance, open.join(", ")),
+        }
     }
 
     /// How many workers it runs on, where it may use so many processors: what was asked for, or its default. `None`
@@ -190,18 +200,20 @@ pub enum Threading {
 pub enum Maintenance {
     /// It is developed.
     Active,
-    /// It is no longer looked after, as the advisory says.
-    Discontinued {
-        /// The number of the advisory in the RustSec database.
-        advisory: &'static str,
+    /// Nobody says that it is given up, and nothing was released for more than two years.
+    Dormant {
+        /// The year of the last release.
+        last_release: u16,
     },
+    /// Those who made it say that it is no longer looked after.
+    Discontinued,
 }
 
 macro_rules! display_words {
     ($type:ty: $($variant:pat => $word:expr),+ $(,)?) => {
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self { $($variant => f.pad(&$word)),+ }
+                match self { $($variant => f.pad(&$word.to_string())),+ }
             }
         }
     };
@@ -223,7 +235,8 @@ display_words!(Threading:
 
 display_words!(Maintenance:
     Self::Active => "active",
-    Self::Discontinued { advisory } => format!("discontinued ({advisory})"),
+    Self::Dormant { last_release } => format!("dormant since {last_release}"),
+    Self::Discontinued => "discontinued",
 );
 
 /// Why a backend cannot run here, in one line.

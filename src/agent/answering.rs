@@ -73,6 +73,7 @@ impl Answering {
         match serde_json::from_str(line).context("not a request")? {
             Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
             Request::Cost => self.check_server().map(|()| Answer::Cost),
+            Request::Served => self.served().map(Answer::Served),
             Request::Stop => self.stop().map(Answer::Served),
             Request::Hold { destinations, connections, message_bytes } => {
                 self.hold(&destinations, connections, message_bytes).map(|()| Answer::Held)
@@ -110,6 +111,11 @@ impl Answering {
             }
             _ => Ok(()),
         }
+    }
+
+    fn served(&self) -> anyhow::Result<Served> {
+        let serving = self.serving.as_ref().context("it does not serve")?;
+        Ok(serving.service.served())
     }
 
     fn stop(&mut self) -> anyhow::Result<Served> {

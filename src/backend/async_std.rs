@@ -31,7 +31,8 @@ static ABOUT: About = About {
     crate_name: Some("async-std"),
     model: Model::Readiness,
     threading: Threading::Multi,
-    maintenance: Maintenance::Discontinued { advisory: "RUSTSEC-2025-0052" },
+    maintenance: Maintenance::Discontinued,
+    advisories: &["RUSTSEC-2025-0052"],
     portable: true,
     summary: "async-std's global runtime",
 };

@@ -36,6 +36,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: false,
     summary: "by hand on the system calls: the floor",
 };

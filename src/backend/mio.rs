@@ -26,6 +26,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "an event loop per worker on mio's poll",
 };

@@ -27,6 +27,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Multi,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "smol's executor on several threads",
 };

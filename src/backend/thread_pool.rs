@@ -29,6 +29,7 @@ static ABOUT: About = About {
     model: Model::Blocking,
     threading: Threading::Pool,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "blocking threads, each used again",
 };

@@ -29,6 +29,7 @@ static ABOUT: About = About {
     model: Model::Blocking,
     threading: Threading::PerConnection,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "a blocking thread for each connection",
 };

@@ -34,6 +34,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Multi,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "tokio's multi-thread scheduler",
 };

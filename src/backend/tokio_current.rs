@@ -15,6 +15,7 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Single,
     maintenance: Maintenance::Active,
+    advisories: &[],
     portable: true,
     summary: "tokio's current-thread scheduler",
 };

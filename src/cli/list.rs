@@ -51,7 +51,7 @@ fn render(listed: impl Iterator<Item = Listed>) -> String {
             about.versioned_crate(),
             about.model.to_string(),
             about.threading.to_string(),
-            about.maintenance.to_string(),
+            about.upkeep(),
             unavailable.map_or_else(|| "runs".to_owned(), |why| format!("no: {why}")),
             about.summary.to_owned(),
         ]);

@@ -60,7 +60,7 @@ fn backend_row(name: &str, environment: &Environment, footprint: Option<BackendF
         version.map_or_else(Cell::absent, Cell::text),
         text(|about| about.model.to_string()),
         text(|about| about.threading.to_string()),
-        text(|about| about.maintenance.to_string()),
+        text(About::upkeep),
         text(|about| if about.portable { "yes".to_owned() } else { "no".to_owned() }),
         number(|of| Some(of.crates as f64), 0),
         number(|of| Some(of.build_s), 1),
