@@ -26,6 +26,8 @@ mod thread_pool;
 mod threads;
 mod tokio;
 mod tokio_current;
+mod uring;
+mod uring_plain;
 
 use std::{io, net::TcpListener, sync::Arc};
 
@@ -62,6 +64,8 @@ pub trait Backend: Send + Sync {
 /// Every backend, in the order in which they are shown: from the fewest layers to the most.
 pub static ALL: &[&dyn Backend] = &[
     &epoll::Epoll,
+    &uring::Uring,
+    &uring_plain::UringPlain,
     &mio::Mio,
     &threads::Threads,
     &thread_pool::ThreadPool,

@@ -1,0 +1,70 @@
+//! `uring`: io_uring by hand, with the flags that help; what it shares with [`super::uring_plain`] lies below.
+//!
+//! One ring for each worker. Connections are accepted by one request into the ring's own table of files, each receives by
+//! one request for as long as it lives, replies are sent from where they lie, and all requests of a turn are handed over by
+//! the one system call that waits for the next answers. Several workers share the listener; a connection wakes one of those
+//! that wait, for io_uring polls a listener exclusively.
+
+mod client;
+mod inbox;
+mod link;
+mod probe;
+mod ring;
+mod server;
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use super::{About, Backend, Maintenance, Model, Threading, Unavailable, on_threads};
+use crate::{load::Load, service::Service};
+
+pub(super) use probe::available;
+pub(super) use ring::SetUp;
+
+pub(super) struct Uring;
+
+static ABOUT: About = About {
+    name: "uring",
+    crate_name: Some("io-uring"),
+    model: Model::Completion,
+    threading: Threading::Loops,
+    maintenance: Maintenance::Active,
+    advisories: &[],
+    portable: false,
+    summary: "io_uring by hand, with the flags that help",
+};
+
+impl Backend for Uring {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        available()
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        serve(SetUp::Tuned, &ABOUT, &listener, service)
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        drive(SetUp::Tuned, &ABOUT, load)
+    }
+}
+
+/// Serves on a ring for each worker.
+pub(super) fn serve(
+    set_up: SetUp,
+    about: &About,
+    listener: &TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    let workers = about.worker_threads(service.config().workers)?;
+    on_threads(vec![listener; workers], |listener| server::serve(set_up, listener, service))
+}
+
+/// Drives on a ring for each worker.
+pub(super) fn drive(set_up: SetUp, about: &About, load: &Arc<Load>) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    let message_bytes = load.plan().shape.message_bytes();
+    on_threads(load.slots_for(workers), |slots| client::drive(set_up, slots, message_bytes))
+}

@@ -1,0 +1,75 @@
+//! The client on a ring, one worker of it.
+
+use std::{io, net::SocketAddr, os::fd::IntoRawFd as _, time::Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{
+    inbox::Inbox,
+    link::Link,
+    ring::{Completion, File, Request, Ring, SetUp},
+};
+use crate::load::Slot;
+
+/// One worker. The ring is dropped first, and with that the kernel is done with the others.
+struct Client {
+    ring: Ring,
+    inbox: Inbox,
+    links: Vec<Link<Slot>>,
+    /// How many of them still run sessions.
+    running: usize,
+}
+
+/// Drives slots until each is done; messages have this size.
+pub(super) fn drive(set_up: SetUp, slots: Vec<Slot>, message_bytes: usize) -> io::Result<()> {
+    let ring = Ring::new(set_up)?;
+    let inbox = Inbox::new(&ring, message_bytes)?;
+    let slots = slots.into_iter().enumerate();
+    let links: Vec<Link<Slot>> = slots.map(|(owner, slot)| Link::new(Box::new(slot), owner)).collect();
+    Client { ring, inbox, running: links.len(), links }.run()
+}
+
+impl Client {
+    fn run(mut self) -> io::Result<()> {
+        (0..self.links.len()).for_each(|owner| self.begin(owner));
+        let mut completions = Vec::new();
+        while self.running > 0 {
+            self.ring.turn(&mut completions)?;
+            completions.iter().for_each(|it| self.completed(*it));
+        }
+        Ok(())
+    }
+
+    /// Begins sessions in a slot until one is on its way, or there are no more.
+    fn begin(&mut self, owner: usize) {
+        let link = &mut self.links[owner];
+        while let Some(destination) = link.end.next_session() {
+            match socket_for(destination) {
+                Ok(file) => {
+                    link.open(file);
+                    return self.ring.connect(file, destination, owner);
+                }
+                Err(error) => link.end.ended(Err(error.into())),
+            }
+        }
+        self.running -= 1;
+    }
+
+    fn completed(&mut self, it: Completion) {
+        let link = &mut self.links[it.owner];
+        if it.request == Request::Connect && it.result().is_ok() {
+            link.end.connected(Instant::now());
+        }
+        link.completed(it, &mut self.ring, &mut self.inbox);
+        if let Some(outcome) = link.take_outcome() {
+            link.end.ended(outcome);
+            self.begin(it.owner);
+        }
+    }
+}
+
+fn socket_for(destination: SocketAddr) -> io::Result<File> {
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(File::Descriptor(socket.into_raw_fd()))
+}

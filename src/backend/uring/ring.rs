@@ -1,0 +1,303 @@
+//! One io_uring: how it is set up, what it is asked, and what it answers.
+//!
+//! Whatever the kernel writes by itself lies in the [`Inbox`](super::inbox::Inbox); whatever it reads while a request is
+//! under way is promised by the caller of [`Ring::send`], or lies here. A ring that is dropped first waits for all
+//! requests to end, so that nothing of either is freed before.
+
+#![allow(unsafe_code)]
+
+use std::{io, net::SocketAddr, os::fd::RawFd, time::Duration};
+
+use io_uring::{
+    IoUring, cqueue, opcode,
+    squeue::{Entry, Flags},
+    types::{CancelBuilder, Fd, Fixed, Timespec},
+};
+use nix::libc;
+use socket2::SockAddr;
+
+/// Requests that are handed over at a time; more go in several turns.
+const REQUESTS: u32 = 1024;
+
+/// Completions that have room before the kernel must keep them elsewhere: a burst of each of many connections.
+const COMPLETIONS: u32 = 8192;
+
+/// The name under which the kernel knows the inbox.
+pub(super) const INBOX: u16 = 0;
+
+/// How a ring is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) enum SetUp {
+    /// With all flags that help one thread: completions are worked off when it asks, and nobody is interrupted for them.
+    Tuned,
+    /// Without any.
+    Plain,
+}
+
+impl SetUp {
+    /// Makes the ring, with the best flags that the kernel has.
+    ///
+    /// # Errors
+    /// The kernel's, when it gives no ring at all.
+    pub(super) fn build(self) -> io::Result<IoUring> {
+        if self == Self::Plain {
+            return IoUring::new(REQUESTS);
+        }
+        // Linux 6.6, 6.1, 5.19. An unknown flag is EINVAL (io_uring_setup(2)).
+        let newest = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_no_sqarray()
+            .setup_cqsize(COMPLETIONS)
+            .build(REQUESTS);
+        let newer = || {
+            IoUring::builder()
+                .setup_single_issuer()
+                .setup_defer_taskrun()
+                .setup_cqsize(COMPLETIONS)
+                .build(REQUESTS)
+        };
+        let older = || IoUring::builder().setup_coop_taskrun().setup_cqsize(COMPLETIONS).build(REQUESTS);
+        let lacks = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
+        let mut made = newest;
+        for next in [&newer as &dyn Fn() -> _, &older] {
+            made = match made {
+                Err(error) if lacks(&error) => next(),
+                made => return made,
+            };
+        }
+        made
+    }
+}
+
+/// A connected or listening socket, as requests name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum File {
+    /// By a descriptor of the process.
+    Descriptor(RawFd),
+    /// By its place in the ring's own table, which no other thread can see, and which costs no look-up.
+    Slot(u32),
+}
+
+/// Builds an entry for either kind of file.
+macro_rules! entry {
+    ($file:expr, |$fd:ident| $build:expr) => {
+        match $file {
+            File::Descriptor(fd) => {
+                let $fd = Fd(fd);
+                $build.build()
+            }
+            File::Slot(slot) => {
+                let $fd = Fixed(slot);
+                $build.build()
+            }
+        }
+    };
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Request {
+    Accept,
+    Connect,
+    Receive,
+    Send,
+    Cancel,
+    Close,
+    Wait,
+}
+
+impl Request {
+    const ALL: [Self; 7] =
+        [Self::Accept, Self::Connect, Self::Receive, Self::Send, Self::Cancel, Self::Close, Self::Wait];
+
+    /// What the kernel gives back with the answer: the request, and whose it was.
+    fn tag(self, owner: usize) -> u64 {
+        (self as u64) << 56 | owner as u64
+    }
+}
+
+/// An answer of the kernel's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Completion {
+    pub(super) request: Request,
+    /// Whose request it was.
+    pub(super) owner: usize,
+    /// What the system call would have returned; negative for an error.
+    result: i32,
+    flags: u32,
+}
+
+impl Completion {
+    pub(super) fn result(self) -> io::Result<u32> {
+        u32::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
+    }
+
+    /// Whether this was the last answer to its request.
+    pub(super) fn is_last(self) -> bool {
+        !cqueue::more(self.flags)
+    }
+
+    /// The buffer of the inbox that was received into.
+    pub(super) fn buffer(self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+
+    fn read(entry: &cqueue::Entry) -> Self {
+        let tag = entry.user_data();
+        let request = Request::ALL[(tag >> 56) as usize % Request::ALL.len()];
+        let owner = (tag & ((1 << 56) - 1)) as usize;
+        Self { request, owner, result: entry.result(), flags: entry.flags() }
+    }
+}
+
+/// What a request points at until it was handed over; the kernel has copied it by then.
+enum Parameter {
+    Address(#[allow(dead_code, reason = "the kernel reads it")] Box<SockAddr>),
+    Time(#[allow(dead_code, reason = "the kernel reads it")] Box<Timespec>),
+}
+
+/// A ring; of one thread.
+pub(super) struct Ring {
+    uring: IoUring,
+    /// Requests that will be answered, and were not for the last time.
+    under_way: usize,
+    until_handed_over: Vec<Parameter>,
+}
+
+impl Ring {
+    /// Sets a ring up.
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub(super) fn new(set_up: SetUp) -> io::Result<Self> {
+        Ok(Self { uring: set_up.build()?, under_way: 0, until_handed_over: Vec::new() })
+    }
+
+    /// The ring itself, for what is registered with it.
+    pub(super) fn uring(&self) -> &IoUring {
+        &self.uring
+    }
+
+    /// Gives the ring a table of so many files of its own.
+    ///
+    /// # Errors
+    /// When the kernel does not.
+    pub(super) fn make_table(&self, files: u32) -> io::Result<()> {
+        self.uring.submitter().register_files_sparse(files)
+    }
+
+    /// Hands all requests over, waits until there is an answer, and puts all that are there into `completions`.
+    ///
+    /// # Errors
+    /// When the ring is broken.
+    pub(super) fn turn(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
+        completions.clear();
+        match self.uring.submit_and_wait(1) {
+            Ok(_) => {}
+            // Interrupted, or out of room for answers: take those that are there first.
+            Err(error)
+                if [libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&error.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        if self.uring.submission().is_empty() {
+            self.until_handed_over.clear();
+        }
+        completions.extend(self.uring.completion().map(|entry| Completion::read(&entry)));
+        // Cancelling and closing are answered only when they fail, and are not counted.
+        let last = |it: &&Completion| it.is_last() && !matches!(it.request, Request::Cancel);
+        self.under_way -= completions.iter().filter(last).count();
+        Ok(())
+    }
+
+    /// Accepts from now on every connection into the ring's table.
+    pub(super) fn accept(&mut self, listener: RawFd) {
+        let entry = opcode::AcceptMulti::new(Fd(listener)).allocate_file_index(true).build();
+        // SAFETY: it points at nothing.
+        unsafe { self.push(entry, Request::Accept, 0) }
+    }
+
+    /// Answers after so long.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let time = Box::new(Timespec::new().sec(time.as_secs()).nsec(time.subsec_nanos()));
+        let entry = opcode::Timeout::new(&raw const *time).build();
+        self.until_handed_over.push(Parameter::Time(time));
+        // SAFETY: the time is kept until the request was handed over, and io_timeout_prep has copied it by then.
+        unsafe { self.push(entry, Request::Wait, 0) }
+    }
+
+    /// Connects.
+    pub(super) fn connect(&mut self, file: File, to: SocketAddr, owner: usize) {
+        let to = Box::new(SockAddr::from(to));
+        let entry = entry!(file, |fd| opcode::Connect::new(fd, to.as_ptr().cast(), to.len()));
+        self.until_handed_over.push(Parameter::Address(to));
+        // SAFETY: the address is kept until the request was handed over, and io_connect_prep has copied it by then.
+        unsafe { self.push(entry, Request::Connect, owner) }
+    }
+
+    /// Receives from now on whatever comes, into buffers of the inbox.
+    pub(super) fn receive(&mut self, file: File, owner: usize) {
+        let entry = entry!(file, |fd| opcode::RecvMulti::new(fd, INBOX));
+        // SAFETY: the inbox's buffers are valid until the ring has no request under way.
+        unsafe { self.push(entry, Request::Receive, owner) }
+    }
+
+    /// Sends all of `bytes`, or as many as can be before an error.
+    ///
+    /// # Safety
+    /// The bytes stay where and as they are until the answer.
+    pub(super) unsafe fn send(&mut self, file: File, bytes: &[u8], owner: usize) {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let entry = entry!(file, |fd| opcode::Send::new(fd, bytes.as_ptr(), length).flags(flags));
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry, Request::Send, owner) }
+    }
+
+    /// Ends a request of this owner before its time; it is still answered. No answer to the cancelling itself.
+    pub(super) fn cancel(&mut self, request: Request, owner: usize) {
+        let entry = opcode::AsyncCancel::new(request.tag(owner)).build().flags(Flags::SKIP_SUCCESS);
+        // SAFETY: it points at nothing.
+        unsafe { self.push(entry, Request::Cancel, owner) }
+    }
+
+    /// Closes.
+    pub(super) fn close(&mut self, file: File, owner: usize) {
+        let entry = entry!(file, |fd| opcode::Close::new(fd));
+        // SAFETY: it points at nothing.
+        unsafe { self.push(entry, Request::Close, owner) }
+    }
+
+    /// Puts a request in the queue; a full queue is handed over first.
+    ///
+    /// # Safety
+    /// What it points at is valid until its last answer, or until it was handed over where the kernel copies it.
+    unsafe fn push(&mut self, entry: Entry, request: Request, owner: usize) {
+        let entry = entry.user_data(request.tag(owner));
+        // SAFETY: the caller's promise.
+        while unsafe { self.uring.submission().push(&entry) }.is_err() {
+            // What keeps the kernel from taking more now, it reports when the queue is handed over by `turn`.
+            let _ = self.uring.submit();
+        }
+        self.under_way += usize::from(request != Request::Cancel);
+    }
+}
+
+impl Drop for Ring {
+    /// Ends all that is under way, and waits until it has ended: the kernel may write into the inbox until then.
+    fn drop(&mut self) {
+        let mut completions = Vec::new();
+        while self.under_way > 0 {
+            let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build().flags(Flags::SKIP_SUCCESS);
+            // SAFETY: it points at nothing.
+            unsafe { self.push(entry, Request::Cancel, 0) };
+            if self.turn(&mut completions).is_err() {
+                // A ring that neither ends its requests nor tells of them would write into freed memory.
+                std::process::abort();
+            }
+        }
+        // Closes what is left in the table now, and not when the kernel gets to it. A ring without a table has none.
+        let _ = self.uring.submitter().unregister_files();
+    }
+}
