@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    record::{Arm, Contest, Record, View},
+    record::{Arm, Class, Contest, Record, View},
     stats::{Comparison, Estimate, change, judge},
 };
 
@@ -31,6 +31,8 @@ pub struct ContestResult {
     pub workload: String,
     /// The view.
     pub view: View,
+    /// The class.
+    pub class: Class,
     /// The name of the arm that the others are compared with.
     pub reference: String,
     /// The arms, the best throughput first; the second copy of the reference last.
@@ -92,6 +94,8 @@ pub struct Change {
     pub workload: String,
     /// The view.
     pub view: View,
+    /// The class.
+    pub class: Class,
     /// The arm's name.
     pub arm: String,
     /// What is compared.
@@ -111,6 +115,7 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
         let same = |other: &&Contest| {
             other.workload == contest.workload
                 && other.view == contest.view
+                && other.class == contest.class
                 && other.arms.first() == contest.arms.first()
         };
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
@@ -143,6 +148,7 @@ fn changes_by(measure: Measure, was: &Field<'_>, is: &Field<'_>) -> Vec<Change> 
         Some(Change {
             workload: contest.workload.clone(),
             view: contest.view,
+            class: contest.class,
             arm: contest.arms[*arm].name.clone(),
             measure,
             comparison: comparison?,

@@ -31,7 +31,7 @@ mod uring_plain;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{load::Load, service::Service};
 
@@ -94,11 +94,11 @@ pub fn crate_versions() -> std::collections::BTreeMap<String, String> {
 /// With the nearest name, when there is none of this.
 pub fn find(name: &str) -> Result<&'static dyn Backend, UnknownBackend> {
     let found = ALL.iter().copied().find(|backend| backend.about().name == name);
-    found.ok_or_else(|| UnknownBackend { name: name.to_owned() })
+    found.ok_or_else(|| UnknownBackend::new(name, names()))
 }
 
 /// What a backend is.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct About {
     /// Its name in this suite.
     pub name: &'static str,
@@ -127,37 +127,13 @@ impl About {
         }
     }
 
-    /// The crate and its version, such as `tokio 1.54.1`.
-    pub fn versioned_crate(&self) -> String {
-        format!("{} {}", self.crate_name.unwrap_or("std"), self.version())
-    }
-
-    /// Who looks after its crate, with the advisories that are open: such as `discontinued (RUSTSEC-2025-0052)`.
-    pub fn upkeep(&self) -> String {
-        match self.advisories {
-            [] => self.maintenance.to_string(),
-            open => format!("{} ({})", self.maintenance, open.join(", ")),
-        }
-    }
-
     /// How many workers it runs on, where it may use so many processors: what was asked for, or its default. `None`
     /// where connections decide.
     ///
     /// # Errors
     /// When a number was asked for that means nothing here.
     pub fn workers(&self, asked: Option<usize>, processors: usize) -> Result<Option<usize>, WorkersError> {
-        let default = match self.threading {
-            Threading::Single | Threading::Loops => Some(1),
-            Threading::Multi => Some(processors),
-            Threading::PerConnection | Threading::Pool => None,
-        };
-        let free = matches!(self.threading, Threading::Loops | Threading::Multi);
-        match asked {
-            Some(0) => Err(WorkersError::Zero),
-            None => Ok(default),
-            asked if free || asked == default => Ok(asked),
-            _ => Err(WorkersError::Fixed { name: self.name, threading: self.threading }),
-        }
+        self.threading.workers(self.name, asked, processors)
     }
 
     /// How many worker threads to start in this process.
@@ -171,7 +147,7 @@ impl About {
 const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
 
 /// How a backend waits for I/O.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
     /// A thread sleeps in each read and write.
@@ -183,7 +159,7 @@ pub enum Model {
 }
 
 /// How many threads a backend runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Threading {
     /// One, by its nature.
@@ -198,8 +174,38 @@ pub enum Threading {
     Pool,
 }
 
+impl Threading {
+    /// How many workers `name`, which is of this kind, runs on: see [`About::workers`].
+    ///
+    /// # Errors
+    /// When a number was asked for that means nothing here.
+    pub fn workers(
+        self,
+        name: &str,
+        asked: Option<usize>,
+        processors: usize,
+    ) -> Result<Option<usize>, WorkersError> {
+        let default = match self {
+            Self::Single | Self::Loops => Some(1),
+            Self::Multi => Some(processors),
+            Self::PerConnection | Self::Pool => None,
+        };
+        match asked {
+            Some(0) => Err(WorkersError::Zero),
+            None => Ok(default),
+            asked if self.has_free_workers() || asked == default => Ok(asked),
+            _ => Err(WorkersError::Fixed { name: name.to_owned(), threading: self }),
+        }
+    }
+
+    /// Whether the number of workers is free to choose.
+    pub fn has_free_workers(self) -> bool {
+        matches!(self, Self::Loops | Self::Multi)
+    }
+}
+
 /// Who looks after a crate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Maintenance {
     /// It is developed.
@@ -252,6 +258,16 @@ pub struct Unavailable(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownBackend {
     name: String,
+    near: Option<String>,
+}
+
+impl UnknownBackend {
+    /// Looks for the nearest of all names.
+    pub fn new<'n>(name: &str, all: impl Iterator<Item = &'n str>) -> Self {
+        let near = all.map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
+        let near = near.filter(|(distance, _)| *distance <= 3).map(|(_, near)| near.to_owned());
+        Self { name: name.to_owned(), near }
+    }
 }
 
 impl std::error::Error for UnknownBackend {}
@@ -259,16 +275,15 @@ impl std::error::Error for UnknownBackend {}
 impl std::fmt::Display for UnknownBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "no backend is named {:?}", self.name)?;
-        let near = names().map(|name| (strsim::damerau_levenshtein(&self.name, name), name)).min();
-        match near {
-            Some((distance, name)) if distance <= 3 => write!(f, "; did you mean {name:?}?"),
-            _ => f.write_str("; `ioduel list` shows them"),
+        match &self.near {
+            Some(near) => write!(f, "; did you mean {near:?}?"),
+            None => f.write_str("; `ioduel list` shows them"),
         }
     }
 }
 
 /// A number of workers that a backend cannot have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkersError {
     /// Nothing would be done.
     #[error("0 workers serve nobody; ask for at least 1")]
@@ -277,7 +292,7 @@ pub enum WorkersError {
     #[error("the number of workers of {name} is not free to choose ({threading}); leave --workers out")]
     Fixed {
         /// The backend.
-        name: &'static str,
+        name: String,
         /// Why not.
         threading: Threading,
     },

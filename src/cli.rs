@@ -22,7 +22,8 @@ use std::{ffi::OsString, process::ExitCode, time::Duration};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    backend::{self, Backend},
+    backend::{Backend, UnknownBackend},
+    contestant::{self, Contestant},
     placement::Cpus,
 };
 use output::OutputClosed;
@@ -108,28 +109,40 @@ fn wrong_usage(error: impl std::fmt::Display) -> anyhow::Error {
     WrongUsage(error.to_string()).into()
 }
 
-/// A backend, named on the command line.
+/// A contestant, named on the command line.
 #[derive(Clone, Copy)]
-struct Chosen(&'static dyn Backend);
+struct Chosen(&'static Contestant);
 
 impl Chosen {
-    /// Checks that it can run here, on so many workers.
+    /// Checks that it can have so many workers, and gets it ready to run here.
     fn check(self, workers: Option<usize>) -> anyhow::Result<()> {
-        let about = self.0.about();
-        about.workers(workers, 1).map_err(wrong_usage)?;
-        self.0.available().map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", about.name))
+        self.0.workers(workers, 1).map_err(wrong_usage)?;
+        self.prepare()
+    }
+
+    /// Gets it ready to run here.
+    fn prepare(self) -> anyhow::Result<()> {
+        self.0.prepare().map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", self.name()))
+    }
+
+    /// The backend of this program, for what is done in this process.
+    fn built_in(self) -> anyhow::Result<&'static dyn Backend> {
+        let name = self.name();
+        self.0.built_in().ok_or_else(|| {
+            wrong_usage(format!("{name} is a program of its own; `ioduel run {name}` measures it"))
+        })
     }
 
     fn name(self) -> &'static str {
-        self.0.about().name
+        self.0.name()
     }
 }
 
 impl std::str::FromStr for Chosen {
-    type Err = backend::UnknownBackend;
+    type Err = UnknownBackend;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        backend::find(name).map(Self)
+        contestant::find(name).map(Self)
     }
 }
 

@@ -9,7 +9,11 @@ mod schedule;
 
 use std::time::{Duration, Instant};
 
-use crate::record::{Arm, Contest, Line, Place, SCHEMA, View};
+use crate::{
+    backend::Threading,
+    placement::Placement,
+    record::{Arm, Class, Contest, Line, Place, SCHEMA, View},
+};
 
 pub use arena::AgentArena;
 pub use schedule::order;
@@ -128,6 +132,7 @@ fn place(contest: &Contest, arm: usize, epoch: usize, block: usize, turn: usize)
         schema: SCHEMA,
         workload: contest.workload.clone(),
         view: contest.view,
+        class: contest.class,
         arm: contest.arms[arm].name.clone(),
         epoch,
         block,
@@ -145,33 +150,61 @@ pub fn handicapped(arm: &Arm, burn_ns: u64) -> Arm {
     Arm { name: format!("{} handicapped by {burn_ns} ns", arm.name), burn_ns, ..arm.clone() }
 }
 
-/// Makes a contest of backends under a workload: the arms that its view asks for, the reference first, its copy last.
-pub fn contest(
-    workload: &str,
-    view: View,
-    backends: &[String],
-    neutral: &str,
-    workers: Option<usize>,
-) -> Contest {
-    let arm = |name: String, server: &str, client: &str| Arm {
+/// One who may take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender {
+    /// Its name.
+    pub name: String,
+    /// How many threads it runs on.
+    pub threading: Threading,
+}
+
+/// What the arms of a contest have in common.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The workload's name.
+    pub workload: String,
+    /// What differs between the arms.
+    pub view: View,
+    /// How many threads they run on.
+    pub class: Class,
+    /// Worker threads of every contender that has such.
+    pub workers: usize,
+    /// Where server and client run.
+    pub placement: Placement,
+}
+
+impl Terms {
+    fn workers_of(&self, contender: &Contender) -> Option<usize> {
+        contender.threading.has_free_workers().then_some(self.workers)
+    }
+}
+
+/// Makes a contest of contenders whom its class admits: the arms that its view asks for, the reference first, its copy last.
+pub fn contest(terms: &Terms, contenders: &[Contender], neutral: &Contender) -> Contest {
+    let arm = |name: String, server: &Contender, client: &Contender| Arm {
         name,
-        server: server.to_owned(),
-        client: client.to_owned(),
-        workers,
+        server: server.name.clone(),
+        client: client.name.clone(),
+        server_workers: terms.workers_of(server),
+        client_workers: terms.workers_of(client),
         copy: false,
         burn_ns: 0,
     };
-    let mut arms: Vec<Arm> = match view {
-        View::Own => backends.iter().map(|name| arm(name.clone(), name, name)).collect(),
-        View::Server => backends.iter().map(|name| arm(name.clone(), name, neutral)).collect(),
+    let mut arms: Vec<Arm> = match terms.view {
+        View::Own => contenders.iter().map(|it| arm(it.name.clone(), it, it)).collect(),
+        View::Server => contenders.iter().map(|it| arm(it.name.clone(), it, neutral)).collect(),
         View::Matrix => {
             let pairs =
-                backends.iter().flat_map(|client| backends.iter().map(move |server| (client, server)));
-            pairs.map(|(client, server)| arm(format!("{client} to {server}"), server, client)).collect()
+                contenders.iter().flat_map(|client| contenders.iter().map(move |server| (client, server)));
+            pairs
+                .map(|(client, server)| arm(format!("{} to {}", client.name, server.name), server, client))
+                .collect()
         }
     };
     arms.extend(arms.first().map(copy_of));
-    Contest { workload: workload.to_owned(), view, arms }
+    let Terms { workload, view, class, placement, .. } = terms.clone();
+    Contest { workload, view, class, placement, arms }
 }
 
 #[cfg(test)]

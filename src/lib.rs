@@ -11,6 +11,7 @@
 //! - [`load`] and [`service`]: what to drive and to serve, and what came of it
 //! - [`backend`]: the contract of a backend, and one file for each strategy
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
+//! - [`contestant`]: who takes part: backends, and programs of others
 //! - [`round`]: a server agent and a client agent, and one measured round between them
 //! - [`environment`] and [`doctor`]: the machine, and what on it would spoil a measurement
 //! - [`record`]: what is written to results/
@@ -28,6 +29,7 @@ pub mod agent;
 pub mod analysis;
 pub mod backend;
 pub mod cli;
+pub mod contestant;
 pub mod doctor;
 pub mod duel;
 pub mod environment;

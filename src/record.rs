@@ -3,24 +3,30 @@
 //! `environment.json` holds the [`Setup`], `rounds.jsonl` one [`Line`] each. The types here are the format: unknown
 //! fields are refused, and a change of theirs is a new [`SCHEMA`]. Absent from here: what the lines mean.
 
+mod class;
 mod footprint;
 mod line;
+mod upgrade;
 mod writer;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{environment::Environment, placement::Placement};
+use crate::{contestant::Description, environment::Environment, placement::Placement};
 
+pub use class::Class;
 pub use footprint::{BackendFootprint, Footprint};
 pub use line::{EncodedHistogram, Line, Place, RoundLine, RunLine};
 pub use writer::RecordWriter;
 
-/// The number of the format.
-pub const SCHEMA: u32 = 1;
+/// The number of the format. Records of the numbers before it are read too.
+pub const SCHEMA: u32 = 2;
+
+/// The number of the first format.
+const FIRST_SCHEMA: u32 = 1;
 
 /// Epochs, and blocks in an epoch, that no duel reaches.
 const MOST_EPOCHS: usize = 100_000;
@@ -43,8 +49,6 @@ pub struct Setup {
     pub command_line: Vec<String>,
     /// The seed of the order.
     pub seed: u64,
-    /// Where server and client ran.
-    pub placement: Placement,
     /// What servers were started with.
     pub server_exec: Option<String>,
     /// Where servers listened; on loopback when absent.
@@ -59,6 +63,10 @@ pub struct Setup {
     pub window_ms: u64,
     /// What was compared.
     pub contests: Vec<Contest>,
+    /// What each contestant is, by its name.
+    pub contestants: BTreeMap<String, Description>,
+    /// Who could not take part, and why.
+    pub skipped: BTreeMap<String, String>,
     /// What on the machine would spoil it.
     pub warnings: Vec<String>,
     /// The machine.
@@ -75,8 +83,19 @@ impl Setup {
         let text = fs::read_to_string(&path).with_context(|| {
             format!("{} is no recorded run: cannot read {}", folder.display(), path.display())
         })?;
-        check_schema(&text).with_context(|| path.display().to_string())?;
-        serde_json::from_str(&text).with_context(|| path.display().to_string())
+        upgrade::read_setup(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Where server and client ran, each placement once.
+    pub fn placements(&self) -> String {
+        let mut told: Vec<String> = Vec::new();
+        for contest in &self.contests {
+            let placement = contest.placement.to_string();
+            if !told.contains(&placement) {
+                told.push(placement);
+            }
+        }
+        told.join("; ")
     }
 
     /// The fields in which two setups differ so that their results cannot be compared: name, this, the other.
@@ -84,7 +103,7 @@ impl Setup {
         let mut differences = self.environment.differences(&other.environment);
         let told = |setup: &Self| {
             [
-                ("placement", setup.placement.to_string()),
+                ("placement", setup.placements()),
                 ("server_address", setup.server_address.clone().unwrap_or_default()),
                 ("blocks", setup.blocks.to_string()),
                 ("server_exec", setup.server_exec.clone().unwrap_or_default()),
@@ -110,6 +129,10 @@ pub struct Contest {
     pub workload: String,
     /// What differs between the arms.
     pub view: View,
+    /// How many threads the arms run on.
+    pub class: Class,
+    /// Where server and client ran.
+    pub placement: Placement,
     /// The arms; the reference first.
     pub arms: Vec<Arm>,
 }
@@ -147,8 +170,10 @@ pub struct Arm {
     pub server: String,
     /// The client's backend.
     pub client: String,
-    /// Worker threads of both; the backends' defaults when absent.
-    pub workers: Option<usize>,
+    /// Worker threads of the server; its default, or as connections decide, when absent.
+    pub server_workers: Option<usize>,
+    /// Worker threads of the client; its default, or as connections decide, when absent.
+    pub client_workers: Option<usize>,
     /// Whether it is the second copy of the reference, which shows the noise.
     pub copy: bool,
     /// CPU time that its server burns for each message, in nanoseconds: a known handicap; 0 for none.
@@ -218,8 +243,8 @@ fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
     Ok(line)
 }
 
-/// Looks at the schema number alone, so that another format is called by its name.
-fn check_schema(text: &str) -> anyhow::Result<()> {
+/// Looks at the schema number alone, so that another format is called by its name; returns it.
+fn check_schema(text: &str) -> anyhow::Result<u32> {
     #[derive(Deserialize)]
     struct Numbered {
         schema: Option<u64>,
@@ -227,8 +252,12 @@ fn check_schema(text: &str) -> anyhow::Result<()> {
     }
     let numbered: Numbered = serde_json::from_str(text)?;
     match numbered.schema.or_else(|| numbered.place?.schema) {
-        Some(schema) if schema == u64::from(SCHEMA) => Ok(()),
-        Some(schema) => bail!("its format is number {schema}, and this program reads number {SCHEMA}"),
+        Some(schema) if (FIRST_SCHEMA..=SCHEMA).map(u64::from).any(|known| known == schema) => {
+            Ok(schema as u32)
+        }
+        Some(schema) => {
+            bail!("its format is number {schema}, and this program reads numbers {FIRST_SCHEMA} to {SCHEMA}")
+        }
         None => bail!("it has no schema number"),
     }
 }

@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
-    backend,
+    contestant,
     load::{Extent, LoadPlan, LoadRun, Workload},
     net::ListenAt,
     placement::{Cpus, Placement},
@@ -218,7 +218,7 @@ impl Pair {
         let PairPlan { server, client, .. } = &self.plan;
         let workers = |name: &str, asked, cpus: Option<&Cpus>| -> anyhow::Result<Option<usize>> {
             let Some(cpus) = cpus else { return Ok(asked) };
-            Ok(backend::find(name)?.about().workers(asked, cpus.count())?)
+            Ok(contestant::find(name)?.workers(asked, cpus.count())?)
         };
         Ok([
             workers(server, self.plan.server_workers, self.placement.server.as_ref())?,

@@ -27,7 +27,7 @@
       100 * differs(big, contest.bytes, wish.bytes) + 10 * differs(long, contest.messages, wish.messages) +
       Math.abs(Math.log10(contest.connections / wish.connections));
     return contests
-      .filter((contest) => contest.view === wish.view && wish.measure in contest.measures)
+      .filter((contest) => contest.view === wish.view && contest.class === wish.class && wish.measure in contest.measures)
       .sort((one, other) => distance(one) - distance(other))[0];
   };
 
@@ -66,10 +66,11 @@
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
+      const threads = { single: ", one thread each", multi: ", several threads each" }[contest.class] ?? "";
       document.getElementById("measured").textContent =
         `${exact ? "Measured" : "Not measured as such; the nearest that was"}: ${contest.connections} ` +
         `${contest.connections === 1 ? "connection" : "connections at a time"}, sessions of ${contest.messages} messages ` +
-        `of ${contest.bytes} bytes (${contest.workload}), ${clients}.`;
+        `of ${contest.bytes} bytes (${contest.workload}), ${clients}${threads}.`;
     };
 
     // Draws the interval; nothing where there is none, but for the reference itself.
@@ -108,6 +109,7 @@
       say(contest, measure, ranks, wish);
       const fill = ({ arm, rank }) => {
         const row = rows.get(contest.arms[arm]);
+        row.hidden = false;
         const found = ratios[arm];
         cell(row, "rank").textContent = rank;
         cell(row, "level").textContent = measure.levels[arm];
@@ -118,8 +120,9 @@
         return row;
       };
       // What has no verdict in this contest stands last, and says so; what is not what one needs is left out.
-      const unjudged = [...rows.keys()].filter((name) => !contest.arms.includes(name)).map((name) => {
+      const unjudged = contest.unjudged.map((name) => {
         const row = rows.get(name);
+        row.hidden = false;
         for (const field of ["rank", "level", "ratio"]) cell(row, field).textContent = "–";
         cell(row, "interval").textContent = "";
         cell(row, "verdict").textContent = "no verdict here";

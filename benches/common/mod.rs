@@ -1,4 +1,4 @@
-//! What both criterion benches share: every backend as a benchmark of each group, each in processes of its own.
+//! What both criterion benches share: every contestant as a benchmark of each group, each in processes of its own.
 //!
 //! The harness is the same for all: it asks the client's agent to drive, and takes the agent's word for the time.
 //! No backend's code runs in this process, and server and client are started outside what is timed.
@@ -12,7 +12,7 @@ use std::{
 
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
 use ioduel::{
-    backend::{self, Backend},
+    contestant,
     load::Extent,
     placement::Placement,
     round::{Launch, Pair, PairPlan, Round},
@@ -69,12 +69,12 @@ fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
         .measurement_time(plan.time)
         .nresamples(RESAMPLES);
     let mut failed = Vec::new();
-    for backend in backend::ALL {
-        let name = backend.about().name;
-        match backend.available() {
+    for contestant in contestant::all() {
+        let name = contestant.name();
+        match contestant.prepare() {
             Err(why) => eprintln!("{}/{name} is skipped: {why}", plan.name),
             Ok(()) => {
-                let bench = AssertUnwindSafe(|| bench_backend(&mut group, *backend, plan));
+                let bench = AssertUnwindSafe(|| bench_contestant(&mut group, name, plan));
                 if catch_unwind(bench).is_err() {
                     failed.push(format!("{}/{name}", plan.name));
                 }
@@ -85,8 +85,7 @@ fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
     failed
 }
 
-fn bench_backend(group: &mut BenchmarkGroup<'_, WallTime>, backend: &dyn Backend, plan: &Group) {
-    let name = backend.about().name;
+fn bench_contestant(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: &Group) {
     // Started by the first measurement: a benchmark that a filter leaves out starts nothing.
     let mut pair = None;
     let mut told = BTreeSet::new();

@@ -137,7 +137,8 @@ impl<'a> Field<'a> {
         }
         arms.sort_by_key(|arm| (arm.arm.copy, arm.rank().unwrap_or(usize::MAX), arm.arm.name.clone()));
         let reference = self.contest.arms.first().map_or_else(String::new, |arm| arm.name.clone());
-        ContestResult { workload: self.contest.workload.clone(), view: self.contest.view, reference, arms }
+        let Contest { workload, view, class, .. } = self.contest;
+        ContestResult { workload: workload.clone(), view: *view, class: *class, reference, arms }
     }
 
     fn arm_result(&self, arm: usize) -> ArmResult {

@@ -37,7 +37,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
         let of_contest = |line: &&Line| {
             let place = line.place();
-            place.workload == contest.workload && place.view == contest.view
+            (&place.workload, place.view, place.class) == (&contest.workload, contest.view, contest.class)
         };
         let lines: Vec<&Line> = record.lines.iter().filter(of_contest).collect();
         contest.arms.iter().map(|arm| Self::read(arm, &lines)).collect()

@@ -17,6 +17,7 @@ use super::{
     wrong_usage,
 };
 use crate::{
+    backend::Backend,
     load::{Extent, Load, LoadPlan, LoadRun, Step},
     net::raise_descriptor_limit,
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
@@ -79,6 +80,7 @@ impl Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let backend = args.backend.built_in()?;
     args.backend.check(args.workers)?;
     let plan = args.plan()?;
     raise_descriptor_limit()?.require(plan.connections)?;
@@ -95,7 +97,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
     .context("cannot handle signals")?;
 
-    drive(args.backend, &load)?;
+    drive(backend, &load)?;
     if let Some(error) = lock(&PRINT_FAILED).take() {
         return Err(error);
     }
@@ -141,7 +143,7 @@ fn quoted(message: &[u8]) -> String {
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Drives the load, showing how far it is, and leaves the process when the peer falls silent.
-fn drive(backend: Chosen, load: &Arc<Load>) -> anyhow::Result<()> {
+fn drive(backend: &dyn Backend, load: &Arc<Load>) -> anyhow::Result<()> {
     let total = match load.plan().extent {
         Extent::Sessions(sessions) => sessions,
         Extent::Timed { window_ms, .. } => window_ms,
@@ -164,8 +166,8 @@ fn drive(backend: Chosen, load: &Arc<Load>) -> anyhow::Result<()> {
         };
         (done, format!("{} sessions in {:.1} s", progress.sessions, progress.elapsed.as_secs_f64()))
     };
-    with_progress(total, look, || backend.0.drive(load))
-        .with_context(|| format!("{} cannot run", backend.name()))
+    with_progress(total, look, || backend.drive(load))
+        .with_context(|| format!("{} cannot run", backend.about().name))
 }
 
 fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {

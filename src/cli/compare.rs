@@ -55,13 +55,15 @@ fn told(folder: &Path) -> anyhow::Result<Told> {
 
 /// Renders the changes; where the runs are not comparable, without a verdict.
 fn render(changes: &[Change], comparable: bool) -> String {
-    let header = ["workload", "view", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
+    let header =
+        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
     let mut table = Table::new(header);
-    for Change { workload, view, arm, measure, comparison } in changes {
+    for Change { workload, view, class, arm, measure, comparison } in changes {
         let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
         table.add([
             workload.clone(),
             view.name().to_owned(),
+            class.name().to_owned(),
             arm.clone(),
             measure.name().to_owned(),
             format!("{ratio:.3}"),

@@ -1,9 +1,11 @@
 //! `ioduel duel`: the interleaved comparison, recorded.
 
 mod bench;
+mod lineup;
 mod scribe;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -17,20 +19,18 @@ use anyhow::Context as _;
 
 use super::{Chosen, duration, output, pages, wrong_usage};
 use crate::{
-    backend::ALL,
+    contestant,
     doctor::{examine, warnings},
-    duel::{AgentArena, DuelPlan, Until, contest, fight, handicapped},
+    duel::{AgentArena, DuelPlan, Terms, Until, fight, handicapped},
     environment::Environment,
     load::Workload,
     placement::{Cpus, Placement},
-    record::{Contest, RecordWriter, SCHEMA, Setup, View},
+    record::{Class, Contest, RecordWriter, SCHEMA, Setup, View},
     round::Launch,
 };
 pub use bench::bench;
+use lineup::Lineup;
 use scribe::Scribe;
-
-/// The neutral client: the leanest that the suite has.
-const NEUTRAL: &str = "epoll";
 
 /// What is fought unless told otherwise. The interval hangs on the number of epochs: with ten, Student's t asks for a
 /// sixth more width than with endlessly many.
@@ -64,9 +64,13 @@ pub(super) struct Args {
     /// What differs between the arms
     #[arg(long = "view", value_enum, default_values_t = [ViewChoice::Own])]
     views: Vec<ViewChoice>,
-    /// Worker threads, where a backend has such
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    /// How many threads the arms run on [default: both, or the one that all who are named can be in]
+    #[arg(long = "class", value_enum)]
+    classes: Vec<ClassChoice>,
+    /// Worker threads, where a backend has such [default: 1 in the single class, and one for each processor, but at least
+    /// 2, in the other]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
     /// The server's processors [default: the first, for both]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
@@ -137,6 +141,23 @@ enum ViewChoice {
     Matrix,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ClassChoice {
+    /// One worker each
+    Single,
+    /// Several workers each, or a thread for each connection
+    Multi,
+}
+
+impl From<ClassChoice> for Class {
+    fn from(choice: ClassChoice) -> Self {
+        match choice {
+            ClassChoice::Single => Self::Single,
+            ClassChoice::Multi => Self::Multi,
+        }
+    }
+}
+
 impl From<ViewChoice> for View {
     fn from(choice: ViewChoice) -> Self {
         match choice {
@@ -148,30 +169,50 @@ impl From<ViewChoice> for View {
 }
 
 impl Args {
-    fn backends(&self) -> anyhow::Result<Vec<String>> {
-        let here =
-            || ALL.iter().filter(|backend| backend.available().is_ok()).map(|backend| Chosen(*backend));
-        let chosen = if self.backends.is_empty() { here().collect() } else { self.backends.clone() };
-        chosen.iter().try_for_each(|chosen| chosen.check(self.workers))?;
-        let names: Vec<String> = chosen.iter().map(|chosen| chosen.name().to_owned()).collect();
-        refuse_twice(&names)?;
-        Ok(names)
+    fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
+        refuse_twice(self.workloads.iter().map(|workload| workload.name))?;
+        refuse_twice(self.views.iter().map(|view| View::from(*view).name()))?;
+        let workers = self.workers.map(usize::from);
+        let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
+        refuse_twice(asked.iter().map(|class| class.name()))?;
+        let classes = lineup.classes(&asked, workers)?;
+        let mut contests = Vec::new();
+        for (workload, view) in
+            self.workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)))
+        {
+            for class in &classes {
+                let placement = self.placement(*class)?;
+                let terms = Terms {
+                    workload: workload.name.to_owned(),
+                    view: view.into(),
+                    class: *class,
+                    workers: lineup::workers(*class, workers, &placement),
+                    placement,
+                };
+                contests.push(self.handicap(lineup.contest(&terms, workers)?));
+            }
+        }
+        Ok(contests)
     }
 
-    fn contests(&self) -> anyhow::Result<Vec<Contest>> {
-        let backends = self.backends()?;
-        refuse_twice(&self.workloads.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        refuse_twice(&self.views.iter().map(|view| View::from(*view).name().to_owned()).collect::<Vec<_>>())?;
-        let pairs =
-            self.workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)));
-        let made = pairs.map(|(workload, view)| {
-            let mut contest = contest(workload.name, view.into(), &backends, NEUTRAL, self.workers);
-            let reference = contest.arms[0].clone();
-            let handicapped = self.handicap_ns.iter().map(|burn_ns| handicapped(&reference, *burn_ns));
-            contest.arms.splice(1..1, handicapped);
-            contest
-        });
-        Ok(made.collect())
+    /// Adds copies of the reference that burn CPU time, if any were asked for.
+    fn handicap(&self, mut contest: Contest) -> Contest {
+        let reference = contest.arms[0].clone();
+        let handicapped = self.handicap_ns.iter().map(|burn_ns| handicapped(&reference, *burn_ns));
+        contest.arms.splice(1..1, handicapped);
+        contest
+    }
+
+    /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
+    /// processors for both of several.
+    fn placement(&self, class: Class) -> anyhow::Result<Placement> {
+        let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
+        let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
+        Placement::with_prefixes(
+            (or_all(&self.server_cpus)?, self.server_exec.is_some()),
+            (or_all(&self.client_cpus)?, !self.client_exec.is_empty()),
+        )
+        .map_err(wrong_usage)
     }
 
     fn length(&self) -> Length {
@@ -188,9 +229,14 @@ impl Args {
 }
 
 /// Refuses a name that stands twice: both would claim the same rounds.
-fn refuse_twice(names: &[String]) -> anyhow::Result<()> {
-    let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
-    twice.map_or(Ok(()), |(_, name)| Err(wrong_usage(format!("{name} is named twice"))))
+fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(wrong_usage(format!("{name} is named twice")));
+        }
+    }
+    Ok(())
 }
 
 /// Fights a duel, records it, and prints its summary.
@@ -202,20 +248,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 impl Args {
     fn launch(&self, program: PathBuf) -> anyhow::Result<Launch> {
-        let placement = Placement::with_prefixes(
-            (self.server_cpus.clone(), self.server_exec.is_some()),
-            (self.client_cpus.clone(), !self.client_exec.is_empty()),
-        );
         Ok(Launch {
             program,
-            placement: placement.map_err(wrong_usage)?,
+            // Each contest has its own.
+            placement: self.placement(Class::Single)?,
             server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
             client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
             server_address: self.server_address,
         })
     }
 
-    fn setup(&self, launch: &Launch, command_line: Vec<String>) -> anyhow::Result<Setup> {
+    fn setup(&self, command_line: Vec<String>) -> anyhow::Result<Setup> {
+        let lineup = Lineup::new(&self.backends)?;
+        let contests = self.contests(&lineup)?;
         let environment = Environment::read();
         let Length { blocks, ramp_ms, window_ms, .. } = self.length();
         Ok(Setup {
@@ -223,14 +268,15 @@ impl Args {
             began: jiff::Timestamp::now().to_string(),
             command_line,
             seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-            placement: launch.placement.clone(),
             server_address: self.server_address.map(|ip| ip.to_string()),
             server_exec: self.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
             client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
             blocks,
             ramp_ms,
             window_ms,
-            contests: self.contests()?,
+            contests,
+            contestants: lineup.descriptions(),
+            skipped: lineup.skipped,
             warnings: warnings(&examine(&environment)),
             environment,
         })
@@ -239,7 +285,11 @@ impl Args {
 
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
     let launch = args.launch(program)?;
-    let setup = args.setup(&launch, command_line)?;
+    let setup = args.setup(command_line)?;
+    contestant::faults().iter().for_each(|fault| output::complain(fault));
+    for (name, why) in &setup.skipped {
+        output::tell(&format!("{name} is skipped: {why}"));
+    }
     setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let plan = DuelPlan {
         contests: setup.contests.clone(),

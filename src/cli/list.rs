@@ -1,11 +1,11 @@
-//! `ioduel list`: the backends, and whether they run here.
+//! `ioduel list`: the contestants, and whether they run here.
 
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::{output, table};
-use crate::backend::{self, About, Backend};
+use crate::contestant::{self, Contestant, Description};
 
 /// Show the backends: version, kind, state of maintenance, and whether they run here.
 #[derive(clap::Args)]
@@ -16,44 +16,44 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A backend, as it is listed.
+/// A contestant, as it is listed.
 #[derive(Serialize)]
 struct Listed {
+    name: &'static str,
     #[serde(flatten)]
-    about: &'static About,
-    version: &'static str,
+    description: Description,
     /// Why it can't run here.
     unavailable: Option<String>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let listed = backend::ALL.iter().map(|backend| list(*backend));
+    let listed = contestant::all().iter().map(list);
     if args.json {
         listed.into_iter().try_for_each(|listed| output::print_json(&listed))?;
     } else {
         output::print(&render(listed))?;
     }
+    contestant::faults().iter().for_each(|fault| output::complain(fault));
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(backend: &dyn Backend) -> Listed {
-    let about = backend.about();
-    let unavailable = backend.available().err().map(|why| why.to_string());
-    Listed { about, version: about.version(), unavailable }
+fn list(contestant: &'static Contestant) -> Listed {
+    let unavailable = contestant.available().err().map(|why| why.to_string());
+    Listed { name: contestant.name(), description: contestant.describe(), unavailable }
 }
 
 fn render(listed: impl Iterator<Item = Listed>) -> String {
     let mut rows =
-        table::Table::new(["backend", "crate", "kind", "threads", "maintenance", "here", "what it is"]);
-    for Listed { about, unavailable, .. } in listed {
+        table::Table::new(["backend", "rests on", "kind", "threads", "maintenance", "here", "what it is"]);
+    for Listed { name, description, unavailable } in listed {
         rows.add([
-            about.name.to_owned(),
-            about.versioned_crate(),
-            about.model.to_string(),
-            about.threading.to_string(),
-            about.upkeep(),
+            name.to_owned(),
+            description.versioned(),
+            description.model.to_string(),
+            description.threading.to_string(),
+            description.upkeep(),
             unavailable.map_or_else(|| "runs".to_owned(), |why| format!("no: {why}")),
-            about.summary.to_owned(),
+            description.summary,
         ]);
     }
     rows.to_string()

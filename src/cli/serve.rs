@@ -31,6 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let backend = args.backend.built_in()?;
     args.backend.check(args.workers)?;
     let config = ServerConfig { framing: framing(args.message_size)?, workers: args.workers, burn_ns: 0 };
     raise_descriptor_limit()?;
@@ -42,7 +43,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     ctrlc::set_handler(move || stopped.stop()).context("cannot handle signals")?;
     let name = args.backend.name();
     output::tell(&format!("{name} serves at {}; Ctrl-C ends it", listening.destinations[0]));
-    args.backend.0.serve(listening.listener, &service).with_context(|| format!("{name} cannot serve"))?;
+    backend.serve(listening.listener, &service).with_context(|| format!("{name} cannot serve"))?;
     output::print(&totals(service.served()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,16 +55,17 @@ impl AgentArena {
 impl Arena for AgentArena {
     fn begin_epoch(&mut self, contest: &Contest) {
         let message_bytes = workload(contest).message_bytes;
+        let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
         let start = |arm: &crate::record::Arm| {
             let plan = PairPlan {
                 server: arm.server.clone(),
                 client: arm.client.clone(),
-                server_workers: arm.workers,
-                client_workers: arm.workers,
+                server_workers: arm.server_workers,
+                client_workers: arm.client_workers,
                 message_bytes,
                 burn_ns: arm.burn_ns,
             };
-            Pair::start(&self.launch, plan).map_err(|error| format!("{error:#}"))
+            Pair::start(&launch, plan).map_err(|error| format!("{error:#}"))
         };
         self.pairs = contest.arms.iter().map(start).collect();
     }

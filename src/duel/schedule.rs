@@ -14,7 +14,8 @@ pub fn order(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<us
 /// Mixes all that decides an order into one number, the same with every compiler: FNV-1a (G. Fowler, L. C. Noll,
 /// K.-P. Vo, 1991).
 fn mix(seed: u64, contest: &Contest, epoch: usize, block: usize) -> u64 {
-    let place = format!("{seed} {} {:?} {epoch} {block}", contest.workload, contest.view);
+    let Contest { workload, view, class, .. } = contest;
+    let place = format!("{seed} {workload} {view:?} {class:?} {epoch} {block}");
     place
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

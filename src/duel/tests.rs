@@ -5,22 +5,42 @@ use std::collections::BTreeMap;
 use super::*;
 
 fn three() -> Contest {
-    contest("session", View::Own, &["epoll", "mio", "tokio"].map(str::to_owned), "epoll", None)
+    contest(&terms(View::Own, Class::Mixed), &LOOPS.map(looping), &looping("epoll"))
+}
+
+const LOOPS: [&str; 3] = ["epoll", "mio", "tokio"];
+
+fn looping(name: &str) -> Contender {
+    Contender { name: name.to_owned(), threading: Threading::Loops }
+}
+
+fn terms(view: View, class: Class) -> Terms {
+    let workers = if class == Class::Multi { 2 } else { 1 };
+    let placement = Placement { server: None, client: None };
+    Terms { workload: "session".to_owned(), view, class, workers, placement }
 }
 
 #[test]
 fn a_contest_has_its_reference_first_and_its_copy_last() {
     let names: Vec<String> = three().arms.into_iter().map(|arm| arm.name).collect();
     assert_eq!(names, ["epoll", "mio", "tokio", "epoll again"]);
-    let matrix = contest("solo", View::Matrix, &["mio", "tokio"].map(str::to_owned), "epoll", None);
+    let matrix = contest(&terms(View::Matrix, Class::Mixed), &LOOPS.map(looping)[1..], &looping("epoll"));
     let arms: Vec<(&str, &str)> =
         matrix.arms.iter().map(|arm| (arm.client.as_str(), arm.server.as_str())).collect();
     assert_eq!(
         arms,
         [("mio", "mio"), ("mio", "tokio"), ("tokio", "mio"), ("tokio", "tokio"), ("mio", "mio")]
     );
-    let server = contest("solo", View::Server, &["mio".to_owned(), "tokio".to_owned()], "epoll", Some(1));
-    assert!(server.arms.iter().all(|arm| arm.client == "epoll" && arm.workers == Some(1)));
+    let server = contest(&terms(View::Server, Class::Single), &LOOPS.map(looping), &looping("epoll"));
+    assert!(server.arms.iter().all(|arm| arm.client == "epoll" && arm.client_workers == Some(1)));
+}
+
+#[test]
+fn an_arm_has_workers_where_its_backend_has_such() {
+    let each = Contender { name: "each".to_owned(), threading: Threading::PerConnection };
+    let contest = contest(&terms(View::Own, Class::Multi), &[looping("epoll"), each], &looping("epoll"));
+    let workers: Vec<_> = contest.arms.iter().map(|arm| (arm.server_workers, arm.client_workers)).collect();
+    assert_eq!(workers, [(Some(2), Some(2)), (None, None), (Some(2), Some(2))]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Footprint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let read = check_schema(&text).and_then(|()| Ok(serde_json::from_str(&text)?));
+        let read = check_schema(&text).and_then(|_| Ok(serde_json::from_str(&text)?));
         read.with_context(|| path.display().to_string())
     }
 }

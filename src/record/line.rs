@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::View;
+use super::{Class, View};
 use crate::{
     agent::Cost,
     load::{LatencyHistogram, LoadRun},
@@ -50,6 +50,9 @@ pub struct Place {
     pub workload: String,
     /// The view.
     pub view: View,
+    /// The class.
+    #[serde(default)]
+    pub class: Class,
     /// The arm's name.
     pub arm: String,
     /// The epoch, from 0: fresh processes in each.

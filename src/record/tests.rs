@@ -16,7 +16,8 @@ fn setup() -> Setup {
         name: "mio".to_owned(),
         server: "mio".to_owned(),
         client: "mio".to_owned(),
-        workers: None,
+        server_workers: None,
+        client_workers: None,
         copy: false,
         burn_ns: 0,
     };
@@ -25,14 +26,21 @@ fn setup() -> Setup {
         began: "2026-11-22T12:00:00Z".to_owned(),
         command_line: vec!["ioduel".to_owned(), "duel".to_owned()],
         seed: 7,
-        placement: Placement { server: Some(cpus.clone()), client: Some(cpus) },
         server_exec: None,
         server_address: None,
         blocks: 2,
         client_exec: Vec::new(),
         ramp_ms: 100,
         window_ms: 250,
-        contests: vec![Contest { workload: "session".to_owned(), view: View::Own, arms: vec![arm] }],
+        contests: vec![Contest {
+            workload: "session".to_owned(),
+            view: View::Own,
+            class: Class::Single,
+            placement: Placement { server: Some(cpus.clone()), client: Some(cpus) },
+            arms: vec![arm],
+        }],
+        contestants: BTreeMap::new(),
+        skipped: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment::default(),
     }
@@ -43,6 +51,7 @@ fn place(block: usize) -> Place {
         schema: SCHEMA,
         workload: "session".to_owned(),
         view: View::Own,
+        class: Class::Single,
         arm: "mio".to_owned(),
         epoch: 0,
         block,
@@ -146,9 +155,12 @@ fn a_foreign_line_and_another_format_are_told() {
     assert_eq!(record.lines.len(), 2);
     assert!(record.damage.unwrap().contains("rounds.jsonl:3: "));
 
-    let record = spoilt("newer", |text| text.replacen("\"schema\":1", "\"schema\":9", 1)).unwrap();
+    let record = spoilt("newer", |text| text.replacen("\"schema\":2", "\"schema\":9", 1)).unwrap();
     let damage = record.damage.unwrap();
-    assert!(damage.ends_with(":1: its format is number 9, and this program reads number 1"), "{damage}");
+    assert!(
+        damage.ends_with(":1: its format is number 9, and this program reads numbers 1 to 2"),
+        "{damage}"
+    );
 
     let record = spoilt("field", |text| text.replacen("\"flags\"", "\"flag\"", 1)).unwrap();
     assert!(record.damage.unwrap().contains("unknown field `flag`"));

@@ -26,6 +26,12 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     for contest in &analysis.contests {
         write_contest(text, contest)?;
     }
+    for (name, why) in &setup.skipped {
+        writeln!(text, "- `{name}` was skipped: {}", escape(why))?;
+    }
+    if !setup.skipped.is_empty() {
+        writeln!(text)?;
+    }
     writeln!(
         text,
         "A ratio is to the reference in the same block, with its 95% interval. *= 2%* means that no difference was seen, and \
@@ -38,7 +44,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
         environment.processors.unwrap_or(0),
         told(&environment.kernel),
         environment.rustc,
-        setup.placement,
+        setup.placements(),
         setup.seed,
         setup.began,
     )?;
@@ -49,7 +55,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 }
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
-    writeln!(text, "### `{}`: {}\n", contest.workload, heading(contest.view))?;
+    writeln!(text, "### `{}`: {}\n", contest.workload, heading(contest.view, contest.class))?;
     let columns = SHOWN.map(|measure| format!("{} | ratio", measure.name()));
     writeln!(text, "| rank | arm | {} | idle connection | rounds |", columns.join(" | "))?;
     writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(SHOWN.len()))?;

@@ -17,11 +17,14 @@ mod svg;
 mod table;
 mod trust;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 
 use crate::{
     analysis::{Change, Field, Measure, each_contest},
-    record::{Record, Setup, View},
+    record::{Class, Record, Setup, View},
+    report::words::{class_words, heading},
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
@@ -39,10 +42,12 @@ struct Page<'a> {
     references: Vec<&'a str>,
     measures: Vec<(&'static str, &'static str)>,
     views: Vec<(&'static str, &'static str)>,
+    classes: Vec<(&'static str, &'static str)>,
     sections: Vec<Section>,
     scaling: Figures,
     legend: Legend,
     backends: Table,
+    skipped: &'a BTreeMap<String, String>,
     command: String,
     revision: String,
     seed: u64,
@@ -75,10 +80,12 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         references: references(setup),
         measures: CHOICES.iter().map(|(key, text, _)| (*key, *text)).collect(),
         views: views(setup),
+        classes: classes(setup),
         sections: sections(&fields, &contests),
         scaling: Figures { figures: scaling(&fields) },
         legend: legend(first),
         backends: trust::backends(record),
+        skipped: &setup.skipped,
         command: trust::command(setup),
         revision: trust::revision(&setup.environment),
         seed: setup.seed,
@@ -86,7 +93,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         aside: trust::aside(&contests),
         environment: trust::environment(setup),
         damage: record.damage.as_deref(),
-        data: Data::new(data.into_iter().flatten().collect(), record.footprint.as_ref()).json(),
+        data: Data::new(data.into_iter().flatten().collect(), record).json(),
     };
     Ok(page.render()?)
 }
@@ -117,18 +124,27 @@ fn views(setup: &Setup) -> Vec<(&'static str, &'static str)> {
     all.into_iter().filter(|(view, _)| there(*view)).map(|(view, text)| (view.name(), text)).collect()
 }
 
-/// Throughput by connections, for each view: over the workloads of the same sessions.
+fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
+    let there = |class: &Class| setup.contests.iter().any(|contest| contest.class == *class);
+    let classes = [Class::Single, Class::Multi, Class::Mixed].into_iter().filter(there);
+    classes.map(|class| (class.name(), class_words(class))).collect()
+}
+
+/// Throughput by connections, for each view and class: over the workloads of the same sessions.
 fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
-    let of = |view: View| {
+    let of = |(view, class): (View, Class)| {
         let alike = |field: &&Field<'_>| {
             let contest = field.contest();
-            contest.view == view && ["solo", "session", "crowd"].contains(&contest.workload.as_str())
+            (contest.view, contest.class) == (view, class)
+                && ["solo", "session", "crowd"].contains(&contest.workload.as_str())
         };
         let fields: Vec<&Field<'_>> = fields.iter().filter(alike).collect();
-        let caption = format!("Throughput, {}; higher is better", super::words::heading(view));
+        let caption = format!("Throughput, {}; higher is better", heading(view, class));
         Figure::of(chart::connections(&fields), caption)
     };
-    [View::Own, View::Server].into_iter().filter_map(of).collect()
+    let kinds: BTreeSet<(View, Class)> =
+        fields.iter().map(|field| (field.contest().view, field.contest().class)).collect();
+    kinds.into_iter().filter(|(view, _)| *view != View::Matrix).filter_map(of).collect()
 }
 
 #[derive(Template)]
@@ -184,6 +200,7 @@ pub fn changes_page(
                     "arm",
                     "workload",
                     "view",
+                    "class",
                     "new / old",
                     "95% interval",
                     "could have seen",
@@ -206,6 +223,7 @@ fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<
         Cell::text(change.arm.clone()),
         Cell::text(change.workload.clone()),
         Cell::text(change.view.name()),
+        Cell::text(change.class.name()),
         Cell::number(format!("{:.3}", found.ratio), found.ratio),
         Cell::number(format!("{:.3} to {:.3}", found.low, found.high), found.low),
         Cell::number(format!("{:.1}%", found.detectable * 100.0), found.detectable),

@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure},
+    record::Class,
     stats::Better,
 };
 
 /// Renders one row for each contest, arm and measure.
 pub fn csv(analysis: &Analysis) -> String {
     let mut text =
-        "workload,view,arm,server,client,measure,unit,level,ratio,low,high,detectable,verdict,rounds\n"
+        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,detectable,verdict,rounds\n"
             .to_owned();
     for (contest, arm) in arms(analysis) {
         for measure in Measure::ALL {
@@ -18,6 +19,7 @@ pub fn csv(analysis: &Analysis) -> String {
             let mut row = vec![
                 contest.workload.clone(),
                 contest.view.name().to_owned(),
+                contest.class.name().to_owned(),
                 arm.arm.name.clone(),
                 arm.arm.server.clone(),
                 arm.arm.client.clone(),
@@ -57,7 +59,13 @@ fn arms(analysis: &Analysis) -> impl Iterator<Item = (&ContestResult, &ArmResult
 
 /// The name of an arm among all contests.
 fn full_name(contest: &ContestResult, arm: &ArmResult) -> String {
-    format!("{}/{}/{}", contest.workload, contest.view.name().to_owned(), arm.arm.name)
+    let ContestResult { workload, view, class, .. } = contest;
+    let class = match class {
+        // As names were before there were classes, so that a tracker goes on with its series.
+        Class::Mixed => String::new(),
+        class => format!("{}/", class.name()),
+    };
+    format!("{workload}/{}/{class}{}", view.name(), arm.arm.name)
 }
 
 /// Renders Bencher Metric Format: a benchmark for each arm, a measure for each of its levels.

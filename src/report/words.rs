@@ -2,16 +2,29 @@
 
 use crate::{
     analysis::Measure,
-    record::View,
+    record::{Class, View},
     stats::{Comparison, Verdict},
 };
 
-/// What a view is called in a heading.
-pub(super) fn heading(view: View) -> &'static str {
-    match view {
+/// What a contest of this view and class is called in a heading.
+pub(super) fn heading(view: View, class: Class) -> String {
+    let view = match view {
         View::Own => "each client against its own server",
         View::Server => "one neutral client against each server",
         View::Matrix => "every client against every server",
+    };
+    match class {
+        Class::Mixed => view.to_owned(),
+        class => format!("{view}, {}", class_words(class)),
+    }
+}
+
+/// What a class is called.
+pub(super) fn class_words(class: Class) -> &'static str {
+    match class {
+        Class::Single => "one thread each",
+        Class::Multi => "several threads each",
+        Class::Mixed => "each with the threads that it comes with",
     }
 }
 

@@ -155,10 +155,7 @@ fn a_duel_runs_through_prefixes_and_several_clients() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let record = Record::read(&results.record().unwrap()).unwrap();
     assert_eq!(record.setup.client_exec, ["taskset -c 0", "nice -n 0"]);
-    assert_eq!(
-        record.setup.placement.to_string(),
-        "server where its prefix says, client where its prefix says"
-    );
+    assert_eq!(record.setup.placements(), "server where its prefix says, client where its prefix says");
     assert!(record.lines.iter().all(|line| matches!(line, Line::Round(round) if round.run.messages > 0)));
 }
 
@@ -205,5 +202,9 @@ fn bad_words_are_told_in_one_line() {
     wrong(
         &["duel", "--workers", "2"],
         "error: the number of workers of threads is not free to choose (a thread each); leave --workers out\n",
+    );
+    wrong(
+        &["duel", "tokio-current", "threads"],
+        "error: in no class are there two of tokio-current (one thread), threads (a thread each)\n",
     );
 }

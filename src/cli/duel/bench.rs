@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::fight_and_report;
 use crate::{
-    backend::ALL,
     cli::{Command, output, run_line},
+    contestant::{self, Contestant},
 };
 
 /// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
@@ -17,14 +17,15 @@ pub fn bench(program: PathBuf) -> ExitCode {
     let has = |flag: &str| words.iter().any(|word| word == flag);
     let filters = filters(&words);
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
-    let here = ALL.iter().filter(|backend| backend.available().is_ok()).map(|backend| backend.about().name);
-    let names: Vec<&str> = here.filter(|name| chosen(name)).collect();
+    let here = contestant::all().iter().filter(|contestant| contestant.available().is_ok());
+    let names: Vec<&str> = here.map(Contestant::name).filter(|name| chosen(name)).collect();
     if names.len() < 2 {
         output::tell("no duel: fewer than two backends have that in their names");
         return ExitCode::SUCCESS;
     }
     let mut line = vec!["ioduel", "duel"];
-    line.extend(names);
+    // All of them need no naming, and then who is skipped is told too.
+    line.extend(names.into_iter().filter(|_| !filters.is_empty()));
     if has("--quick") {
         line.push("--quick");
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     analysis::{Field, Measure},
     load::Workload,
-    record::{Footprint, View},
+    record::{Class, Record, View},
     stats::{Better, Comparison, Verdict},
 };
 
@@ -37,11 +37,14 @@ pub(super) struct Data<'a> {
 pub(super) struct ContestData<'a> {
     workload: &'a str,
     view: View,
+    class: Class,
     connections: usize,
     messages: u32,
     bytes: usize,
     /// The arms that have a verdict; everything below goes by their places in this list.
     arms: Vec<&'a str>,
+    /// The arms that took part and have none.
+    unjudged: Vec<&'a str>,
     servers: Vec<&'a str>,
     measures: BTreeMap<&'static str, MeasureData>,
 }
@@ -63,9 +66,9 @@ struct MeasureData {
 
 impl<'a> Data<'a> {
     /// Takes what is needed of all contests, and of the backends what they satisfy.
-    pub(super) fn new(contests: Vec<ContestData<'a>>, footprint: Option<&Footprint>) -> Self {
+    pub(super) fn new(contests: Vec<ContestData<'a>>, record: &Record) -> Self {
         let servers = contests.iter().flat_map(|contest| contest.servers.iter().copied());
-        Self { needs: servers.map(|server| (server, needs(server, footprint))).collect(), contests }
+        Self { needs: servers.map(|server| (server, needs(server, record))).collect(), contests }
     }
 
     /// As JSON that may stand in a script element: no text of it can end one.
@@ -83,15 +86,18 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
         return None;
     }
     let arms = field.arms();
+    let unjudged = (0..contest.arms.len()).filter(|arm| !arms.contains(arm) && !contest.arms[*arm].copy);
     let measures =
         CHOICES.iter().filter_map(|(key, _, measure)| Some((*key, measure_data(field, *measure)?)));
     Some(ContestData {
         workload: &contest.workload,
         view: contest.view,
+        class: contest.class,
         connections,
         messages,
         bytes: message_bytes,
         arms: arms.iter().map(|arm| contest.arms[*arm].name.as_str()).collect(),
+        unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
         measures: measures.collect(),
     })

@@ -49,6 +49,8 @@ struct Row {
     /// Whether a mark on the ratio of 1 is shown where there is no interval: for the reference alone.
     visibility: &'static str,
     verdict: String,
+    /// Whether it has no place in this contest, and is there for the script alone.
+    hidden: bool,
 }
 
 /// Ranks the arms of a contest by throughput. Backends that stand in other contests alone have a row too, for the script.
@@ -59,7 +61,8 @@ pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let axis = LogAxis::over(found().flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO);
     let ranked = arms.iter().map(|arm| row(arm, measure, axis, &contest.reference));
     let others = names.iter().filter(|name| !arms.iter().any(|arm| arm.arm.name == **name));
-    let rows = ranked.chain(others.map(|name| unranked(name, axis))).collect();
+    let takes_part = |name: &str| contest.arms.iter().any(|arm| arm.arm.name == name);
+    let rows = ranked.chain(others.map(|name| unranked(name, axis, takes_part(name)))).collect();
     Headline {
         sentence: sentence(&arms, measure),
         measured: measured(contest),
@@ -67,8 +70,8 @@ pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     }
 }
 
-/// The row of a backend without a verdict here.
-fn unranked(name: &str, axis: LogAxis) -> Row {
+/// The row of a backend without a verdict here; hidden where it does not take part.
+fn unranked(name: &str, axis: LogAxis, takes_part: bool) -> Row {
     let absent = || "–".to_owned();
     Row {
         name: name.to_owned(),
@@ -81,6 +84,7 @@ fn unranked(name: &str, axis: LogAxis) -> Row {
         places: None,
         visibility: "hidden",
         verdict: "no verdict here".to_owned(),
+        hidden: !takes_part,
     }
 }
 
@@ -103,9 +107,9 @@ fn measured(contest: &ContestResult) -> String {
             "Measured: {connections} {}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
             if connections == 1 { "connection" } else { "connections at a time" },
             contest.workload,
-            heading(contest.view)
+            heading(contest.view, contest.class)
         ),
-        Err(_) => format!("Measured: {}, {}.", contest.workload, heading(contest.view)),
+        Err(_) => format!("Measured: {}, {}.", contest.workload, heading(contest.view, contest.class)),
     }
 }
 
@@ -128,6 +132,7 @@ fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row
             || if arm.arm.name == reference { "reference".to_owned() } else { String::new() },
             verdict,
         ),
+        hidden: false,
     }
 }
 

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::{
-    backend::{self, About, Maintenance},
-    record::Footprint,
+    backend::Maintenance,
+    record::{BackendFootprint, Record},
 };
 
-/// What a backend satisfies; nothing is known of one that this program doesn't have.
+/// What a backend satisfies; nothing is known of one that the record does not describe.
 #[derive(Serialize)]
 pub(super) struct Need {
     maintained: bool,
@@ -19,16 +19,16 @@ pub(super) struct Need {
 }
 
 /// What the backend of this name satisfies.
-pub(super) fn needs(name: &str, footprint: Option<&Footprint>) -> Need {
-    let crates = footprint.and_then(|all| Some(all.backends.get(name)?.crates));
-    let Ok(backend) = backend::find(name) else {
+pub(super) fn needs(name: &str, record: &Record) -> Need {
+    let footprint = record.footprint.as_ref().and_then(|all| all.backends.get(name));
+    let crates = footprint.map(|BackendFootprint { crates, .. }| *crates);
+    let Some(is) = record.setup.contestants.get(name) else {
         return Need { maintained: false, portable: false, safe: false, crates };
     };
-    let about: &About = backend.about();
     Need {
-        maintained: about.maintenance == Maintenance::Active,
-        portable: about.portable,
-        safe: about.crate_name.is_none(),
+        maintained: is.maintenance == Maintenance::Active,
+        portable: is.portable,
+        safe: is.crate_name.is_none() && !is.external,
         crates,
     }
 }

@@ -79,7 +79,7 @@ fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {
     let is_matrix = contest.view == View::Matrix;
     ViewSection {
         id: String::new(),
-        heading: capital(heading(contest.view)),
+        heading: capital(&heading(contest.view, contest.class)),
         legend: if is_matrix { Legend { keys: Vec::new() } } else { legend(contest) },
         figures: Figures {
             figures: if is_matrix { matrix_figures(contest) } else { figures(field, contest) },
@@ -165,7 +165,7 @@ fn table(contest: &ContestResult) -> Table {
     let caption = format!(
         "{}, {}. ▲ better, ▼ worse, = no difference seen, and one below this could not have been",
         contest.workload,
-        heading(contest.view),
+        heading(contest.view, contest.class),
     );
     Table { name: String::new(), caption, columns, rows }
 }

@@ -38,8 +38,7 @@ fn the_tables_stay_as_they_are() {
     insta::assert_snapshot!("environment", trust::environment(&record.setup).to_string());
     insta::assert_snapshot!(
         "data",
-        Data::new(fields(&record).iter().filter_map(contest_data).collect(), record.footprint.as_ref())
-            .json()
+        Data::new(fields(&record).iter().filter_map(contest_data).collect(), &record).json()
     );
 }
 
@@ -63,7 +62,17 @@ fn poison(value: &mut serde_json::Value, text: &str) {
         serde_json::Value::String(is) => *is = format!("{text}{is}"),
         serde_json::Value::Array(all) => all.iter_mut().for_each(|value| poison(value, text)),
         serde_json::Value::Object(members) => {
-            let meaning = ["kind", "view", "connect", "round_trip", "session", "placement"];
+            let meaning = [
+                "kind",
+                "view",
+                "connect",
+                "round_trip",
+                "session",
+                "class",
+                "model",
+                "threading",
+                "maintenance",
+            ];
             let all = members.iter_mut().filter(|(name, value)| {
                 !(meaning.contains(&name.as_str()) && !value.is_object() || *name == "placement")
             });

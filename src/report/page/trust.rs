@@ -5,17 +5,16 @@ use std::collections::BTreeSet;
 use super::table::{Cell, Table};
 use crate::{
     analysis::ContestResult,
-    backend::{self, About},
+    contestant::Description,
     environment::Environment,
     record::{BackendFootprint, Record, Setup},
     report::words::{heading, reason_words},
 };
 
 /// The columns of the backends' table.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 11] = [
     "backend",
-    "crate",
-    "version",
+    "rests on",
     "how it waits",
     "threads",
     "maintenance",
@@ -32,7 +31,8 @@ pub(super) fn backends(record: &Record) -> Table {
     let arms = || record.setup.contests.iter().flat_map(|contest| &contest.arms);
     let names: BTreeSet<&str> = arms().flat_map(|arm| [arm.server.as_str(), arm.client.as_str()]).collect();
     let footprint = |name: &str| record.footprint.as_ref()?.backends.get(name).copied();
-    let rows = names.into_iter().map(|name| backend_row(name, &record.setup.environment, footprint(name)));
+    let rows =
+        names.into_iter().map(|name| backend_row(name, record.setup.contestants.get(name), footprint(name)));
     Table {
         name: "backends-table".to_owned(),
         caption: "What each backend is. Crates, build and size are those of the smallest program with it alone; calls are the \
@@ -43,33 +43,24 @@ pub(super) fn backends(record: &Record) -> Table {
     }
 }
 
-fn backend_row(name: &str, environment: &Environment, footprint: Option<BackendFootprint>) -> Vec<Cell> {
-    let about = backend::find(name).ok().map(|backend| backend.about());
-    let text = |of: fn(&About) -> String| about.map_or_else(Cell::absent, |about| Cell::text(of(about)));
-    let version = about.and_then(|about| match about.crate_name {
-        None => Some(environment.rustc.clone()),
-        Some(crate_name) => environment.crates.get(crate_name).cloned(),
-    });
+fn backend_row(name: &str, is: Option<&Description>, footprint: Option<BackendFootprint>) -> Vec<Cell> {
+    let text = |of: fn(&Description) -> String| is.map_or_else(Cell::absent, |is| Cell::text(of(is)));
     let number = |of: fn(&BackendFootprint) -> Option<f64>, digits: usize| {
         let value = footprint.as_ref().and_then(of);
         value.map_or_else(Cell::absent, |value| Cell::number(format!("{value:.digits$}"), value))
     };
     vec![
         Cell::text(name),
-        text(|about| about.crate_name.unwrap_or("std").to_owned()),
-        version.map_or_else(Cell::absent, Cell::text),
-        text(|about| about.model.to_string()),
-        text(|about| about.threading.to_string()),
-        text(About::upkeep),
-        text(|about| if about.portable { "yes".to_owned() } else { "no".to_owned() }),
+        text(Description::versioned),
+        text(|is| is.model.to_string()),
+        text(|is| is.threading.to_string()),
+        text(Description::upkeep),
+        text(|is| if is.portable { "yes".to_owned() } else { "no".to_owned() }),
         number(|of| Some(of.crates as f64), 0),
         number(|of| Some(of.build_s), 1),
         number(|of| Some(of.stripped_bytes as f64 / 1024.0), 0),
         number(|of| of.calls_per_message, 2),
-        about.map_or_else(
-            || Cell::text("not a backend of this version of ioduel"),
-            |about| Cell::text(about.summary),
-        ),
+        is.map_or_else(|| Cell::text("the record does not say"), |is| Cell::text(is.summary.clone())),
     ]
 }
 
@@ -89,7 +80,7 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
                 rows.push(vec![
                     Cell::text(arm.arm.name.clone()),
                     Cell::text(contest.workload.clone()),
-                    Cell::text(heading(contest.view)),
+                    Cell::text(heading(contest.view, contest.class)),
                     Cell::number(format!("{count} of {all}"), *count as f64),
                     Cell::text(reason_words(reason)),
                 ]);
@@ -106,7 +97,7 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
 
 /// The machine, the kernel's settings and the placement.
 pub(super) fn environment(setup: &Setup) -> Table {
-    let placement = [("placement", setup.placement.to_string()), ("began", setup.began.clone())];
+    let placement = [("placement", setup.placements()), ("began", setup.began.clone())];
     let exec = [
         ("servers started with", setup.server_exec.clone()),
         ("clients started with", (!setup.client_exec.is_empty()).then(|| setup.client_exec.join("; "))),

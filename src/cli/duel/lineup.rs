@@ -1,0 +1,112 @@
+//! Who takes part in a duel, and against whom: one worker is never compared with several.
+
+use std::collections::BTreeMap;
+
+use super::refuse_twice;
+use crate::{
+    cli::{Chosen, wrong_usage},
+    contestant::{self, Contestant, Description},
+    duel::{Contender, Terms, contest},
+    placement::Placement,
+    record::{Class, Contest},
+};
+
+/// The neutral client: the leanest that the suite has.
+const NEUTRAL: &str = "epoll";
+
+/// The fewest arms, without the second copy of the reference, that are a comparison.
+const FEWEST: usize = 2;
+
+/// The workers of the multi class where there is one processor alone.
+const FEWEST_WORKERS: usize = 2;
+
+/// Who takes part.
+pub(super) struct Lineup {
+    contestants: Vec<&'static Contestant>,
+    /// Whether they were named, and are not all that there are.
+    named: bool,
+    /// Who could not, and why.
+    pub(super) skipped: BTreeMap<String, String>,
+}
+
+impl Lineup {
+    /// Takes those who were named, or all who can run here.
+    ///
+    /// # Errors
+    /// When one was named that can't, or twice.
+    pub(super) fn new(named: &[Chosen]) -> anyhow::Result<Self> {
+        refuse_twice(named.iter().map(|chosen| chosen.name()))?;
+        let mut lineup = Self { contestants: Vec::new(), named: !named.is_empty(), skipped: BTreeMap::new() };
+        for chosen in named {
+            chosen.prepare()?;
+            lineup.contestants.push(chosen.0);
+        }
+        for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
+            match contestant.prepare() {
+                Ok(()) => lineup.contestants.push(contestant),
+                Err(why) => {
+                    lineup.skipped.insert(contestant.name().to_owned(), why.to_string());
+                }
+            }
+        }
+        Ok(lineup)
+    }
+
+    /// What each of them is, and the neutral client too.
+    pub(super) fn descriptions(&self) -> BTreeMap<String, Description> {
+        let neutral = contestant::find(NEUTRAL).into_iter();
+        let all = self.contestants.iter().copied().chain(neutral);
+        all.map(|contestant| (contestant.name().to_owned(), contestant.describe())).collect()
+    }
+
+    /// Those whom a class admits, where so many workers were asked for.
+    fn admitted(&self, class: Class, asked: Option<usize>) -> Vec<Contender> {
+        let admitted = self.contestants.iter().filter(|it| class.admits(it.threading(), asked));
+        admitted.map(|contestant| contender(contestant)).collect()
+    }
+
+    /// The classes to fight in: those that were asked for; or where everybody was named, the one that all can be in; or
+    /// all in which there is somebody to compare with.
+    ///
+    /// # Errors
+    /// When there is nobody to compare with in any.
+    pub(super) fn classes(&self, wanted: &[Class], workers: Option<usize>) -> anyhow::Result<Vec<Class>> {
+        let mut possible = match workers {
+            Some(workers) => vec![Class::of_workers(workers)],
+            None => vec![Class::Single, Class::Multi],
+        };
+        possible.retain(|class| wanted.is_empty() || wanted.contains(class));
+        let admitted = |class: &Class| self.admitted(*class, workers).len();
+        let all_in = possible.iter().find(|class| admitted(class) == self.contestants.len());
+        if let (true, Some(class)) = (self.named && wanted.is_empty(), all_in) {
+            return Ok(vec![*class]);
+        }
+        possible.retain(|class| admitted(class) >= FEWEST);
+        if possible.is_empty() {
+            let told = self.contestants.iter().map(|it| format!("{} ({})", it.name(), it.threading()));
+            let told: Vec<String> = told.collect();
+            return Err(wrong_usage(format!("in no class are there two of {}", told.join(", "))));
+        }
+        Ok(possible)
+    }
+
+    /// Makes the contest of these terms, where so many workers were asked for.
+    pub(super) fn contest(&self, terms: &Terms, workers: Option<usize>) -> anyhow::Result<Contest> {
+        let neutral = contender(contestant::find(NEUTRAL)?);
+        Ok(contest(terms, &self.admitted(terms.class, workers), &neutral))
+    }
+}
+
+fn contender(contestant: &Contestant) -> Contender {
+    Contender { name: contestant.name().to_owned(), threading: contestant.threading() }
+}
+
+/// The workers of a class, where a contender has such.
+pub(super) fn workers(class: Class, asked: Option<usize>, placement: &Placement) -> usize {
+    let processors = placement.server.as_ref().map_or(FEWEST_WORKERS, |cpus| cpus.count());
+    match (class, asked) {
+        (_, Some(workers)) => workers,
+        (Class::Multi, None) => processors.max(FEWEST_WORKERS),
+        (_, None) => 1,
+    }
+}

@@ -1,0 +1,275 @@
+//! A program of somebody else, described by a file in `contestants/`, in whatever language it is written.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use serde::Deserialize;
+
+use super::Description;
+use crate::backend::{Maintenance, Model, Threading, Unavailable};
+
+/// How long a program may take to tell its version.
+const UNTIL_VERSION: Duration = Duration::from_secs(10);
+
+/// How long it may take to build one.
+const UNTIL_BUILT: Duration = Duration::from_secs(300);
+
+/// The file, as it stands on disk.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireContestant {
+    name: String,
+    summary: String,
+    command: String,
+    version: String,
+    build: Option<String>,
+    kind: WireKind,
+    maintenance: Option<Maintenance>,
+    #[serde(default)]
+    portable: bool,
+}
+
+/// How it waits, and on how many threads.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireKind {
+    model: Model,
+    threading: Threading,
+}
+
+/// A program of somebody else.
+#[derive(Debug)]
+pub(super) struct External {
+    file: PathBuf,
+    name: String,
+    summary: String,
+    model: Model,
+    threading: Threading,
+    maintenance: Maintenance,
+    portable: bool,
+    command: Vec<OsString>,
+    version_command: Vec<OsString>,
+    build_command: Option<Vec<OsString>>,
+    version: OnceLock<Result<String, Unavailable>>,
+    built: OnceLock<Result<(), Unavailable>>,
+}
+
+/// Reads every file of a folder, by name; nothing where there is no such folder.
+pub(super) fn read_all(folder: &Path) -> Vec<anyhow::Result<External>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    files.sort();
+    files.iter().map(|file| External::read(file)).collect()
+}
+
+impl External {
+    fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(file, &text).with_context(|| file.display().to_string())
+    }
+
+    fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
+        let wire: WireContestant = toml::from_str(text).map_err(one_line)?;
+        let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ensure!(
+            !wire.name.is_empty() && wire.name.chars().all(fit),
+            "the name {:?} has other characters than a to z, 0 to 9 and -",
+            wire.name
+        );
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
+        let words =
+            |what: &str, text: &str| words(&folder, text).with_context(|| format!("{what} = {text:?}"));
+        Ok(Self {
+            file: file.to_owned(),
+            command: words("command", &wire.command)?,
+            version_command: words("version", &wire.version)?,
+            build_command: wire.build.as_deref().map(|text| words("build", text)).transpose()?,
+            name: wire.name,
+            summary: wire.summary,
+            model: wire.kind.model,
+            threading: wire.kind.threading,
+            maintenance: wire.maintenance.unwrap_or(Maintenance::Active),
+            portable: wire.portable,
+            version: OnceLock::new(),
+            built: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn threading(&self) -> Threading {
+        self.threading
+    }
+
+    pub(super) fn command(&self) -> &[OsString] {
+        &self.command
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description {
+            crate_name: None,
+            version: self.version().unwrap_or_else(|_| "unknown".to_owned()),
+            model: self.model,
+            threading: self.threading,
+            maintenance: self.maintenance,
+            advisories: Vec::new(),
+            portable: self.portable,
+            external: true,
+            summary: self.summary.clone(),
+        }
+    }
+
+    /// Asks for the version, once a process: the first line that is printed.
+    ///
+    /// # Errors
+    /// What the command complains of, when it fails: why the program can't run here.
+    pub(super) fn version(&self) -> Result<String, Unavailable> {
+        let ask = || {
+            let output = self.run(&self.version_command, UNTIL_VERSION)?;
+            let line = first_line(&output.stdout);
+            line.ok_or_else(|| Unavailable(format!("{}: its version command prints nothing", self.name)))
+        };
+        self.version.get_or_init(ask).clone()
+    }
+
+    /// Builds it, once a process.
+    ///
+    /// # Errors
+    /// What the command complains of first, when it fails.
+    pub(super) fn build(&self) -> Result<(), Unavailable> {
+        let build = || match &self.build_command {
+            Some(command) => self.run(command, UNTIL_BUILT).map(drop),
+            None => Ok(()),
+        };
+        self.built.get_or_init(build).clone()
+    }
+
+    /// Runs one of its commands to a good end.
+    fn run(&self, words: &[OsString], patience: Duration) -> Result<Output, Unavailable> {
+        let told = words[0].to_string_lossy();
+        let output =
+            output_within(words, patience).map_err(|error| Unavailable(format!("{told}: {error}")))?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = first_line(&output.stderr).or_else(|| first_line(&output.stdout));
+        Err(Unavailable(said.unwrap_or_else(|| format!("{told}: {}", output.status))))
+    }
+}
+
+/// Splits a command; a program named by a path is looked for from the file's folder.
+fn words(folder: &Path, text: &str) -> anyhow::Result<Vec<OsString>> {
+    let mut words = shell_words::split(text)?;
+    ensure!(!words.is_empty(), "that is no command");
+    if words[0].contains('/') {
+        words[0] = folder.join(&words[0]).to_string_lossy().into_owned();
+    }
+    Ok(words.into_iter().map(OsString::from).collect())
+}
+
+/// What a TOML reader says, in one line: what is wrong, and in which line of the file.
+fn one_line(error: toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let place = text.lines().next().and_then(|line| line.strip_prefix("TOML parse error at "));
+    let message = error.message().replace('\n', " ");
+    anyhow::anyhow!("{}{message}", place.map_or_else(String::new, |place| format!("{place}: ")))
+}
+
+fn first_line(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// Runs a command to its end, and kills it when that takes too long.
+fn output_within(words: &[OsString], patience: Duration) -> io::Result<Output> {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.process_group(0).spawn()?;
+    let group = Pid::from_raw(child.id().cast_signed());
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    receiver.recv_timeout(patience).unwrap_or_else(|_| {
+        // It may have ended just now.
+        let _ = killpg(group, Signal::SIGKILL);
+        Err(io::Error::other(format!("no end within {} s", patience.as_secs())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "name = \"x\"\nsummary = \"an x\"\ncommand = \"true\"\nversion = \"echo x 1.0\"\n\
+                        kind = { model = \"readiness\", threading = \"loops\" }\n";
+
+    fn parse(text: &str) -> anyhow::Result<External> {
+        External::parse(Path::new("src/x.toml"), text)
+    }
+
+    fn complaint(text: &str) -> String {
+        format!("{:#}", parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn a_file_says_who_it_is_and_its_version_is_asked() {
+        let external = parse(GOOD).unwrap();
+        let description = external.describe();
+        assert_eq!((external.name(), description.version.as_str()), ("x", "x 1.0"));
+        assert_eq!(external.build(), Ok(()));
+    }
+
+    #[test]
+    fn a_program_named_by_a_path_is_looked_for_from_the_file() {
+        let external = parse(&GOOD.replace("\"true\"", "\"bin/x --fast\"")).unwrap();
+        let program = Path::new(&external.command()[0]);
+        assert!(program.is_absolute() && program.ends_with("src/bin/x"), "{program:?}");
+        assert_eq!(external.command()[1], "--fast");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_in_one_line() {
+        let unknown = complaint(&GOOD.replace("summary", "sumary"));
+        assert!(unknown.starts_with("line 2, column 1: unknown field `sumary`"), "{unknown}");
+        let missing = complaint(&GOOD.replace("command = \"true\"\n", ""));
+        assert!(missing.contains("missing field `command`"), "{missing}");
+        let empty = complaint(&GOOD.replace("\"true\"", "\"\""));
+        assert_eq!(empty, "command = \"\": that is no command");
+        assert!(complaint(&GOOD.replace("\"x\"", "\"X y\"")).contains("other characters"));
+        assert!(complaint(&GOOD.replace("readiness", "magic")).contains("unknown variant `magic`"));
+        assert!([unknown, missing].iter().all(|text| text.lines().count() == 1));
+    }
+
+    #[test]
+    fn why_it_cannot_run_is_what_its_version_command_complains_of() {
+        let fails = |version: &str| {
+            let text = GOOD.replace("\"echo x 1.0\"", &format!("{version:?}"));
+            parse(&text).unwrap().version().unwrap_err().to_string()
+        };
+        assert_eq!(fails("sh -c 'echo no compiler >&2; exit 1'"), "no compiler");
+        assert_eq!(fails("sh -c 'exit 7'"), "sh: exit status: 7");
+        assert!(fails("no-such-program").contains("No such file"));
+        assert!(fails("true").contains("prints nothing"));
+    }
+}
