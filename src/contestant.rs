@@ -20,7 +20,7 @@ pub struct Contestant(Origin);
 
 enum Origin {
     BuiltIn(&'static dyn Backend),
-    External(External),
+    External(Box<External>),
 }
 
 /// What a contestant is, as records keep it.
@@ -106,7 +106,7 @@ fn roster() -> &'static Roster {
                         format!("{}: the name {} is taken", external.file().display(), external.name());
                     roster.faults.push(fault);
                 }
-                Ok(external) => roster.contestants.push(Contestant(Origin::External(external))),
+                Ok(external) => roster.contestants.push(Contestant(Origin::External(Box::new(external)))),
                 Err(error) => roster.faults.push(format!("{error:#}")),
             }
         }
