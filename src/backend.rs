@@ -15,9 +15,13 @@
 //! and report iterates the list.
 
 mod async_std;
+mod compio;
+mod compio_tuned;
 mod epoll;
 mod futures_io;
 mod mio;
+mod monoio;
+mod monoio_tuned;
 mod open;
 mod readiness;
 mod smol;
@@ -73,6 +77,10 @@ pub static ALL: &[&dyn Backend] = &[
     &tokio::Tokio,
     &smol_local::SmolLocal,
     &smol::Smol,
+    &monoio::Monoio,
+    &monoio_tuned::MonoioTuned,
+    &compio::Compio,
+    &compio_tuned::CompioTuned,
     &async_std::AsyncStd,
 ];
 

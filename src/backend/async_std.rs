@@ -7,7 +7,7 @@ use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener},
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use async_global_executor::GlobalExecutorConfig;
@@ -59,9 +59,6 @@ impl Backend for AsyncStd {
     }
 }
 
-/// How long the tasks of connections that were shut down are given before they are looked at again.
-const UNTIL_TASKS_END: Duration = Duration::from_millis(1);
-
 /// Starts the global runtime with so many threads, the first time.
 fn start_runtime(workers: Option<usize>) -> io::Result<()> {
     static WORKERS: OnceLock<usize> = OnceLock::new();
@@ -104,9 +101,7 @@ async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
         // The peer may have ended it already; then there is nothing to do.
         let _ = stream.shutdown(Shutdown::Both);
     });
-    while !open.is_empty() {
-        task::sleep(UNTIL_TASKS_END).await;
-    }
+    open.until_all_ended().await;
     Ok(())
 }
 

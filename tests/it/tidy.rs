@@ -114,6 +114,9 @@ fn only_its_own_file_names_the_crate_of_a_backend() {
         ("smol", "src/backend/smol"),
         ("async_std", "src/backend/async_std"),
         ("async_global_executor", "src/backend/async_std"),
+        ("compio", "src/backend/compio"),
+        ("monoio", "src/backend/monoio"),
+        ("monoio_io_uring", "src/backend/monoio_tuned"),
     ];
     for (file, text) in sources("src").into_iter().filter(|(file, _)| file != "src/backend.rs") {
         for (name, owner) in crates {

@@ -1,0 +1,196 @@
+//! `compio`: compio on io_uring, as it is shipped.
+//!
+//! Without the feature `polling` the crate has no other driver, so where io_uring is forbidden building the runtime
+//! fails with the error of `io_uring_setup`; with it, compio would fall back to epoll and say nothing.
+//!
+//! - Every operation is waited for in the ring, also one that is done at once, so each is a turn of the others.
+//! - A runtime that is dropped cancels what is in flight, closes the ring and then frees the buffers. Closing a ring
+//!   only queues its end (`io_ring_ctx_wait_and_kill` in io_uring/io_uring.c), so the kernel might still write to them.
+//!   Therefore nothing is dropped here: connections that are left are shut down, and each task ends by itself.
+//! - compio's own token of cancellation is for short lives: it keeps an entry for every operation until it is dropped.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr, TcpListener},
+    sync::Arc,
+    time::Instant,
+};
+
+use compio::{
+    BufResult,
+    buf::{IntoInner as _, IoBuf as _},
+    io::{AsyncRead as _, AsyncWrite as _},
+    net::TcpStream,
+    runtime::{self, ResumeUnwind as _, Runtime},
+    time::sleep,
+};
+use socket2::SockRef;
+
+use super::{
+    About, Backend, Maintenance, Model, Threading, on_threads,
+    open::{Open, OpenConnections},
+};
+use crate::{
+    load::{Load, Slot},
+    protocol::{End, SessionError, Want},
+    service::{AfterAcceptError, Connection, Service},
+};
+
+pub(super) struct Compio;
+
+static ABOUT: About = About {
+    name: "compio",
+    crate_name: Some("compio"),
+    model: Model::Completion,
+    threading: Threading::Loops,
+    maintenance: Maintenance::Active,
+    advisories: &[],
+    portable: true,
+    summary: "compio on io_uring, as shipped",
+};
+
+impl Backend for Compio {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        serve_on(&ABOUT, Runtime::new, listener, service)
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        drive_on(&ABOUT, Runtime::new, load)
+    }
+}
+
+/// Serves on a runtime for each worker. They share the listener: of those that wait in `accept`, a connection wakes one,
+/// for io_uring waits for a listener with EPOLLEXCLUSIVE (`poll_exclusive` in io_uring/opdef.c).
+pub(super) fn serve_on(
+    about: &About,
+    runtime: fn() -> io::Result<Runtime>,
+    listener: TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    let workers = about.worker_threads(service.config().workers)?;
+    let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
+    on_threads(listeners, |listener| runtime()?.block_on(serve(listener, service)))
+}
+
+/// Drives the slots on a runtime for each worker.
+pub(super) fn drive_on(
+    about: &About,
+    runtime: fn() -> io::Result<Runtime>,
+    load: &Arc<Load>,
+) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    on_threads(load.slots_for(workers), |slots| {
+        runtime()?.block_on(drive(slots));
+        Ok(())
+    })
+}
+
+/// Accepts until the service stops, then ends the connections that are left.
+///
+/// The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and waits no more.
+async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+    let listener = compio::net::TcpListener::from_std(listener)?;
+    let open = OpenConnections::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let place = open.insert(stream.clone());
+                runtime::spawn(serve_connection(stream, service.accepted(), place)).detach();
+            }
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => break,
+                AfterAcceptError::Pause(pause) => sleep(pause).await,
+            },
+        }
+    }
+    open.for_each(|stream| {
+        // The peer may have ended it already; then there is nothing to do.
+        let _ = SockRef::from(stream).shutdown(Shutdown::Both);
+    });
+    open.until_all_ended().await;
+    Ok(())
+}
+
+async fn serve_connection(stream: TcpStream, mut connection: Connection, place: Open<TcpStream>) {
+    let outcome = converse(&stream, &mut connection, &mut Vec::new()).await;
+    connection.ended(outcome);
+    drop(place);
+}
+
+/// Runs each slot as a task.
+async fn drive(slots: Vec<Slot>) {
+    let tasks: Vec<_> = slots.into_iter().map(|slot| runtime::spawn(run_sessions(slot))).collect();
+    for task in tasks {
+        task.await.resume_unwind();
+    }
+}
+
+async fn run_sessions(mut slot: Slot) {
+    let mut buffer = Vec::new();
+    while let Some(destination) = slot.next_session() {
+        let outcome = run_session(destination, &mut slot, &mut buffer).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(
+    destination: SocketAddr,
+    slot: &mut Slot,
+    buffer: &mut Vec<u8>,
+) -> Result<(), SessionError> {
+    let stream = TcpStream::connect(destination).await?;
+    stream.set_nodelay(true)?;
+    slot.connected(Instant::now());
+    converse(&stream, slot, buffer).await
+}
+
+/// Drives an end to the end of its session. `owned` is what the kernel reads into and writes from, one after the other.
+async fn converse(
+    mut stream: &TcpStream,
+    end: &mut impl End,
+    owned: &mut Vec<u8>,
+) -> Result<(), SessionError> {
+    loop {
+        match end.want() {
+            Want::Write(bytes) => {
+                let mut buffer = with_room(owned, bytes.len());
+                buffer.extend_from_slice(bytes);
+                let mut sent = 0;
+                // A piece that went out is not copied again to send the rest.
+                while sent < buffer.len() {
+                    let BufResult(outcome, rest) = stream.write(buffer.slice(sent..)).await;
+                    buffer = rest.into_inner();
+                    let n = outcome?;
+                    sent += n;
+                    end.wrote(n);
+                }
+                *owned = buffer;
+            }
+            Want::Read(room) => {
+                let buffer = with_room(owned, room.len());
+                let BufResult(outcome, filled) = stream.read(buffer.slice(..room.len())).await;
+                let n = outcome?;
+                room[..n].copy_from_slice(&filled);
+                *owned = filled.into_inner();
+                match n {
+                    0 => end.eof()?,
+                    n => end.read(n, Instant::now)?,
+                }
+            }
+            Want::Close => return Ok(()),
+        }
+    }
+}
+
+/// Takes the buffer, empty and with at least so much room; it grows once or twice in its life.
+fn with_room(owned: &mut Vec<u8>, room: usize) -> Vec<u8> {
+    let mut buffer = std::mem::take(owned);
+    buffer.clear();
+    buffer.reserve_exact(room);
+    buffer
+}

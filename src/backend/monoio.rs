@@ -1,0 +1,199 @@
+//! `monoio`: monoio on io_uring, as it is shipped.
+//!
+//! Its io_uring driver is asked for by name; the one that its attribute macros make falls back to epoll where io_uring
+//! is forbidden. The listener is ours: one that monoio binds has SO_REUSEPORT, and a second server at the same port takes
+//! half of the connections.
+//!
+//! - Every operation is waited for in the ring, also one that is done at once, so each is a turn of the others.
+//! - A task that waits when the runtime is dropped is never dropped: the driver holds its waker, the waker the task, the
+//!   task its operation, and that the driver. Ring, sockets and buffers leak. So connections that are left are shut
+//!   down, and each task ends by itself before the runtime does.
+//! - Closing a socket is an operation too, and dropping a stream waits for it no more than close(2) for the peer: each
+//!   is followed by an order to cancel it, which comes too late for all of them (`drop_op` in driver/uring/mod.rs).
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{AsRawFd as _, RawFd},
+    sync::Arc,
+    time::Instant,
+};
+
+use monoio::{
+    IoUringDriver, RuntimeBuilder,
+    buf::{IoBuf as _, IoBufMut as _},
+    io::{AsyncReadRent as _, AsyncWriteRent as _},
+    net::TcpStream,
+    time::sleep,
+};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::{
+    About, Backend, Maintenance, Model, Threading, on_threads,
+    open::{Open, OpenConnections},
+};
+use crate::{
+    load::{Load, Slot},
+    protocol::{End, SessionError, Want},
+    service::{AfterAcceptError, Connection, Service},
+};
+
+pub(super) struct Monoio;
+
+static ABOUT: About = About {
+    name: "monoio",
+    crate_name: Some("monoio"),
+    model: Model::Completion,
+    threading: Threading::Loops,
+    maintenance: Maintenance::Dormant { last_release: 2024 },
+    advisories: &[],
+    portable: true,
+    summary: "monoio on io_uring, as shipped",
+};
+
+impl Backend for Monoio {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        serve_on(&ABOUT, RuntimeBuilder::new, listener, service)
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        drive_on(&ABOUT, RuntimeBuilder::new, load)
+    }
+}
+
+/// Serves on a runtime for each worker. They share the listener: of those that wait in `accept`, a connection wakes one,
+/// for io_uring waits for a listener with EPOLLEXCLUSIVE (`poll_exclusive` in io_uring/opdef.c).
+pub(super) fn serve_on(
+    about: &About,
+    builder: fn() -> RuntimeBuilder<IoUringDriver>,
+    listener: TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    let workers = about.worker_threads(service.config().workers)?;
+    let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
+    on_threads(listeners, |listener| builder().enable_timer().build()?.block_on(serve(listener, service)))
+}
+
+/// Drives the slots on a runtime for each worker.
+pub(super) fn drive_on(
+    about: &About,
+    builder: fn() -> RuntimeBuilder<IoUringDriver>,
+    load: &Arc<Load>,
+) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    on_threads(load.slots_for(workers), |slots| {
+        builder().build()?.block_on(drive(slots));
+        Ok(())
+    })
+}
+
+/// Accepts until the service stops, then ends the connections that are left.
+///
+/// The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and waits no more.
+async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+    let listener = monoio::net::TcpListener::from_std(listener)?;
+    let open = OpenConnections::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let place = open.insert(stream.as_raw_fd());
+                monoio::spawn(serve_connection(stream, service.accepted(), place));
+            }
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => break,
+                AfterAcceptError::Pause(pause) => sleep(pause).await,
+            },
+        }
+    }
+    open.for_each(|stream| {
+        // The peer may have ended it already; then there is nothing to do.
+        let _ = shutdown(*stream, Shutdown::Both);
+    });
+    open.until_all_ended().await;
+    Ok(())
+}
+
+async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<RawFd>) {
+    let outcome = converse(&mut stream, &mut connection, &mut Vec::new()).await;
+    connection.ended(outcome);
+    // Before the stream: a descriptor that is closed may soon be another connection's.
+    drop(place);
+}
+
+/// Runs each slot as a task.
+async fn drive(slots: Vec<Slot>) {
+    let tasks: Vec<_> = slots.into_iter().map(|slot| monoio::spawn(run_sessions(slot))).collect();
+    for task in tasks {
+        task.await;
+    }
+}
+
+async fn run_sessions(mut slot: Slot) {
+    let mut buffer = Vec::new();
+    while let Some(destination) = slot.next_session() {
+        let outcome = run_session(destination, &mut slot, &mut buffer).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(
+    destination: SocketAddr,
+    slot: &mut Slot,
+    buffer: &mut Vec<u8>,
+) -> Result<(), SessionError> {
+    let mut stream = TcpStream::connect_addr(destination).await?;
+    stream.set_nodelay(true)?;
+    slot.connected(Instant::now());
+    converse(&mut stream, slot, buffer).await
+}
+
+/// Drives an end to the end of its session. `owned` is what the kernel reads into and writes from, one after the other.
+async fn converse(
+    stream: &mut TcpStream,
+    end: &mut impl End,
+    owned: &mut Vec<u8>,
+) -> Result<(), SessionError> {
+    loop {
+        match end.want() {
+            Want::Write(bytes) => {
+                let mut buffer = with_room(owned, bytes.len());
+                buffer.extend_from_slice(bytes);
+                let mut sent = 0;
+                // A piece that went out is not copied again to send the rest.
+                while sent < buffer.len() {
+                    let (outcome, rest) = stream.write(buffer.slice(sent..)).await;
+                    buffer = rest.into_inner();
+                    let n = outcome?;
+                    sent += n;
+                    end.wrote(n);
+                }
+                *owned = buffer;
+            }
+            Want::Read(room) => {
+                let buffer = with_room(owned, room.len());
+                let (outcome, filled) = stream.read(buffer.slice_mut(..room.len())).await;
+                let n = outcome?;
+                room[..n].copy_from_slice(&filled);
+                *owned = filled.into_inner();
+                match n {
+                    0 => end.eof()?,
+                    n => end.read(n, Instant::now)?,
+                }
+            }
+            Want::Close => return Ok(()),
+        }
+    }
+}
+
+/// Takes the buffer, empty and with at least so much room; it grows once or twice in its life.
+fn with_room(owned: &mut Vec<u8>, room: usize) -> Vec<u8> {
+    let mut buffer = std::mem::take(owned);
+    buffer.clear();
+    buffer.reserve_exact(room);
+    buffer
+}
