@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
+    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request, agent_words},
     backend,
     load::{Extent, LoadPlan, LoadRun, Workload},
     net::ListenAt,
@@ -54,8 +54,8 @@ impl Launch {
     }
 
     fn command(&self, name: String, prefix: &[String], cpus: Option<&Cpus>) -> AgentCommand {
-        let prefix = prefix.iter().map(OsString::from).collect();
-        AgentCommand { name, prefix, program: self.program.clone(), cpus: cpus.cloned() }
+        let prefix = prefix.iter().map(OsString::from);
+        AgentCommand { name, command: prefix.chain(agent_words(&self.program, cpus, &[])).collect() }
     }
 
     fn start_server(&self, backend: &str) -> anyhow::Result<Agent> {
