@@ -5,7 +5,7 @@
 //! smol and async-std share one reactor per process, async-std reads its number of threads once, CPU time and memory
 //! can only be charged to a process, and a hang can be ended without ending the run.
 //!
-//! Absent from here: what to ask and when; that is [`crate::round`]'s.
+//! Absent from here: what to ask and when; that is [`crate::round`]'s, and [`crate::conform`]'s.
 
 mod answering;
 mod cost;
@@ -23,7 +23,7 @@ use crate::{
 
 pub use answering::answer_requests;
 pub use cost::Cost;
-pub use handle::{Agent, AgentCommand};
+pub use handle::{Agent, AgentCommand, Refusal, agent_words};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

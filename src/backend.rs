@@ -77,11 +77,11 @@ pub static ALL: &[&dyn Backend] = &[
     &tokio::Tokio,
     &smol_local::SmolLocal,
     &smol::Smol,
-    &monoio::Monoio,
-    &monoio_tuned::MonoioTuned,
+    &async_std::AsyncStd,
     &compio::Compio,
     &compio_tuned::CompioTuned,
-    &async_std::AsyncStd,
+    &monoio::Monoio,
+    &monoio_tuned::MonoioTuned,
 ];
 
 /// The names of all backends.

@@ -15,10 +15,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
+    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request, agent_words},
     contestant,
     load::{Extent, LoadPlan, LoadRun, Workload},
-    net::ListenAt,
+    net::{KernelCounters, ListenAt},
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
     service::ServerConfig,
@@ -53,28 +53,39 @@ impl Launch {
         Self { program, placement, server_exec: Vec::new(), client_exec: Vec::new(), server_address: None }
     }
 
-    fn command(&self, name: String, prefix: &[String], cpus: Option<&Cpus>) -> AgentCommand {
-        let prefix = prefix.iter().map(OsString::from).collect();
-        AgentCommand { name, prefix, program: self.program.clone(), cpus: cpus.cloned() }
+    /// Starts the agent of a contestant, on these processors and with this prefix.
+    fn start(
+        &self,
+        name: String,
+        contestant: &str,
+        prefix: &[String],
+        cpus: Option<&Cpus>,
+    ) -> anyhow::Result<Agent> {
+        let theirs = contestant::find(contestant)?.command().unwrap_or_default();
+        let prefix = prefix.iter().map(OsString::from);
+        let command = prefix.chain(agent_words(&self.program, cpus, theirs)).collect();
+        Agent::start(&AgentCommand { name, command })
     }
 
-    fn start_server(&self, backend: &str) -> anyhow::Result<Agent> {
-        let name = format!("server {backend}");
-        Agent::start(&self.command(name, &self.server_exec, self.placement.server.as_ref()))
+    fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
+        let name = format!("server {contestant}");
+        self.start(name, contestant, &self.server_exec, self.placement.server.as_ref())
     }
 
-    fn start_clients(&self, backend: &str) -> anyhow::Result<Vec<Agent>> {
+    fn start_clients(&self, contestant: &str) -> anyhow::Result<Vec<Agent>> {
         let one_here = [Vec::new()];
         let prefixes = if self.client_exec.is_empty() { &one_here[..] } else { &self.client_exec };
         let start = |(index, prefix): (usize, &Vec<String>)| {
             let number = if prefixes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
-            Agent::start(&self.command(
-                format!("client {backend}{number}"),
-                prefix,
-                self.placement.client.as_ref(),
-            ))
+            let name = format!("client {contestant}{number}");
+            self.start(name, contestant, prefix, self.placement.client.as_ref())
         };
         prefixes.iter().enumerate().map(start).collect()
+    }
+
+    /// Whether all agents run here, in the network namespace of this process.
+    fn is_here(&self) -> bool {
+        self.server_exec.is_empty() && self.client_exec.is_empty()
     }
 
     fn listen_at(&self) -> ListenAt {
@@ -109,6 +120,8 @@ pub struct Pair {
     clients: Vec<Agent>,
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
+    /// Whether the kernel's counters that this process sees are those of the agents.
+    here: bool,
 }
 
 impl Pair {
@@ -128,7 +141,8 @@ impl Pair {
         match server.ask(&serve, PATIENCE)?.answer {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
-                Ok(Self { plan, placement, server, clients, destinations, fallbacks })
+                let here = launch.is_here();
+                Ok(Self { plan, placement, server, clients, destinations, fallbacks, here })
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
         }
@@ -145,8 +159,13 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         self.server.ask(&Request::Cost, PATIENCE)?;
+        let before = self.counters();
         let (run, client) = self.drive(connections, shape, extent)?;
-        let Reply { cost: server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
+        let Reply { cost: mut server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
+        if server.kernel.is_none() && client.kernel.is_none() {
+            // Programs of others need not count; what they share with this process can be seen from here.
+            server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
+        }
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
             connections,
@@ -160,6 +179,10 @@ impl Pair {
             client,
             fallbacks: self.fallbacks.clone(),
         })
+    }
+
+    fn counters(&self) -> Option<KernelCounters> {
+        self.here.then(KernelCounters::read).and_then(Result::ok)
     }
 
     /// Lets all clients drive at the same time, each with its share of the connections.

@@ -2,11 +2,11 @@
 
 use std::{
     ffi::OsString,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +26,9 @@ const UNTIL_EXIT: Duration = Duration::from_secs(5);
 /// Lines of an agent that are kept before they are asked for. An agent has no more than one.
 const LINES_AHEAD: usize = 16;
 
+/// The longest line that is read. The longest reply, a load's, has three histograms and is a hundred times shorter.
+const LONGEST_LINE_BYTES: u64 = 16 << 20;
+
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 
@@ -34,27 +37,35 @@ const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 pub struct AgentCommand {
     /// What it is called in errors, such as `server tokio`.
     pub name: String,
-    /// What goes before the program: nothing, or a command that runs another, such as `taskset -c 1`.
-    pub prefix: Vec<OsString>,
-    /// The program that answers as `ioduel agent` does.
-    pub program: PathBuf,
-    /// The processors that it is kept on; where the system wants it when `None`.
-    pub cpus: Option<Cpus>,
+    /// The words that start it, the program's name first; not empty.
+    pub command: Vec<OsString>,
 }
 
-impl AgentCommand {
-    fn command(&self) -> Command {
-        let mut words = self.prefix.iter().cloned().chain([self.program.clone().into(), "agent".into()]);
-        let mut command = Command::new(words.next().expect("the program is always there"));
-        command.args(words);
-        if let Some(cpus) = &self.cpus {
-            command.arg("--cpus").arg(cpus.to_string());
-        }
-        // A group of its own: a Ctrl-C at the terminal is the parent's to handle, and a kill reaches what a prefix
-        // has started too.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        command
+/// The words that start `program`, which is this one, as an agent: of its own backends, or, when there are words in
+/// `theirs`, as what it makes of itself once it runs where it shall.
+///
+/// So another's program needs to know nothing of processors and limits: `ioduel agent --cpus 0 -- COMMAND…` sees to
+/// both, then becomes that command.
+pub fn agent_words(program: &Path, cpus: Option<&Cpus>, theirs: &[OsString]) -> Vec<OsString> {
+    let mut words = vec![program.into(), "agent".into()];
+    if let Some(cpus) = cpus {
+        words.extend(["--cpus".into(), cpus.to_string().into()]);
     }
+    if !theirs.is_empty() {
+        words.push("--".into());
+        words.extend_from_slice(theirs);
+    }
+    words
+}
+
+/// What an agent answered that it could not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {error}")]
+pub struct Refusal {
+    /// What the agent is called.
+    pub name: String,
+    /// Why it could not.
+    pub error: String,
 }
 
 /// A running agent. Dropping it ends it.
@@ -67,6 +78,8 @@ pub struct Agent {
     lines: Receiver<String>,
     /// What it was asked last.
     asked: String,
+    /// The first line that it said in its last moments, without being asked.
+    last_words: Option<String>,
 }
 
 impl Agent {
@@ -75,18 +88,24 @@ impl Agent {
     /// # Errors
     /// When its program cannot be run.
     pub fn start(command: &AgentCommand) -> anyhow::Result<Self> {
-        let mut process = command.command();
-        let mut child = process.spawn().with_context(|| {
-            let program = process.get_program().to_string_lossy().into_owned();
-            format!("{}: cannot start {program:?}", command.name)
-        })?;
+        let (program, arguments) = command.command.split_first().context("an agent needs a program")?;
+        let mut process = Command::new(program);
+        // A group of its own: a Ctrl-C at the terminal is the parent's to handle, and a kill reaches what a prefix
+        // has started too.
+        process.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = process
+            .spawn()
+            .with_context(|| format!("{}: cannot start {:?}", command.name, program.to_string_lossy()))?;
         let output = child.stdout.take().expect("standard output is a pipe");
         let (sender, lines) = sync_channel(LINES_AHEAD);
-        thread::spawn(move || {
-            let lines = BufReader::new(output).lines().map_while(Result::ok);
-            lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
-        });
-        Ok(Self { name: command.name.clone(), input: child.stdin.take(), child, lines, asked: String::new() })
+        thread::spawn(move || pass_lines_on(output, &sender));
+        let (name, input) = (command.name.clone(), child.stdin.take());
+        Ok(Self { name, input, child, lines, asked: String::new(), last_words: None })
+    }
+
+    /// The number of its process, which is also that of the group of all that it starts.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks, and waits for the reply for as long as `patience`.
@@ -104,8 +123,15 @@ impl Agent {
     /// # Errors
     /// When the agent is gone.
     pub fn send(&mut self, request: &Request) -> anyhow::Result<()> {
-        self.asked = request.to_string();
-        let line = serde_json::to_string(request)?;
+        self.send_line(&serde_json::to_string(request)?, request.to_string())
+    }
+
+    /// Sends a line of any kind, as what is `asked`; [`receive`](Self::receive) the reply before the next.
+    ///
+    /// # Errors
+    /// When the agent is gone.
+    pub fn send_line(&mut self, line: &str, asked: String) -> anyhow::Result<()> {
+        self.asked = asked;
         let Some(input) = &mut self.input else {
             bail!("{}: asked to {} after it was ended", self.name, self.asked)
         };
@@ -136,29 +162,48 @@ impl Agent {
                 bail!("{}: hangs: no reply in {seconds} s when asked to {}; ended", self.name, self.asked)
             }
         };
-        if let Answer::Failed { error } = &reply.answer {
-            bail!("{}: {error}", self.name);
+        match reply.answer {
+            Answer::Failed { error } => Err(Refusal { name: self.name.clone(), error }.into()),
+            _ => Ok(reply),
         }
-        Ok(reply)
+    }
+
+    /// Ends its input, and waits for it to exit, for as long as `patience`.
+    ///
+    /// # Errors
+    /// When it goes on, and is killed; when it still said something, though it was asked nothing.
+    pub fn end(&mut self, patience: Duration) -> anyhow::Result<()> {
+        self.input = None;
+        if self.wait(patience).is_none() {
+            self.kill();
+            bail!("{}: still runs {} s after its input ended; ended", self.name, patience.as_secs_f64());
+        }
+        match &self.last_words {
+            Some(line) => bail!("{}: unasked, it said {}", self.name, start(line)),
+            None => Ok(()),
+        }
     }
 
     /// Says how the agent ended, and at what.
     fn ended(&mut self) -> anyhow::Error {
         self.input = None;
-        let how = match self.wait() {
+        let how = match self.wait(UNTIL_EXIT) {
             Some(status) => format!("ended ({status})"),
             None => "closed its output".to_owned(),
         };
         anyhow::anyhow!("{}: {how} when asked to {}", self.name, self.asked)
     }
 
-    /// Waits for the process to exit, for a while.
-    fn wait(&mut self) -> Option<ExitStatus> {
-        let deadline = Instant::now() + UNTIL_EXIT;
+    /// Waits for the process to exit, for as long as `patience`.
+    fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
         // The reader's channel closes with the process's output, and then the process itself is about to exit.
-        while Instant::now() < deadline
-            && self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
-        {}
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+            && let Ok(line) = self.lines.recv_timeout(left)
+        {
+            self.last_words.get_or_insert(line);
+        }
         loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => thread::sleep(UNTIL_LOOKED_AGAIN),
@@ -172,15 +217,29 @@ impl Agent {
         self.input = None;
         // It may be gone by now, or be another user's, whom the end of its input must tell; it is not waited for long.
         let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
-        let _ = self.wait();
+        let _ = self.wait(UNTIL_EXIT);
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         self.input = None;
-        if self.wait().is_none() {
+        if self.wait(UNTIL_EXIT).is_none() {
             self.kill();
+        }
+    }
+}
+
+/// Reads lines and hands them over, until there are no more or nobody takes them.
+fn pass_lines_on(output: ChildStdout, lines: &SyncSender<String>) {
+    let mut output = BufReader::new(output);
+    loop {
+        let mut line = Vec::new();
+        match output.by_ref().take(LONGEST_LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            // What is no text is no reply either, and can be shown.
+            Ok(_) if lines.send(String::from_utf8_lossy(line.trim_ascii_end()).into_owned()).is_ok() => {}
+            Ok(_) => return,
         }
     }
 }
@@ -195,51 +254,4 @@ fn start(line: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An agent that is no agent: a shell that runs `script`.
-    fn shell(script: &str) -> Agent {
-        let prefix = ["sh", "-c", script].map(OsString::from).to_vec();
-        let program = PathBuf::from("-");
-        Agent::start(&AgentCommand { name: "server x".to_owned(), prefix, program, cpus: None }).unwrap()
-    }
-
-    fn complaint(script: &str, patience: Duration) -> String {
-        format!("{:#}", shell(script).ask(&Request::Cost, patience).unwrap_err())
-    }
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn a_hang_is_ended_and_names_who_was_asked_what() {
-        let begun = Instant::now();
-        let message = complaint("sleep 60", Duration::from_millis(300));
-        assert!(begun.elapsed() < Duration::from_secs(30), "it was not waited for");
-        assert_eq!(message, "server x: hangs: no reply in 0.3 s when asked to tell its cost; ended");
-    }
-
-    #[test]
-    fn a_death_tells_the_exit_status() {
-        let message = complaint("exit 7", LONG);
-        assert_eq!(message, "server x: ended (exit status: 7) when asked to tell its cost");
-    }
-
-    #[test]
-    fn what_is_no_reply_is_shown() {
-        let message = complaint("read line; echo hello; read line", LONG);
-        assert!(message.contains("it answered what is no reply: \"hello\""), "{message}");
-    }
-
-    #[test]
-    fn a_program_that_is_not_there_is_named() {
-        let command = AgentCommand {
-            name: "client y".to_owned(),
-            prefix: vec!["no-such-program".into()],
-            program: PathBuf::from("-"),
-            cpus: None,
-        };
-        let message = format!("{:#}", Agent::start(&command).unwrap_err());
-        assert!(message.starts_with("client y: cannot start \"no-such-program\""), "{message}");
-    }
-}
+mod tests;

@@ -27,8 +27,9 @@ use compio::{
 use socket2::SockRef;
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, on_threads,
+    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
     open::{Open, OpenConnections},
+    uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -52,6 +53,10 @@ static ABOUT: About = About {
 impl Backend for Compio {
     fn about(&self) -> &'static About {
         &ABOUT
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        uring::available()
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use compio::{driver::ProactorBuilder, runtime::Runtime};
 
-use super::{About, Backend, Maintenance, Model, Threading, compio as tasks};
+use super::{About, Backend, Maintenance, Model, Threading, Unavailable, compio as tasks, uring};
 use crate::{load::Load, service::Service};
 
 pub(super) struct CompioTuned;
@@ -24,6 +24,10 @@ static ABOUT: About = About {
 impl Backend for CompioTuned {
     fn about(&self) -> &'static About {
         &ABOUT
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        uring::available()
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {

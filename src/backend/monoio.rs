@@ -29,8 +29,9 @@ use monoio::{
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, on_threads,
+    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
     open::{Open, OpenConnections},
+    uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -54,6 +55,10 @@ static ABOUT: About = About {
 impl Backend for Monoio {
     fn about(&self) -> &'static About {
         &ABOUT
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        uring::available()
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {

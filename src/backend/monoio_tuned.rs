@@ -6,7 +6,7 @@ use std::{io, net::TcpListener, sync::Arc};
 use monoio::{IoUringDriver, RuntimeBuilder};
 use monoio_io_uring::IoUring;
 
-use super::{About, Backend, Maintenance, Model, Threading, monoio as tasks};
+use super::{About, Backend, Maintenance, Model, Threading, Unavailable, monoio as tasks, uring};
 use crate::{load::Load, service::Service};
 
 pub(super) struct MonoioTuned;
@@ -25,6 +25,10 @@ static ABOUT: About = About {
 impl Backend for MonoioTuned {
     fn about(&self) -> &'static About {
         &ABOUT
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        uring::available()
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {

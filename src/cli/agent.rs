@@ -1,23 +1,37 @@
-//! `ioduel agent`: answers requests in JSON lines.
+//! `ioduel agent`: answers requests in JSON lines, or lets another program do so.
 
-use std::process::ExitCode;
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
 
 use super::pin;
-use crate::{agent, placement::Cpus};
+use crate::{agent, net::raise_descriptor_limit, placement::Cpus};
 
 /// Answer requests in JSON lines on standard input, until it ends; what `run` and the benches start.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n\nCONTRIBUTING.md describes the requests."
+    after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 -- ./my-agent\n\n\
+                  CONTRIBUTING.md describes the requests."
 )]
 pub(super) struct Args {
     /// Keep to these processors
     #[arg(long)]
     cpus: Option<Cpus>,
+    /// Become this program, once the processors are chosen and the limit on descriptors is raised
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     pin(args.cpus.as_ref())?;
-    agent::answer_requests()?;
-    Ok(ExitCode::SUCCESS)
+    let Some((program, arguments)) = args.command.split_first() else {
+        agent::answer_requests()?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    raise_descriptor_limit()?;
+    // Nothing comes back from a program that runs.
+    let error = Command::new(program).args(arguments).exec();
+    anyhow::bail!("cannot start {:?}: {error}", program.to_string_lossy())
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ioduel::{
-    agent::{Agent, AgentCommand, Answer, Reply, Request},
+    agent::{Agent, AgentCommand, Answer, Reply, Request, agent_words},
     backend::{ALL, Backend, Model},
     load::{Extent, LoadPlan, LoadRun},
     net::ListenAt,
@@ -24,11 +24,10 @@ use crate::peers::{RawClient, wait_until};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn agent(name: &str, prefix: &[&str]) -> Agent {
+    let own = agent_words(env!("CARGO_BIN_EXE_ioduel").as_ref(), None, &[]);
     Agent::start(&AgentCommand {
         name: name.to_owned(),
-        prefix: prefix.iter().map(OsString::from).collect(),
-        program: env!("CARGO_BIN_EXE_ioduel").into(),
-        cpus: None,
+        command: prefix.iter().map(OsString::from).chain(own).collect(),
     })
     .unwrap()
 }
