@@ -1,6 +1,7 @@
-//! Takes the version of every locked crate, and of the compiler, at build time: no version is ever typed in.
+//! Takes the locked version of every crate that this one names, and of the compiler, at build time: no version is ever typed
+//! in.
 
-use std::{env, fmt::Write as _, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, process::Command};
 
 #[derive(serde::Deserialize)]
 struct Lock {
@@ -11,6 +12,8 @@ struct Lock {
 struct Package {
     name: String,
     version: String,
+    #[serde(default)]
+    dependencies: Vec<String>,
 }
 
 fn main() {
@@ -26,9 +29,8 @@ fn main() {
     let lock: Lock = toml::from_str(&lock).expect("cargo writes its lock file as TOML");
 
     let mut table = String::from("&[\n");
-    for package in lock.package {
-        writeln!(table, "    ({:?}, {:?}),", package.name, package.version)
-            .expect("a String takes any write");
+    for (name, version) in named(&lock) {
+        writeln!(table, "    ({name:?}, {version:?}),").expect("a String takes any write");
     }
     table.push(']');
 
@@ -37,6 +39,27 @@ fn main() {
     println!("cargo::rustc-env=IODUEL_RUSTC={}", rustc_version());
     println!("cargo::rustc-env=IODUEL_PROFILE={}", env::var("PROFILE").expect("cargo sets PROFILE"));
     println!("cargo::rustc-env=IODUEL_GIT={}", git_revision());
+}
+
+/// The crates that this one names, and their versions. Where several versions of a crate are locked, cargo writes the version
+/// behind the name; where this one itself names two, the older is there for another crate's sake, and the newer is meant.
+fn named(lock: &Lock) -> BTreeMap<&str, &str> {
+    let own = lock.package.iter().find(|package| package.name == env!("CARGO_PKG_NAME"));
+    let own = own.expect("cargo locks this crate too");
+    let mut named = BTreeMap::new();
+    for dependency in &own.dependencies {
+        let (name, version) = match dependency.split_once(' ') {
+            Some(both) => both,
+            None => (dependency.as_str(), only_version(lock, dependency)),
+        };
+        named.insert(name, version);
+    }
+    named
+}
+
+fn only_version<'l>(lock: &'l Lock, name: &str) -> &'l str {
+    let package = lock.package.iter().find(|package| package.name == name);
+    &package.expect("a dependency is locked").version
 }
 
 /// Asks the compiler in use for its version, such as `1.95.0`.

@@ -7,6 +7,8 @@ mod agents;
 mod cli;
 mod conformance;
 mod duel;
+mod forbidden;
 mod page;
 mod peers;
+mod results;
 mod tidy;

@@ -1,0 +1,219 @@
+// The server: an io_context per worker, each on a thread of its own, all of them accepting at one listener.
+
+#pragma once
+
+#include "conversation.hpp"
+
+#include <boost/asio/basic_waitable_timer.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+
+namespace ioduel {
+
+// What a server did; the messages of a connection count once it has ended.
+struct Served {
+    std::uint64_t connections;
+    std::uint64_t messages;
+    // Connections that ended before their time: reset, or closed inside a message.
+    std::uint64_t failures;
+    std::uint64_t most_open;
+};
+
+// Counts what the workers do. A connection comes here when it begins and when it ends, never for a message.
+class Service {
+public:
+    explicit Service(Framing framing) : framing_(framing) {}
+
+    Framing framing() const { return framing_; }
+
+    void opened()
+    {
+        connections_.fetch_add(1, relaxed);
+        const std::uint64_t open = open_.fetch_add(1, relaxed) + 1;
+        std::uint64_t most = most_open_.load(relaxed);
+        while (most < open && !most_open_.compare_exchange_weak(most, open, relaxed)) {
+        }
+    }
+
+    void closed(std::uint64_t messages)
+    {
+        messages_.fetch_add(messages, relaxed);
+        open_.fetch_sub(1, relaxed);
+    }
+
+    void failed() { failures_.fetch_add(1, relaxed); }
+
+    Served served() const
+    {
+        return {connections_.load(relaxed), messages_.load(relaxed), failures_.load(relaxed), most_open_.load(relaxed)};
+    }
+
+private:
+    static constexpr auto relaxed = std::memory_order_relaxed;
+
+    const Framing framing_;
+    std::atomic<std::uint64_t> connections_{0};
+    std::atomic<std::uint64_t> open_{0};
+    std::atomic<std::uint64_t> most_open_{0};
+    std::atomic<std::uint64_t> messages_{0};
+    std::atomic<std::uint64_t> failures_{0};
+};
+
+// The server's end of one accepted connection. Destroying it ends it, wherever it stood.
+class Connection {
+public:
+    Connection(Socket socket, Service& service)
+        : service_(service), socket_(std::move(socket)), end_(service.framing())
+    {
+        service_.opened();
+    }
+
+    ~Connection() { service_.closed(end_.messages()); }
+
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    Socket& socket() { return socket_; }
+    Want want() { return end_.want(); }
+    void wrote(std::size_t n) { end_.wrote(n); }
+    Outcome read(std::size_t n) { return end_.read(n); }
+    Outcome eof() { return end_.eof(); }
+
+    // A fault stays with the connection that had it.
+    static void ended(std::unique_ptr<Connection> connection, const Outcome& outcome)
+    {
+        if (outcome)
+            connection->service_.failed();
+    }
+
+private:
+    Service& service_;
+    Socket socket_;
+    ServerEnd end_;
+};
+
+// One worker: accepts, and serves what it accepted.
+class ServerWorker {
+public:
+    explicit ServerWorker(Service& service) : service_(service) {}
+
+    // Ends the thread; destroying the io_context then closes every connection, without a handler being called.
+    ~ServerWorker() { stop(); }
+
+    ServerWorker(const ServerWorker&) = delete;
+    ServerWorker& operator=(const ServerWorker&) = delete;
+
+    Acceptor& acceptor() { return acceptor_; }
+
+    void start()
+    {
+        accept();
+        running_ = std::async(std::launch::async, [this] { context_.run(); });
+    }
+
+    void stop() { context_.stop(); }
+
+    // Whether the worker has ended, by itself or because it was told to.
+    bool has_ended() const { return running_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+
+    // Waits for the end of the thread, and throws what ended it.
+    void join() { running_.get(); }
+
+private:
+    using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+        Executor>;
+
+    // Long enough to cost next to nothing, short enough not to be felt.
+    static constexpr std::chrono::milliseconds pause_after_error{20};
+
+    void accept()
+    {
+        acceptor_.async_accept([this](const error_code& error, Socket socket) {
+            if (error)
+                return pause();
+            converse(std::make_unique<Connection>(std::move(socket), service_));
+            accept();
+        });
+    }
+
+    // Accepts again after a while. Asio itself passes over connections that are gone before they are accepted, so what
+    // comes here means that descriptors or memory ran out, and trying again at once would spin.
+    void pause()
+    {
+        timer_.expires_after(pause_after_error);
+        timer_.async_wait([this](const error_code&) { accept(); });
+    }
+
+    Service& service_;
+    // One thread runs it.
+    asio::io_context context_{1};
+    Acceptor acceptor_{context_};
+    Timer timer_{context_};
+    // The last member: destroying it waits for the thread, which uses the others.
+    std::future<void> running_;
+};
+
+// A server that serves from its construction until it is stopped.
+//
+// Each worker has an acceptor of its own on a duplicate of the one listening descriptor, and keeps what it accepts. A
+// single acceptor that deals out its connections would spread them evenly, but would wake another thread for each; and
+// the suite's other event loops share their listener in the same way, so that no difference comes from there.
+class Server {
+public:
+    Server(const std::optional<tcp::endpoint>& endpoint, Framing framing, std::size_t workers) : service_(framing)
+    {
+        for (std::size_t i = 0; i < workers; ++i)
+            workers_.push_back(std::make_unique<ServerWorker>(service_));
+        Acceptor& first = workers_.front()->acceptor();
+        listening_ = listen(first, endpoint);
+        for (std::size_t i = 1; i < workers; ++i)
+            share(first, workers_[i]->acceptor());
+        for (auto& worker : workers_)
+            worker->start();
+    }
+
+    const Listening& listening() const { return listening_; }
+
+    Served served() const { return service_.served(); }
+
+    bool has_ended() const
+    {
+        return std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) { return worker->has_ended(); });
+    }
+
+    // Closes every connection, also idle ones, and tells what was served. Throws what ended a worker before.
+    Served stop()
+    {
+        for (auto& worker : workers_)
+            worker->stop();
+        for (auto& worker : workers_)
+            worker->join();
+        workers_.clear();
+        return served();
+    }
+
+private:
+    static void share(Acceptor& from, Acceptor& to)
+    {
+        const int descriptor = fcntl(from.native_handle(), F_DUPFD_CLOEXEC, 0);
+        if (descriptor < 0)
+            throw std::runtime_error("cannot share the listener: "
+                + error_code(errno, boost::system::system_category()).message());
+        to.assign(from.local_endpoint().protocol(), descriptor);
+    }
+
+    Service service_;
+    Listening listening_;
+    std::vector<std::unique_ptr<ServerWorker>> workers_;
+};
+
+} // namespace ioduel
