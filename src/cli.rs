@@ -146,6 +146,17 @@ impl std::str::FromStr for Chosen {
     }
 }
 
+/// The words of a command.
+#[derive(Clone, Debug)]
+struct Words(Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    match shell_words::split(text) {
+        Ok(words) if !words.is_empty() => Ok(Words(words)),
+        _ => Err(format!("{text:?} is no command")),
+    }
+}
+
 /// How a result is printed.
 #[derive(Clone, Copy)]
 enum Format {

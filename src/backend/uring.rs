@@ -68,3 +68,6 @@ pub(super) fn drive(set_up: SetUp, about: &About, load: &Arc<Load>) -> io::Resul
     let message_bytes = load.plan().shape.message_bytes();
     on_threads(load.slots_for(workers), |slots| client::drive(set_up, slots, message_bytes))
 }
+
+#[cfg(test)]
+mod tests;

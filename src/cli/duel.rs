@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Chosen, duration, output, pages, wrong_usage};
+use super::{Chosen, Words, duration, output, pages, words, wrong_usage};
 use crate::{
     contestant,
     doctor::{examine, warnings},
@@ -107,17 +107,6 @@ pub(super) struct Args {
     /// Where to record
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
-}
-
-/// The words of a command.
-#[derive(Clone, Debug)]
-struct Words(Vec<String>);
-
-fn words(text: &str) -> Result<Words, String> {
-    match shell_words::split(text) {
-        Ok(words) if !words.is_empty() => Ok(Words(words)),
-        _ => Err(format!("{text:?} is no command")),
-    }
 }
 
 /// Reads `2%` or `2` as 0.02.

@@ -5,7 +5,7 @@ use std::{fmt, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{Chosen, Format, duration, figures::Figures, millis, output, wrong_usage};
+use super::{Chosen, Format, Words, duration, figures::Figures, millis, output, words, wrong_usage};
 use crate::{
     load::{Extent, Workload},
     placement::{Cpus, Placement},
@@ -19,7 +19,8 @@ const RAMP_MS: u64 = 200;
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel run tokio\n  ioduel run mio --server tokio --workload stream --duration 5s\n  \
-                  ioduel run epoll --server-cpus 0 --client-cpus 1 --json"
+                  ioduel run epoll --server-cpus 0 --client-cpus 1 --json\n  \
+                  ioduel run uring --server-exec 'strace -f -c -o counts'"
 )]
 pub(super) struct Args {
     /// The client's backend, and the server's unless another is named
@@ -45,6 +46,12 @@ pub(super) struct Args {
     /// The client's processors
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
+    /// What to start the server with, such as 'perf stat --'
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    server_exec: Option<Words>,
+    /// What to start the client with
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    client_exec: Option<Words>,
     /// Worker threads of both, where a backend has such
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -57,8 +64,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = args.server.unwrap_or(args.backend);
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
-    let placement = Placement::or_default(args.server_cpus, args.client_cpus).map_err(wrong_usage)?;
+    let placement = Placement::with_prefixes(
+        (args.server_cpus, args.server_exec.is_some()),
+        (args.client_cpus, args.client_exec.is_some()),
+    );
     let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let launch = Launch {
+        server_exec: args.server_exec.map_or_else(Vec::new, |words| words.0),
+        client_exec: args.client_exec.into_iter().map(|words| words.0).collect(),
+        ..Launch::here(program, placement.map_err(wrong_usage)?)
+    };
     let plan = PairPlan {
         server: server.name().to_owned(),
         client: args.backend.name().to_owned(),
@@ -67,7 +82,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         message_bytes: args.workload.message_bytes,
         burn_ns: 0,
     };
-    let mut pair = Pair::start(&Launch::here(program, placement), plan)?;
+    let mut pair = Pair::start(&launch, plan)?;
     let extent = match args.sessions {
         Some(sessions) => Extent::Sessions(sessions),
         None => Extent::Timed { ramp_ms: RAMP_MS, window_ms: millis(args.duration) },
