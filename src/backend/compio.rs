@@ -24,6 +24,7 @@ use compio::{
     runtime::{self, ResumeUnwind as _, Runtime},
     time::sleep,
 };
+use futures_lite::StreamExt as _;
 use socket2::SockRef;
 
 use super::{
@@ -96,13 +97,16 @@ pub(super) fn drive_on(
 
 /// Accepts until the service stops, then ends the connections that are left.
 ///
-/// The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and waits no more.
+/// One operation accepts whoever comes, a crowd in one turn; `accept` takes one connection a turn, and turns are long
+/// when many are busy. The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and
+/// waits no more.
 async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
     let listener = compio::net::TcpListener::from_std(listener)?;
+    let mut incoming = listener.incoming();
     let open = OpenConnections::new();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
+    while let Some(accepted) = incoming.next().await {
+        match accepted {
+            Ok(stream) => {
                 let place = open.insert(stream.clone());
                 runtime::spawn(serve_connection(stream, service.accepted(), place)).detach();
             }

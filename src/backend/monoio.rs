@@ -15,6 +15,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::fd::{AsRawFd as _, RawFd},
+    rc::Rc,
     sync::Arc,
     time::Instant,
 };
@@ -70,6 +71,10 @@ impl Backend for Monoio {
     }
 }
 
+/// How many connections are accepted in one turn. A turn is long when many are busy, and with one accept in each a crowd of
+/// two thousand had not come in after a second.
+const ACCEPTS: usize = 64;
+
 /// Serves on a runtime for each worker. They share the listener: of those that wait in `accept`, a connection wakes one,
 /// for io_uring waits for a listener with EPOLLEXCLUSIVE (`poll_exclusive` in io_uring/opdef.c).
 pub(super) fn serve_on(
@@ -97,11 +102,30 @@ pub(super) fn drive_on(
 }
 
 /// Accepts until the service stops, then ends the connections that are left.
+async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+    let listener = Rc::new(monoio::net::TcpListener::from_std(listener)?);
+    let open = OpenConnections::new();
+    let accept = || accept_connections(Rc::clone(&listener), Arc::clone(service), Arc::clone(&open));
+    let accepting: Vec<_> = (0..ACCEPTS).map(|_| monoio::spawn(accept())).collect();
+    for task in accepting {
+        task.await;
+    }
+    open.for_each(|stream| {
+        // The peer may have ended it already; then there is nothing to do.
+        let _ = shutdown(*stream, Shutdown::Both);
+    });
+    open.until_all_ended().await;
+    Ok(())
+}
+
+/// Accepts one connection after the other until the service stops.
 ///
 /// The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and waits no more.
-async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-    let listener = monoio::net::TcpListener::from_std(listener)?;
-    let open = OpenConnections::new();
+async fn accept_connections(
+    listener: Rc<monoio::net::TcpListener>,
+    service: Arc<Service>,
+    open: Arc<OpenConnections<RawFd>>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -110,17 +134,11 @@ async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> 
             }
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
-                AfterAcceptError::Stop => break,
+                AfterAcceptError::Stop => return,
                 AfterAcceptError::Pause(pause) => sleep(pause).await,
             },
         }
     }
-    open.for_each(|stream| {
-        // The peer may have ended it already; then there is nothing to do.
-        let _ = shutdown(*stream, Shutdown::Both);
-    });
-    open.until_all_ended().await;
-    Ok(())
 }
 
 async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<RawFd>) {
