@@ -27,7 +27,7 @@ struct Listed {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let listed = backend::ALL.iter().map(|backend| list(*backend));
+    let listed = backend::known().map(list);
     if args.json {
         listed.into_iter().try_for_each(|listed| output::print_json(&listed))?;
     } else {
