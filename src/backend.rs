@@ -19,10 +19,15 @@ mod compio;
 mod compio_tuned;
 mod epoll;
 mod futures_io;
+#[cfg(feature = "glommio")]
+mod glommio;
+#[cfg(feature = "may")]
+mod may;
 mod mio;
 mod monoio;
 mod monoio_tuned;
 mod open;
+mod optional;
 mod readiness;
 mod smol;
 mod smol_local;
@@ -30,6 +35,8 @@ mod thread_pool;
 mod threads;
 mod tokio;
 mod tokio_current;
+#[cfg(feature = "tokio-uring")]
+mod tokio_uring;
 mod uring;
 mod uring_plain;
 
@@ -65,7 +72,7 @@ pub trait Backend: Send + Sync {
     fn drive(&self, load: &Arc<Load>) -> io::Result<()>;
 }
 
-/// Every backend, in the order in which they are shown: from the fewest layers to the most.
+/// Every backend of this build, in the order in which they are shown: from the fewest layers to the most.
 pub static ALL: &[&dyn Backend] = &[
     &epoll::Epoll,
     &uring::Uring,
@@ -82,11 +89,24 @@ pub static ALL: &[&dyn Backend] = &[
     &compio_tuned::CompioTuned,
     &monoio::Monoio,
     &monoio_tuned::MonoioTuned,
+    #[cfg(feature = "may")]
+    &may::May,
+    #[cfg(feature = "tokio-uring")]
+    &tokio_uring::TokioUring,
+    #[cfg(feature = "glommio")]
+    &glommio::Glommio,
 ];
+
+/// Every backend that there is: those of this build, then those that it leaves out, which are never available.
+pub fn known() -> impl Iterator<Item = &'static dyn Backend> {
+    let stand_ins = optional::STAND_INS.iter().map(|stand_in| stand_in as &dyn Backend);
+    let built = |backend: &&dyn Backend| ALL.iter().any(|other| other.about() == backend.about());
+    ALL.iter().copied().chain(stand_ins.filter(move |backend| !built(backend)))
+}
 
 /// The names of all backends.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|backend| backend.about().name)
+    known().map(|backend| backend.about().name)
 }
 
 /// The locked version of each backend's crate, by its name.
@@ -101,7 +121,7 @@ pub fn crate_versions() -> std::collections::BTreeMap<String, String> {
 /// # Errors
 /// With the nearest name, when there is none of this.
 pub fn find(name: &str) -> Result<&'static dyn Backend, UnknownBackend> {
-    let found = ALL.iter().copied().find(|backend| backend.about().name == name);
+    let found = known().find(|backend| backend.about().name == name);
     found.ok_or_else(|| UnknownBackend::new(name, names()))
 }
 
@@ -328,7 +348,7 @@ mod tests {
 
     #[test]
     fn every_version_stands_in_the_lock_file() {
-        for backend in ALL {
+        for backend in known() {
             let about = backend.about();
             assert_ne!(about.version(), "unknown", "{}", about.name);
         }
@@ -339,6 +359,21 @@ mod tests {
         for name in names() {
             assert_eq!(find(name).unwrap().about().name, name);
             assert_eq!(names().filter(|other| *other == name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_known_and_says_how_to_build_it() {
+        for (name, built) in [
+            ("may", cfg!(feature = "may")),
+            ("tokio-uring", cfg!(feature = "tokio-uring")),
+            ("glommio", cfg!(feature = "glommio")),
+        ] {
+            let missing = find(name)
+                .unwrap()
+                .available()
+                .is_err_and(|why| why.to_string() == format!("not built: cargo build --features {name}"));
+            assert_eq!(missing, !built, "{name}");
         }
     }
 

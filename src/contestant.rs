@@ -97,7 +97,7 @@ struct Roster {
 fn roster() -> &'static Roster {
     static ROSTER: OnceLock<Roster> = OnceLock::new();
     ROSTER.get_or_init(|| {
-        let built_in = backend::ALL.iter().map(|backend| Contestant(Origin::BuiltIn(*backend)));
+        let built_in = backend::known().map(|backend| Contestant(Origin::BuiltIn(backend)));
         let mut roster = Roster { contestants: built_in.collect(), faults: Vec::new() };
         for read in external::read_all(&folder()) {
             match read {

@@ -1,0 +1,145 @@
+//! `glommio`: an executor per worker, told by its io_uring which sockets are ready; neither pinned nor spinning.
+//!
+//! Reads and writes themselves are system calls, made once a socket is ready, or first of all on the chance that it is.
+//! An executor needs 512 KiB of memory that may be locked, and starts a thread for blocking calls, of which there are none.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::{FromRawFd as _, IntoRawFd as _},
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use glommio::{
+    LocalExecutor, LocalExecutorBuilder, Placement, Task, net::TcpStream, spawn_local, timer::sleep,
+};
+use slab::Slab;
+
+use super::{About, Backend, Unavailable, futures_io::converse, on_threads, optional::GLOMMIO};
+use crate::{
+    load::{Load, Slot},
+    protocol::SessionError,
+    service::{AfterAcceptError, Service},
+};
+
+pub(super) struct Glommio;
+
+/// How long tasks that are all ready keep an executor from looking at its ring: as long as a peer that never stops sending
+/// may hold up the others. The default of 100 ms is meant for computations.
+const LONGEST_TURN: Duration = Duration::from_millis(1);
+
+impl Backend for Glommio {
+    fn about(&self) -> &'static About {
+        &GLOMMIO
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        new_executor().map(drop).map_err(|error| Unavailable(error.to_string()))
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        // An accept in the ring would be told at once that a non-blocking listener has nobody.
+        listener.set_nonblocking(false)?;
+        let workers = GLOMMIO.worker_threads(service.config().workers)?;
+        let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
+        let accepting = Mutex::new(());
+        on_threads(listeners?, |listener| {
+            new_executor()?.run(serve(listener, service, &accepting));
+            Ok(())
+        })
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        let workers = GLOMMIO.worker_threads(load.plan().workers)?;
+        on_threads(load.slots_for(workers), |slots| {
+            new_executor()?.run(async {
+                let tasks: Vec<_> = slots.into_iter().map(|slot| spawn_local(run_sessions(slot))).collect();
+                for task in tasks {
+                    task.await;
+                }
+            });
+            Ok(())
+        })
+    }
+}
+
+fn new_executor() -> io::Result<LocalExecutor> {
+    // It keeps memory for file I/O in store, locked; there is none, so it gets the least.
+    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(0).preempt_timer(LONGEST_TURN);
+    Ok(builder.make()?)
+}
+
+/// Accepts until the service stops, then cancels the tasks that are left: an executor does not drop those that wait.
+async fn serve(listener: TcpListener, service: &Arc<Service>, accepting: &Mutex<()>) {
+    // SAFETY: the descriptor is a listening socket's, and into_raw_fd gave it up, so that nobody else closes it.
+    #[allow(unsafe_code)]
+    let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
+    let tasks = Rc::default();
+    loop {
+        match accept(&listener, accepting).await {
+            Ok(stream) => serve_connection(stream, service, &tasks),
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => break,
+                AfterAcceptError::Pause(pause) => sleep(pause).await,
+            },
+        }
+    }
+    let left = tasks.take();
+    for task in left.into_iter().filter_map(|(_, task)| task) {
+        task.cancel().await;
+    }
+}
+
+/// Waits for a connection.
+///
+/// To try the listener, glommio makes it non-blocking and then again what it was. That belongs to the socket, which all
+/// workers share: one that tried meanwhile might find it blocking. So they try one after the other.
+async fn accept(listener: &glommio::net::TcpListener, accepting: &Mutex<()>) -> io::Result<TcpStream> {
+    let mut accepted = pin!(listener.accept());
+    let accepted = poll_fn(|context| {
+        let _turn = accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.as_mut().poll(context)
+    });
+    Ok(accepted.await?)
+}
+
+/// The tasks of open connections; `None` while a task is being spawned.
+type Tasks = Rc<RefCell<Slab<Option<Task<()>>>>>;
+
+/// Spawns the task of a connection, which takes itself off the others when it ends.
+fn serve_connection(mut stream: TcpStream, service: &Arc<Service>, tasks: &Tasks) {
+    let key = tasks.borrow_mut().insert(None);
+    let mut connection = service.accepted();
+    let theirs = Rc::clone(tasks);
+    let task = spawn_local(async move {
+        let outcome = converse(&mut stream, &mut connection).await;
+        connection.ended(outcome);
+        drop(stream);
+        drop(theirs.borrow_mut().try_remove(key).flatten().map(Task::detach));
+    });
+    // Spawning runs it as far as it goes, which may be to its end.
+    match tasks.borrow_mut().get_mut(key) {
+        Some(place) => *place = Some(task),
+        None => drop(task.detach()),
+    }
+}
+
+async fn run_sessions(mut slot: Slot) {
+    while let Some(destination) = slot.next_session() {
+        let outcome = run_session(destination, &mut slot).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
+    let mut stream = TcpStream::connect(destination).await.map_err(io::Error::from)?;
+    stream.set_nodelay(true).map_err(io::Error::from)?;
+    slot.connected(Instant::now());
+    converse(&mut stream, slot).await
+}

@@ -1,0 +1,135 @@
+//! `tokio-uring`: tokio's current-thread scheduler with an io_uring beside it; one of both per worker.
+//!
+//! The kernel reads into and writes from a buffer that it is lent, so each connection has one, and its bytes are copied
+//! to and from the end's. The ring is as the crate makes it: with deferred task work it hangs, for it waits on epoll for
+//! completions that only a call to the ring would bring about.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio_uring::{Runtime, buf::BoundedBuf as _, net::TcpStream};
+
+use super::{About, Backend, Unavailable, on_threads, optional::TOKIO_URING, uring};
+use crate::{
+    load::{Load, Slot},
+    protocol::{End, SessionError, Want},
+    service::{AfterAcceptError, Service},
+};
+
+pub(super) struct TokioUring;
+
+impl Backend for TokioUring {
+    fn about(&self) -> &'static About {
+        &TOKIO_URING
+    }
+
+    fn available(&self) -> Result<(), Unavailable> {
+        uring::available()
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        // An accept in the ring would be told at once that a non-blocking listener has nobody.
+        listener.set_nonblocking(false)?;
+        let workers = TOKIO_URING.worker_threads(service.config().workers)?;
+        let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
+        on_threads(listeners?, |listener| {
+            new_runtime()?.block_on(serve(listener, service));
+            Ok(())
+        })
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        let workers = TOKIO_URING.worker_threads(load.plan().workers)?;
+        on_threads(load.slots_for(workers), |slots| {
+            new_runtime()?.block_on(drive(slots));
+            Ok(())
+        })
+    }
+}
+
+fn new_runtime() -> io::Result<Runtime> {
+    Runtime::new(&tokio_uring::builder())
+}
+
+/// Accepts until the service stops. Dropping the runtime then drops the tasks that are left, and waits until the kernel
+/// has given every buffer back.
+async fn serve(listener: TcpListener, service: &Arc<Service>) {
+    let listener = tokio_uring::net::TcpListener::from_std(listener);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let mut connection = service.accepted();
+                tokio_uring::spawn(async move {
+                    let outcome = converse(&stream, &mut connection, &mut Vec::new()).await;
+                    connection.ended(outcome);
+                });
+            }
+            Err(error) => match service.accept_failed(&error) {
+                AfterAcceptError::Again => {}
+                AfterAcceptError::Stop => return,
+                AfterAcceptError::Pause(pause) => tokio::time::sleep(pause).await,
+            },
+        }
+    }
+}
+
+async fn drive(slots: Vec<Slot>) {
+    let tasks: Vec<_> = slots.into_iter().map(|slot| tokio_uring::spawn(run_sessions(slot))).collect();
+    for task in tasks {
+        task.await.expect("a slot's task neither panics nor is cancelled");
+    }
+}
+
+async fn run_sessions(mut slot: Slot) {
+    let mut lent = Vec::new();
+    while let Some(destination) = slot.next_session() {
+        let outcome = run_session(destination, &mut slot, &mut lent).await;
+        slot.ended(outcome);
+    }
+}
+
+async fn run_session(
+    destination: SocketAddr,
+    slot: &mut Slot,
+    lent: &mut Vec<u8>,
+) -> Result<(), SessionError> {
+    let stream = TcpStream::connect(destination).await?;
+    stream.set_nodelay(true)?;
+    slot.connected(Instant::now());
+    converse(&stream, slot, lent).await
+}
+
+/// Drives an end to the end of its session. `lent` is what the kernel reads into and writes from.
+async fn converse(stream: &TcpStream, end: &mut impl End, lent: &mut Vec<u8>) -> Result<(), SessionError> {
+    loop {
+        match end.want() {
+            Want::Write(bytes) => {
+                let mut buffer = std::mem::take(lent);
+                buffer.clear();
+                buffer.extend_from_slice(bytes);
+                let (outcome, buffer) = stream.write(buffer).submit().await;
+                *lent = buffer;
+                end.wrote(outcome?);
+            }
+            Want::Read(into) => {
+                let mut buffer = std::mem::take(lent);
+                buffer.clear();
+                buffer.reserve(into.len());
+                let (outcome, buffer) = stream.read(buffer.slice(..into.len())).await;
+                *lent = buffer.into_inner();
+                match outcome? {
+                    0 => end.eof()?,
+                    n => {
+                        into[..n].copy_from_slice(&lent[..n]);
+                        end.read(n, Instant::now)?;
+                    }
+                }
+            }
+            Want::Close => return Ok(()),
+        }
+    }
+}
