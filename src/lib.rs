@@ -12,6 +12,7 @@
 //! - [`backend`]: the contract of a backend, and one file for each strategy
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
 //! - [`round`]: a server agent and a client agent, and one measured round between them
+//! - [`conform`]: what every contestant must stand, case by case
 //! - [`environment`] and [`doctor`]: the machine, and what on it would spoil a measurement
 //! - [`record`]: what is written to results/
 //! - [`stats`]: ratios, intervals, verdicts; pure
@@ -28,6 +29,7 @@ pub mod agent;
 pub mod analysis;
 pub mod backend;
 pub mod cli;
+pub mod conform;
 pub mod doctor;
 pub mod duel;
 pub mod environment;

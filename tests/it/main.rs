@@ -5,6 +5,7 @@
 
 mod agents;
 mod cli;
+mod conform;
 mod conformance;
 mod duel;
 mod page;

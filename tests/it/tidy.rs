@@ -38,7 +38,7 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The modules, each of which may use only those before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "protocol",
     "net",
     "placement",
@@ -47,6 +47,7 @@ const ORDER: [&str; 16] = [
     "backend",
     "agent",
     "round",
+    "conform",
     "environment",
     "doctor",
     "record",
