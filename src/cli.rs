@@ -6,6 +6,7 @@
 mod agent;
 mod client;
 mod compare;
+mod conform;
 mod doctor;
 pub mod duel;
 mod figures;
@@ -46,6 +47,7 @@ enum Command {
     Report(report::Args),
     Compare(compare::Args),
     Doctor(doctor::Args),
+    Conform(conform::Args),
     Agent(agent::Args),
 }
 
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Conform(args) => conform::run(args),
         Command::Agent(args) => agent::run(args),
     })
 }

@@ -13,6 +13,7 @@
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
 //! - [`contestant`]: who takes part: backends, and programs of others
 //! - [`round`]: a server agent and a client agent, and one measured round between them
+//! - [`conform`]: what every contestant must stand, case by case
 //! - [`environment`] and [`doctor`]: the machine, and what on it would spoil a measurement
 //! - [`record`]: what is written to results/
 //! - [`stats`]: ratios, intervals, verdicts; pure
@@ -29,6 +30,7 @@ pub mod agent;
 pub mod analysis;
 pub mod backend;
 pub mod cli;
+pub mod conform;
 pub mod contestant;
 pub mod doctor;
 pub mod duel;

@@ -12,6 +12,7 @@ use std::{
 
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
 use ioduel::{
+    conform::admit,
     contestant,
     load::Extent,
     placement::Placement,
@@ -37,6 +38,9 @@ pub(crate) struct Group {
     /// How long so many iterations took, by what a round measured, in seconds.
     pub(crate) seconds: fn(&Round, iterations: u64) -> f64,
 }
+
+/// The program whose agents are measured.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ioduel");
 
 /// Resamples for criterion's intervals: enough for two digits, a tenth of its default, which takes seconds.
 const RESAMPLES: usize = 10_000;
@@ -71,7 +75,7 @@ fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
     let mut failed = Vec::new();
     for contestant in contestant::all() {
         let name = contestant.name();
-        match contestant.prepare() {
+        match admit(contestant, PROGRAM.as_ref()) {
             Err(why) => eprintln!("{}/{name} is skipped: {why}", plan.name),
             Ok(()) => {
                 let bench = AssertUnwindSafe(|| bench_contestant(&mut group, name, plan));
@@ -105,7 +109,7 @@ fn bench_contestant(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: 
 }
 
 fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
-    let launch = Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), Placement::or_default(None, None)?);
+    let launch = Launch::here(PROGRAM.into(), Placement::or_default(None, None)?);
     let plan = PairPlan {
         server: name.to_owned(),
         client: name.to_owned(),

@@ -20,7 +20,7 @@ use glommio::{
 };
 use slab::Slab;
 
-use super::{About, Backend, Unavailable, futures_io::converse, on_threads, optional::GLOMMIO};
+use super::{About, Backend, Unavailable, futures_io::converse, on_threads, optional::GLOMMIO, uring};
 use crate::{
     load::{Load, Slot},
     protocol::SessionError,
@@ -39,6 +39,7 @@ impl Backend for Glommio {
     }
 
     fn available(&self) -> Result<(), Unavailable> {
+        uring::available()?;
         new_executor().map(drop).map_err(|error| Unavailable(error.to_string()))
     }
 

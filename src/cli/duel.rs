@@ -6,7 +6,7 @@ mod scribe;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Arc,
@@ -247,8 +247,8 @@ impl Args {
         })
     }
 
-    fn setup(&self, command_line: Vec<String>) -> anyhow::Result<Setup> {
-        let lineup = Lineup::new(&self.backends)?;
+    fn setup(&self, program: &Path, command_line: Vec<String>) -> anyhow::Result<Setup> {
+        let lineup = Lineup::new(&self.backends, program)?;
         let contests = self.contests(&lineup)?;
         let environment = Environment::read();
         let Length { blocks, ramp_ms, window_ms, .. } = self.length();
@@ -274,7 +274,7 @@ impl Args {
 
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
     let launch = args.launch(program)?;
-    let setup = args.setup(command_line)?;
+    let setup = args.setup(&launch.program, command_line)?;
     contestant::faults().iter().for_each(|fault| output::complain(fault));
     for (name, why) in &setup.skipped {
         output::tell(&format!("{name} is skipped: {why}"));

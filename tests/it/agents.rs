@@ -5,11 +5,11 @@ use std::{
     net::SocketAddr,
     process::Command,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ioduel::{
-    agent::{Agent, AgentCommand, Answer, Reply, Request, agent_words},
+    agent::{Agent, AgentCommand, Answer, Request, agent_words},
     backend::{ALL, Backend, Model},
     load::{Extent, LoadPlan, LoadRun},
     net::ListenAt,
@@ -19,7 +19,7 @@ use ioduel::{
     service::{Served, ServerConfig},
 };
 
-use crate::peers::{RawClient, wait_until};
+use crate::peers::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -102,31 +102,6 @@ fn ten_thousand_connections_are_held_and_echo_against_each_event_driven_server()
 #[test]
 fn ten_thousand_connections_are_held_and_echo_from_each_event_driven_client() {
     event_driven().skip(1).for_each(|client| hold(ALL[0], client, 10_000, 5000));
-}
-
-#[test]
-fn out_of_descriptors_a_server_neither_spins_nor_dies_and_serves_again() {
-    for server in ALL {
-        let name = server.about().name;
-        let limit = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
-        let (mut serving, to) = serving(*server, 16, &limit);
-        let mut crowd: Vec<_> = (0..200).map(|_| RawClient::connect(to[0])).collect();
-        crowd[0].exchange(1);
-
-        serving.ask(&Request::Cost, PATIENCE).unwrap();
-        let begun = Instant::now();
-        std::thread::sleep(Duration::from_secs(1));
-        let Reply { cost, .. } = serving.ask(&Request::Cost, PATIENCE).unwrap();
-        let share = cost.cpu_s() / begun.elapsed().as_secs_f64();
-        assert!(share < 0.1, "{name} uses {:.0}% of a core while it waits", share * 100.0);
-
-        crowd[0].exchange(2);
-        drop(crowd);
-        let mut after = RawClient::connect(to[0]);
-        (1..=8).for_each(|n| after.exchange(n));
-        drop(after);
-        assert!(stop(&mut serving).most_open < 64, "{name}");
-    }
 }
 
 fn pair(server: &str, client: &str) -> Pair {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
@@ -10,13 +10,16 @@ use std::{
     },
 };
 
-use ioduel::backend::ALL;
+use ioduel::{
+    backend::ALL,
+    conform::peers::{answer_all, raw_server},
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
-use crate::peers::{RawClient, answer_all, raw_server, wait_until};
+use crate::peers::{PATIENCE, connect, wait_until};
 
 fn ioduel(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ioduel"));
@@ -102,20 +105,20 @@ fn serve_is_the_original_server_and_ends_cleanly_on_either_signal() {
     for (backend, signal) in ALL.iter().zip([Signal::SIGINT, Signal::SIGTERM].into_iter().cycle()) {
         let name = backend.about().name;
         let serve = Serve::start(&[name]);
-        let mut original = RawClient::connect(serve.address);
-        (1..=8).for_each(|n| original.exchange(n));
-        original.0.shutdown(Shutdown::Write).unwrap();
-        original.expect_end();
+        let mut original = connect(serve.address);
+        (1..=8).for_each(|n| original.exchange(n).unwrap());
+        original.half_close().unwrap();
+        original.expect_end().unwrap();
         // Open to the end: the server closes it.
-        let mut idle = RawClient::connect(serve.address);
-        idle.exchange(1);
+        let mut idle = connect(serve.address);
+        idle.exchange(1).unwrap();
         let (code, totals) = serve.end(signal);
         assert_eq!(code, Some(0), "{name}");
         assert_eq!(
             totals, "served 2 connections (1 at most at a time), 9 messages; 0 connections failed\n",
             "{name}"
         );
-        idle.expect_end();
+        idle.expect_end().unwrap();
     }
 }
 
@@ -157,11 +160,13 @@ fn a_client_with_many_sessions_prints_a_table_or_json() {
 fn an_interrupted_client_prints_what_it_has_and_exits_130() {
     let answered = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&answered);
-    let (address, _) = raw_server(usize::MAX, move |_, mut stream| {
-        answer_all(&mut stream);
+    let server = raw_server(usize::MAX, PATIENCE, move |_, mut stream| {
+        answer_all(&mut stream)?;
         seen.fetch_add(1, Relaxed);
+        Ok(())
     });
-    let words = ["client", "tokio", "--connect", &address.to_string(), "--duration", "1h", "--json"];
+    let address = server.unwrap().address.to_string();
+    let words = ["client", "tokio", "--connect", &address, "--duration", "1h", "--json"];
     let child = ioduel(&words).stdout(Stdio::piped()).spawn().unwrap();
     wait_until("it has something to print", || answered.load(Relaxed) > 10);
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
@@ -210,11 +215,16 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");
     refuses(&["serve", "tokio", "--message-size", "0"], 2, "--message-size goes from 1");
     refuses(&["serve", "tokio", "--listen", "nowhere"], 2, "invalid socket address");
+    refuses(&["conform"], 2, "name a program");
+    refuses(&["conform", "--backend", "tokyo"], 2, "did you mean \"tokio\"?");
+    refuses(&["conform", "--case", "no such", "true"], 2, "`ioduel conform --list` shows all");
+    refuses(&["agent", "--", "no-such-program"], 1, "cannot start \"no-such-program\"");
 }
 
 #[test]
 fn help_has_an_example_for_each_subcommand() {
-    let subcommands = ["list", "serve", "client", "run", "duel", "report", "compare", "doctor", "agent"];
+    let subcommands =
+        ["list", "serve", "client", "run", "duel", "report", "compare", "doctor", "conform", "agent"];
     for subcommand in subcommands {
         let output = output(&[subcommand, "--help"]);
         assert!(output.status.success());

@@ -5,7 +5,9 @@
 
 mod agents;
 mod cli;
+mod conform;
 mod conformance;
+mod contestants;
 mod duel;
 mod forbidden;
 mod page;

@@ -38,7 +38,7 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The modules, each of which may use only those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "protocol",
     "net",
     "placement",
@@ -48,6 +48,7 @@ const ORDER: [&str; 17] = [
     "agent",
     "contestant",
     "round",
+    "conform",
     "environment",
     "doctor",
     "record",

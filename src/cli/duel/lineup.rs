@@ -1,10 +1,11 @@
 //! Who takes part in a duel, and against whom: one worker is never compared with several.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::refuse_twice;
 use crate::{
     cli::{Chosen, wrong_usage},
+    conform::admit,
     contestant::{self, Contestant, Description},
     duel::{Contender, Terms, contest},
     placement::Placement,
@@ -34,15 +35,16 @@ impl Lineup {
     ///
     /// # Errors
     /// When one was named that can't, or twice.
-    pub(super) fn new(named: &[Chosen]) -> anyhow::Result<Self> {
+    pub(super) fn new(named: &[Chosen], program: &Path) -> anyhow::Result<Self> {
         refuse_twice(named.iter().map(|chosen| chosen.name()))?;
         let mut lineup = Self { contestants: Vec::new(), named: !named.is_empty(), skipped: BTreeMap::new() };
         for chosen in named {
-            chosen.prepare()?;
+            let refused = |why| anyhow::anyhow!("{} cannot run here: {why}", chosen.name());
+            admit(chosen.0, program).map_err(refused)?;
             lineup.contestants.push(chosen.0);
         }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
-            match contestant.prepare() {
+            match admit(contestant, program) {
                 Ok(()) => lineup.contestants.push(contestant),
                 Err(why) => {
                     lineup.skipped.insert(contestant.name().to_owned(), why.to_string());

@@ -1,0 +1,210 @@
+//! `ioduel conform`: tells a program from a correct one, case by case.
+
+use std::{ffi::OsString, fmt, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{Chosen, Format, duration, output, wrong_usage};
+use crate::{
+    agent::agent_words,
+    conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
+};
+
+/// Put a program, started as an agent, to the test: every message, count and end that a contest relies on.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ioduel conform ./my-agent --threads 2\n  ioduel conform --backend tokio\n  \
+                  ioduel conform --side server --case reset ./my-agent\n\n\
+                  CONTRIBUTING.md describes how an agent is spoken to."
+)]
+pub(super) struct Args {
+    /// The program that answers as an agent, and its words [default: this program's own agent]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+    /// The backend that requests name; one that `ioduel list` shows, where no program is named
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// Put only one side to the test
+    #[arg(long)]
+    side: Option<Only>,
+    /// Run only the cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
+    /// How long anything may take that takes a correct program no time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = DEFAULT_PATIENCE)]
+    patience: Duration,
+    /// Print the cases, and run none
+    #[arg(long)]
+    list: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// [`PATIENCE`], as it is written on a command line.
+const DEFAULT_PATIENCE: &str = "10s";
+
+/// The side that is put to the test.
+#[derive(Clone, Copy, ValueEnum)]
+enum Only {
+    Server,
+    Client,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let format = Format::new(args.json);
+    let chosen = |case: &Case| args.chooses(case);
+    if !CASES.iter().any(chosen) {
+        return Err(wrong_usage("no case is called so; `ioduel conform --list` shows all"));
+    }
+    if args.list {
+        CASES.iter().filter(|case| chosen(case)).try_for_each(|case| print(format, &Line::of(case)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let subject = args.subject()?;
+    let mut totals = Totals::default();
+    for outcome in conform::run(&subject, chosen)? {
+        totals.count(&outcome.verdict);
+        print(format, &Line::told(outcome))?;
+    }
+    if let Format::Table = format {
+        output::print(&totals.to_string())?;
+    }
+    Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    fn chooses(&self, case: &Case) -> bool {
+        let side = match self.side {
+            None => true,
+            Some(Only::Server) => case.side != Side::Client,
+            Some(Only::Client) => case.side != Side::Server,
+        };
+        side && self.case.as_ref().is_none_or(|text| case.name.contains(text))
+    }
+
+    fn subject(&self) -> anyhow::Result<Subject> {
+        let reference = std::env::current_exe().context("cannot find this program's own file")?;
+        let (command, backend) = match (self.command.first(), &self.backend) {
+            (Some(program), backend) => {
+                let own_name = || program.to_string_lossy().into_owned();
+                (self.command.clone(), backend.clone().unwrap_or_else(own_name))
+            }
+            (None, Some(backend)) => {
+                let chosen: Chosen = backend.parse().map_err(wrong_usage)?;
+                chosen.check(None)?;
+                (agent_words(&reference, None, chosen.0.command().unwrap_or_default()), backend.clone())
+            }
+            (None, None) => {
+                let what = "name a program, or one that `ioduel list` shows with --backend";
+                return Err(wrong_usage(what));
+            }
+        };
+        Ok(Subject { command, backend, reference, patience: self.patience })
+    }
+}
+
+fn print(format: Format, line: &Line) -> anyhow::Result<()> {
+    match format {
+        Format::Json => output::print_json(line),
+        Format::Table => output::print(&line.to_string()),
+    }
+}
+
+/// A case, as it is printed: what came of it, or nothing but itself.
+#[derive(Serialize)]
+struct Line {
+    case: &'static str,
+    side: Side,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Word>,
+    /// What was expected and what came, or why that can't be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Passed,
+    Failed,
+    NotRun,
+}
+
+impl Line {
+    fn of(case: &Case) -> Self {
+        Self { case: case.name, side: case.side, verdict: None, why: None }
+    }
+
+    fn told(outcome: Outcome) -> Self {
+        let (verdict, why) = match outcome.verdict {
+            Verdict::Passed => (Word::Passed, None),
+            Verdict::Failed(error) => (Word::Failed, Some(format!("{error:#}"))),
+            Verdict::NotRun(why) => (Word::NotRun, Some(why)),
+        };
+        Self { verdict: Some(verdict), why, ..Self::of(outcome.case) }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { case, side, .. } = self;
+        match self.verdict {
+            None => write!(f, "{side:<8} {case}"),
+            Some(Word::Passed) => write!(f, "ok       {case}"),
+            Some(Word::Failed) => write!(f, "FAILED   {case}"),
+            Some(Word::NotRun) => write!(f, "not run  {case}"),
+        }?;
+        // A reason may have several lines; all belong to the case above them.
+        self.why.iter().flat_map(|why| why.lines()).try_for_each(|line| write!(f, "\n         {line}"))
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: usize,
+    not_run: usize,
+}
+
+impl Totals {
+    fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Passed => self.passed += 1,
+            Verdict::Failed(_) => self.failed += 1,
+            Verdict::NotRun(_) => self.not_run += 1,
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.not_run > 0 { write!(f, ", {} not run", self.not_run) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::PATIENCE;
+
+    #[test]
+    fn the_default_patience_is_written_as_it_is() {
+        assert_eq!(duration(DEFAULT_PATIENCE), Ok(PATIENCE));
+    }
+
+    #[test]
+    fn a_reason_stands_below_its_case() {
+        let line = |verdict| Line::told(Outcome { case: &CASES[0], verdict }).to_string();
+        let name = CASES[0].name;
+        assert_eq!(line(Verdict::Passed), format!("ok       {name}"));
+        let failed = anyhow::anyhow!("one\ntwo").context("asked");
+        let expected = format!("FAILED   {name}\n         asked: one\n         two");
+        assert_eq!(line(Verdict::Failed(failed)), expected);
+        let expected = format!("not run  {name}\n         elsewhere");
+        assert_eq!(line(Verdict::NotRun("elsewhere".to_owned())), expected);
+    }
+}

@@ -1,0 +1,210 @@
+//! What every contestant must stand, case by case: tells a program of any language from a correct one.
+//!
+//! The program is started anew for each case, as an agent, and is spoken to as [`crate::round`] speaks to it; the
+//! case itself is the peer that misbehaves, and where a well-behaved one is needed, that is an agent of this program.
+//! A case that fails says what was expected and what came. The same cases hold for the backends of this program, by
+//! its tests, and for any other program, by `ioduel conform`.
+//!
+//! Absent from here: any backend's code, any measurement, and printing.
+
+mod admission;
+mod asking;
+mod crowds;
+mod driving;
+mod faults;
+pub mod peers;
+mod replies;
+mod serving;
+mod spending;
+mod started;
+
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+
+use crate::net::raise_descriptor_limit;
+
+pub use admission::admit;
+
+/// What is put to the test.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The words that start it as an agent, the program's name first.
+    pub command: Vec<OsString>,
+    /// The backend that requests name; a program that has but one ignores it.
+    pub backend: String,
+    /// This program, whose agent is the well-behaved other side.
+    pub reference: PathBuf,
+    /// How long anything may take that takes a correct program no time.
+    pub patience: Duration,
+}
+
+/// How long a subject has unless told otherwise: a hundred times what a busy machine adds.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// How it is spoken to, and how it ends.
+    Agent,
+    /// What it does as a server.
+    Server,
+    /// What it does as a client.
+    Client,
+}
+
+/// One thing that a subject must stand.
+#[derive(Debug)]
+pub struct Case {
+    /// What is claimed of the subject.
+    pub name: &'static str,
+    /// What it is about.
+    pub side: Side,
+    run: fn(&Subject) -> anyhow::Result<()>,
+}
+
+const fn agent(name: &'static str, run: fn(&Subject) -> anyhow::Result<()>) -> Case {
+    Case { name, side: Side::Agent, run }
+}
+
+const fn server(name: &'static str, run: fn(&Subject) -> anyhow::Result<()>) -> Case {
+    Case { name, side: Side::Server, run }
+}
+
+const fn client(name: &'static str, run: fn(&Subject) -> anyhow::Result<()>) -> Case {
+    Case { name, side: Side::Client, run }
+}
+
+/// All cases, in reading order. Without the first of a side the others of it mean nothing; without the very first, none
+/// does.
+pub static CASES: &[Case] = &[
+    agent("an agent answers every request with one line", asking::answers_with_one_line),
+    agent("an agent refuses what it does not know, and goes on", asking::refuses_and_goes_on),
+    agent("an agent exits at the end of its input", asking::exits_when_idle),
+    agent("an agent exits at the end of its input while it serves", asking::exits_while_it_serves),
+    agent("an agent exits at the end of its input while it drives", asking::exits_while_it_drives),
+    agent("an agent holds connections until it releases them", asking::holds_and_releases),
+    server("a server answers the messages of a session", serving::answers_a_session),
+    server("a server listens where it is told", serving::listens_where_told),
+    server("a server's counts are what happened", serving::counts_what_happened),
+    server("a server's cost is what the kernel charges it", spending::of_a_server),
+    server("a server takes a message a byte at a time", faults::a_byte_at_a_time),
+    server("a server takes two messages and a half in one segment", faults::two_and_a_half_at_once),
+    server("a server takes a burst of a thousand messages", faults::a_burst),
+    server("a server answers messages of 64 KiB", serving::answers_big_messages),
+    server("a chunk server answers whatever a read returns", serving::answers_chunks),
+    server("a server answers all that was sent before a half close", faults::a_half_close),
+    server("a close inside a message costs only its own connection", faults::a_close_inside_a_message),
+    server("a reset costs only its own connection", faults::a_reset),
+    server("a reset in the middle of a reply costs only its own connection", faults::a_reset_in_a_reply),
+    server("a server that stalls in a reply goes on when it is taken", faults::a_stall),
+    server("a flood on one connection holds up no other", faults::a_flood),
+    server("connections that say nothing hold up nobody, nor the end", crowds::silence),
+    server("a server holds a thousand connections at once", crowds::a_thousand_connections),
+    server("out of descriptors a server neither spins nor dies", crowds::out_of_descriptors),
+    server("a server that is stopped is gone, and can serve again", serving::stops_and_serves_again),
+    client("a client sends the messages of a session, one after the other", driving::sends_a_session),
+    client("a client's counts are what happened", driving::counts_what_happened),
+    client("a client's cost is what the kernel charges it", spending::of_a_client),
+    client("a client's sessions rotate over all destinations", driving::rotates),
+    client("a client exchanges messages of 64 KiB", driving::exchanges_big_messages),
+    client("a client completes against a chunk server", driving::completes_against_chunks),
+    client("a timed load ends in time, and its numbers fit together", driving::ends_in_time),
+    client("a client holds a thousand connections at once", crowds::a_thousand_sessions),
+    client("a client takes a reply a byte at a time", replies::a_byte_at_a_time),
+    client("a client takes a last reply that comes together with the end", replies::the_last_with_the_end),
+    client("a server that closes early costs only that session", replies::an_early_close),
+    client("a server that resets costs only that session", replies::a_reset),
+    client("one wrong byte fails the load, and is told exactly", replies::one_wrong_byte),
+    client("a reply to another session fails the load", replies::of_another_session),
+    client("nobody listening is an error and no hang", replies::nobody_listening),
+];
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The case.
+    pub case: &'static Case,
+    /// How it went.
+    pub verdict: Verdict,
+}
+
+/// How a case went.
+#[derive(Debug)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// What was expected, and what came.
+    Failed(anyhow::Error),
+    /// Why it could not be told.
+    NotRun(String),
+}
+
+/// Why a case can tell nothing here: no fault of the subject.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CannotTell(String);
+
+/// Runs the chosen cases, one with each step of the iterator.
+///
+/// # Errors
+/// When the kernel does not tell or take the limit on descriptors.
+pub fn run<'a>(
+    subject: &'a Subject,
+    chosen: impl Fn(&Case) -> bool + 'a,
+) -> anyhow::Result<impl Iterator<Item = Outcome> + 'a> {
+    // What a subject starts with; it need not know how.
+    raise_descriptor_limit()?;
+    let mut broken: Vec<&'static Case> = Vec::new();
+    let chosen = CASES.iter().filter(move |case| chosen(case));
+    Ok(chosen.map(move |case| {
+        let without = broken.iter().find(|first| [Side::Agent, case.side].contains(&first.side));
+        let verdict = match without {
+            Some(first) => Verdict::NotRun(format!("it means nothing as long as this fails: {}", first.name)),
+            None => verdict((case.run)(subject)),
+        };
+        if matches!(verdict, Verdict::Failed(_)) && is_first_of_its_side(case) {
+            broken.push(case);
+        }
+        Outcome { case, verdict }
+    }))
+}
+
+fn verdict(outcome: anyhow::Result<()>) -> Verdict {
+    match outcome {
+        Ok(()) => Verdict::Passed,
+        Err(error) if error.is::<CannotTell>() => Verdict::NotRun(error.to_string()),
+        Err(error) => Verdict::Failed(error),
+    }
+}
+
+fn is_first_of_its_side(case: &Case) -> bool {
+    CASES.iter().find(|other| other.side == case.side).is_some_and(|first| first.name == case.name)
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Agent => "agent",
+            Self::Server => "server",
+            Self::Client => "client",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own_and_its_side_together() {
+        for case in CASES {
+            assert_eq!(CASES.iter().filter(|other| other.name == case.name).count(), 1, "{}", case.name);
+        }
+        assert!(
+            CASES.is_sorted_by_key(|case| case.side as u8),
+            "the agent, then the server, then the client"
+        );
+    }
+}
