@@ -100,7 +100,7 @@ pub static CASES: &[Case] = &[
     server("a reset in the middle of a reply costs only its own connection", faults::a_reset_in_a_reply),
     server("a server that stalls in a reply goes on when it is taken", faults::a_stall),
     server("a flood on one connection holds up no other", faults::a_flood),
-    server("connections that say nothing hold up nobody, nor the end", crowds::silence),
+    server("connections that say nothing cost nothing, and hold up nobody", crowds::silence),
     server("a server holds a thousand connections at once", crowds::a_thousand_connections),
     server("out of descriptors a server neither spins nor dies", crowds::out_of_descriptors),
     server("a server that is stopped is gone, and can serve again", serving::stops_and_serves_again),

@@ -12,7 +12,7 @@ use super::{
     CannotTell, Subject,
     peers::{Meeting, RawClient, answer_all, raw_server},
     serving::expect_served,
-    started::{FIXED, expect_sessions, sessions},
+    started::{FIXED, Started, expect_sessions, sessions},
 };
 use crate::{
     agent::Request,
@@ -30,6 +30,7 @@ pub(super) fn silence(subject: &Subject) -> anyhow::Result<()> {
     let mut silent = (0..20).map(|_| server.connect()).collect::<anyhow::Result<Vec<_>>>()?;
     let mut healthy = server.connect()?;
     (1..=8).try_for_each(|n| healthy.exchange(n)).context("beside 20 silent connections")?;
+    waits(&mut server, WATCHED / 4).context("beside 20 silent connections")?;
     let failures = server.stop()?.failures;
     ensure!(failures == 0, "closing by itself, a server has nothing to blame: got {failures} failures");
     silent.iter_mut().try_for_each(RawClient::expect_end).context("a silent connection")
@@ -67,12 +68,7 @@ pub(super) fn out_of_descriptors(subject: &Subject) -> anyhow::Result<()> {
     server.serve(FIXED, ListenAt::Loopback)?;
     let mut crowd = (0..200).map(|_| server.connect()).collect::<anyhow::Result<Vec<_>>>()?;
     crowd[0].exchange(1).context("on the first of 200 connections")?;
-    server.ask(&Request::Cost)?;
-    let begun = Instant::now();
-    thread::sleep(WATCHED);
-    let cost = server.ask(&Request::Cost).context("out of descriptors")?.cost;
-    let share = cost.cpu_s() / begun.elapsed().as_secs_f64();
-    ensure!(share < MOST_WAITING, "out of descriptors it uses {:.0}% of a processor", share * 100.0);
+    waits(&mut server, WATCHED).context("out of descriptors")?;
     crowd[0].exchange(2).context("on the first of 200 connections, out of descriptors")?;
     drop(crowd);
     let mut after = server.connect()?;
@@ -84,6 +80,17 @@ pub(super) fn out_of_descriptors(subject: &Subject) -> anyhow::Result<()> {
             format!("a limit of {FEW_DESCRIPTORS} descriptors does not reach it: {most_open} were open");
         return Err(CannotTell(why).into());
     }
+    Ok(())
+}
+
+/// Checks that a server that has nothing to do does nothing.
+fn waits(server: &mut Started, watched: Duration) -> anyhow::Result<()> {
+    server.ask(&Request::Cost)?;
+    let begun = Instant::now();
+    thread::sleep(watched);
+    let cost = server.ask(&Request::Cost)?.cost;
+    let share = cost.cpu_s() / begun.elapsed().as_secs_f64();
+    ensure!(share < MOST_WAITING, "waiting, it uses {:.0}% of a processor", share * 100.0);
     Ok(())
 }
 
