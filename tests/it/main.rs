@@ -13,4 +13,5 @@ mod forbidden;
 mod page;
 mod peers;
 mod results;
+mod stress;
 mod tidy;
