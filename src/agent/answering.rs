@@ -7,6 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -39,6 +40,9 @@ pub fn answer_requests() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How long an agent may go on once its input has ended.
+const UNTIL_EXIT: Duration = Duration::from_millis(100);
+
 /// Hands over the lines of standard input, and ends this process when there are no more.
 ///
 /// A thread reads them, so that the end is seen also in the middle of a request.
@@ -50,6 +54,9 @@ fn lines_until_the_parent_is_gone() -> mpsc::Receiver<String> {
                 break;
             }
         }
+        // What was asked before the end is answered, if that takes no time; whatever takes longer is not waited for.
+        drop(sender);
+        thread::sleep(UNTIL_EXIT);
         std::process::exit(0);
     });
     receiver

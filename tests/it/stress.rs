@@ -39,7 +39,9 @@ fn sessions() -> u64 {
 }
 
 fn completion_backends() -> impl Iterator<Item = &'static dyn Backend> {
+    let only = std::env::var("IODUEL_STRESS_ONLY").unwrap_or_default();
     let all = ALL.iter().copied().filter(|backend| backend.available().is_ok());
+    let all = all.filter(move |backend| backend.about().name.starts_with(&only));
     // glommio waits for readiness, and by a ring all the same.
     all.filter(|backend| backend.about().model == Model::Completion || backend.about().name == "glommio")
 }
