@@ -15,6 +15,18 @@ pub(super) async fn converse<S>(stream: &mut S, end: &mut impl End) -> Result<()
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    converse_in_turns(stream, end, yield_now).await
+}
+
+/// The same, where it takes something else than [`yield_now`] to let the others have their turn.
+pub(super) async fn converse_in_turns<S>(
+    stream: &mut S,
+    end: &mut impl End,
+    let_others: impl AsyncFn(),
+) -> Result<(), SessionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut full_reads = 0;
     loop {
         match end.want() {
@@ -33,7 +45,7 @@ where
                 }
                 if full_reads == FULL_READS_PER_TURN {
                     full_reads = 0;
-                    yield_now().await;
+                    let_others().await;
                 }
             }
             Want::Close => return Ok(()),

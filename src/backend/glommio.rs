@@ -20,7 +20,9 @@ use glommio::{
 };
 use slab::Slab;
 
-use super::{About, Backend, Unavailable, futures_io::converse, on_threads, optional::GLOMMIO, uring};
+use super::{
+    About, Backend, Unavailable, futures_io::converse_in_turns, on_threads, optional::GLOMMIO, uring,
+};
 use crate::{
     load::{Load, Slot},
     protocol::SessionError,
@@ -29,9 +31,12 @@ use crate::{
 
 pub(super) struct Glommio;
 
-/// How long tasks that are all ready keep an executor from looking at its ring: as long as a peer that never stops sending
-/// may hold up the others. The default of 100 ms is meant for computations.
-const LONGEST_TURN: Duration = Duration::from_millis(1);
+/// After how long an executor interrupts its tasks to look at its rings: never, in effect.
+///
+/// An executor that finds the time to be up before it has run its first task takes it that there is none, and sleeps on
+/// those that are ready (`LocalExecutor::run_task_queues`): with 1 ms a client with 2,000 connections hung, and the default
+/// of 100 ms only makes that rarer. No task here is long, and one that might be lets the others have their turn by itself.
+const INTERRUPTED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Backend for Glommio {
     fn about(&self) -> &'static About {
@@ -71,7 +76,7 @@ impl Backend for Glommio {
 
 fn new_executor() -> io::Result<LocalExecutor> {
     // It keeps memory for file I/O in store, locked; there is none, so it gets the least.
-    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(0).preempt_timer(LONGEST_TURN);
+    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(0).preempt_timer(INTERRUPTED_AFTER);
     Ok(builder.make()?)
 }
 
@@ -119,7 +124,7 @@ fn serve_connection(mut stream: TcpStream, service: &Arc<Service>, tasks: &Tasks
     let mut connection = service.accepted();
     let theirs = Rc::clone(tasks);
     let task = spawn_local(async move {
-        let outcome = converse(&mut stream, &mut connection).await;
+        let outcome = converse_in_turns(&mut stream, &mut connection, let_others).await;
         connection.ended(outcome);
         drop(stream);
         drop(theirs.borrow_mut().try_remove(key).flatten().map(Task::detach));
@@ -142,5 +147,11 @@ async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), Ses
     let mut stream = TcpStream::connect(destination).await.map_err(io::Error::from)?;
     stream.set_nodelay(true).map_err(io::Error::from)?;
     slot.connected(Instant::now());
-    converse(&mut stream, slot).await
+    converse_in_turns(&mut stream, slot, let_others).await
+}
+
+/// Lets the other tasks have their turn, those too whose sockets get ready meanwhile: rings are looked at when no task
+/// is ready, and this one is not before a timer that is already over was looked at beside them.
+async fn let_others() {
+    sleep(Duration::ZERO).await;
 }

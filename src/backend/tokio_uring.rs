@@ -7,6 +7,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    rc::Rc,
     sync::Arc,
     time::Instant,
 };
@@ -55,10 +56,23 @@ fn new_runtime() -> io::Result<Runtime> {
     Runtime::new(&tokio_uring::builder())
 }
 
-/// Accepts until the service stops. Dropping the runtime then drops the tasks that are left, and waits until the kernel
+/// Accepts that are in flight at a time. One alone would bring a connection per turn of the loop, and a turn takes long
+/// while thousands of connections have something to say.
+const ACCEPTS_IN_FLIGHT: usize = 32;
+
+/// Serves until the service stops. Dropping the runtime then drops the tasks that are left, and waits until the kernel
 /// has given every buffer back.
 async fn serve(listener: TcpListener, service: &Arc<Service>) {
-    let listener = tokio_uring::net::TcpListener::from_std(listener);
+    let listener = Rc::new(tokio_uring::net::TcpListener::from_std(listener));
+    let accept = |_| tokio_uring::spawn(accept_connections(Rc::clone(&listener), Arc::clone(service)));
+    let accepting: Vec<_> = (0..ACCEPTS_IN_FLIGHT).map(accept).collect();
+    for task in accepting {
+        task.await.expect("an accepting task neither panics nor is cancelled");
+    }
+}
+
+/// Accepts until the service stops, one connection after the other.
+async fn accept_connections(listener: Rc<tokio_uring::net::TcpListener>, service: Arc<Service>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
