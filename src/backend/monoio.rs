@@ -8,8 +8,8 @@
 //! - A task that waits when the runtime is dropped is never dropped: the driver holds its waker, the waker the task, the
 //!   task its operation, and that the driver. Ring, sockets and buffers leak. So connections that are left are shut
 //!   down, and each task ends by itself before the runtime does.
-//! - Closing a socket is an operation too, and dropping a stream waits for it no more than close(2) for the peer: each
-//!   is followed by an order to cancel it, which comes too late for all of them (`drop_op` in driver/uring/mod.rs).
+//! - Dropping a stream puts its close into the ring, and behind it an order to cancel that close, which always comes
+//!   too late (`drop_op` in driver/uring/mod.rs, with the feature `async-cancel`, which is on by default).
 
 use std::{
     io,
