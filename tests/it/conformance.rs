@@ -50,7 +50,7 @@ fn stands_every_case(contestant: &Contestant) {
 }
 
 fn for_every_backend(check: impl Fn(&'static dyn Backend)) {
-    for backend in ALL {
+    for backend in ALL.iter().filter(|backend| backend.available().is_ok()) {
         eprintln!("{}", backend.about().name);
         check(*backend);
     }
@@ -66,7 +66,7 @@ fn every_client_completes_against_every_server() {
             assert_eq!(sum, (100, 800, 0, None));
         });
         let served = started.stop();
-        let clients = ALL.len() as u64;
+        let clients = ALL.iter().filter(|backend| backend.available().is_ok()).count() as u64;
         assert_eq!((served.connections, served.messages), (100 * clients, 800 * clients));
         assert_eq!(served.failures, 0);
     });

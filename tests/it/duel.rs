@@ -56,7 +56,7 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
     assert_eq!(json["contests"][0]["arms"].as_array().unwrap().len(), 3);
     let bmf: serde_json::Value = serde_json::from_str(&report("bmf")).unwrap();
-    assert!(bmf["session/own/mio"]["messages-s"]["value"].as_f64().unwrap() > 0.0);
+    assert!(bmf["session/own/single/mio"]["messages-s"]["value"].as_f64().unwrap() > 0.0);
     let action: serde_json::Value = serde_json::from_str(&report("github-action-benchmark")).unwrap();
     assert!(
         action.as_array().unwrap().iter().all(|entry| entry["value"].is_f64() && entry["name"].is_string())
@@ -145,6 +145,7 @@ fn a_peer_that_prints_no_json_is_told() {
 fn bad_words_are_told_in_one_line() {
     for (words, expected) in [
         (["duel", "tokyo"], "did you mean \"tokio\"?"),
+        (["duel", "--workers=0"], "0 is not in 1..=65535"),
         (["duel", "--until=0%"], "is not between 0 and 100%"),
         (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
         (["duel", "--server-exec="], "is no command"),
@@ -161,10 +162,6 @@ fn bad_words_are_told_in_one_line() {
     };
     wrong(&["duel", "mio", "mio"], "error: mio is named twice\n");
     wrong(&["duel", "mio", "--workload", "solo", "--workload", "solo"], "error: solo is named twice\n");
-    wrong(
-        &["duel", "--workers", "2"],
-        "error: the number of workers of threads is not free to choose (a thread each); leave --workers out\n",
-    );
     wrong(
         &["duel", "tokio-current", "threads"],
         "error: in no class are there two of tokio-current (one thread), threads (a thread each)\n",
