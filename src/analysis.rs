@@ -126,7 +126,8 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     }
     anyhow::ensure!(
         !changes.is_empty(),
-        "the two runs have no arm with the same reference and enough epochs in common"
+        "the two runs have no arm with the same reference and enough epochs in common; a record of format 1 has no classes, and \
+         none in common with a later one"
     );
     Ok(changes)
 }

@@ -342,6 +342,16 @@ fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync)
     })
 }
 
+/// Serves by `work` on so many threads. Where one of them fails the service stops, and whoever asks hears of it: the others
+/// would be taken for all.
+fn serve_on_threads<T: Send>(
+    service: &Service,
+    parts: Vec<T>,
+    work: impl Fn(T) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    on_threads(parts, |part| work(part).inspect_err(|_| service.stop()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use std::{
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
 use ioduel::{
     conform::admit,
-    contestant,
+    contestant::{self, Contestant},
     load::Extent,
     placement::Placement,
     round::{Launch, Pair, PairPlan, Round},
@@ -52,8 +52,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 pub(crate) fn main(groups: &[Group]) -> ExitCode {
     let mut criterion = Criterion::default().configure_from_args();
     let mut failed = Vec::new();
+    let contestants = contestants();
     for group in groups {
-        failed.extend(bench_group(&mut criterion, group));
+        failed.extend(bench_group(&mut criterion, group, &contestants));
     }
     criterion.final_summary();
     for name in &failed {
@@ -62,8 +63,21 @@ pub(crate) fn main(groups: &[Group]) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Gets everybody ready, and tells who can't take part.
+fn contestants() -> Vec<&'static str> {
+    let admitted = |contestant: &&Contestant| match admit(contestant, PROGRAM.as_ref()) {
+        Ok(()) => true,
+        Err(why) => {
+            eprintln!("{} is skipped: {why}", contestant.name());
+            false
+        }
+    };
+    contestant::faults().iter().for_each(|fault| eprintln!("{fault}"));
+    contestant::all().iter().filter(admitted).map(Contestant::name).collect()
+}
+
 /// Benches every backend; returns the names of those that failed. One that fails costs no other its turn.
-fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
+fn bench_group(criterion: &mut Criterion, plan: &Group, contestants: &[&str]) -> Vec<String> {
     let mut group = criterion.benchmark_group(plan.name);
     group
         .sampling_mode(SamplingMode::Flat)
@@ -73,16 +87,10 @@ fn bench_group(criterion: &mut Criterion, plan: &Group) -> Vec<String> {
         .measurement_time(plan.time)
         .nresamples(RESAMPLES);
     let mut failed = Vec::new();
-    for contestant in contestant::all() {
-        let name = contestant.name();
-        match admit(contestant, PROGRAM.as_ref()) {
-            Err(why) => eprintln!("{}/{name} is skipped: {why}", plan.name),
-            Ok(()) => {
-                let bench = AssertUnwindSafe(|| bench_contestant(&mut group, name, plan));
-                if catch_unwind(bench).is_err() {
-                    failed.push(format!("{}/{name}", plan.name));
-                }
-            }
+    for name in contestants {
+        let bench = AssertUnwindSafe(|| bench_contestant(&mut group, name, plan));
+        if catch_unwind(bench).is_err() {
+            failed.push(format!("{}/{name}", plan.name));
         }
     }
     group.finish();

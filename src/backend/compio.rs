@@ -30,7 +30,7 @@ use socket2::SockRef;
 use super::{
     About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
     open::{Open, OpenConnections},
-    uring,
+    serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -79,7 +79,7 @@ pub(super) fn serve_on(
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-    on_threads(listeners, |listener| runtime()?.block_on(serve(listener, service)))
+    serve_on_threads(service, listeners, |listener| runtime()?.block_on(serve(listener, service)))
 }
 
 /// Drives the slots on a runtime for each worker.
@@ -98,13 +98,19 @@ pub(super) fn drive_on(
 /// Accepts until the service stops, then ends the connections that are left.
 ///
 /// One operation accepts whoever comes, a crowd in one turn; `accept` takes one connection a turn, and turns are long
-/// when many are busy. The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and
+/// when many are busy. But of several workers the same would always have the one operation that is woken, so there each takes
+/// one connection at a time. The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and
 /// waits no more.
 async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
     let listener = compio::net::TcpListener::from_std(listener)?;
-    let mut incoming = listener.incoming();
+    let mut incoming = (service.config().workers.unwrap_or(1) == 1).then(|| listener.incoming());
     let open = OpenConnections::new();
-    while let Some(accepted) = incoming.next().await {
+    loop {
+        let accepted = match &mut incoming {
+            Some(incoming) => incoming.next().await,
+            None => Some(listener.accept().await.map(|(stream, _)| stream)),
+        };
+        let Some(accepted) = accepted else { break };
         match accepted {
             Ok(stream) => {
                 let place = open.insert(stream.clone());

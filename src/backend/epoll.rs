@@ -25,6 +25,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{
     About, Backend, Maintenance, Model, Threading, on_threads,
     readiness::{self, EVENTS, LISTENER, Ready},
+    serve_on_threads,
 };
 use crate::{load::Load, service::Service};
 
@@ -49,7 +50,7 @@ impl Backend for Epoll {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         let workers = ABOUT.worker_threads(service.config().workers)?;
-        on_threads(vec![&listener; workers], |listener| {
+        serve_on_threads(service, vec![&listener; workers], |listener| {
             let poller = Poller::new()?;
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET | EpollFlags::EPOLLEXCLUSIVE;
             poller.descriptor.add(listener, EpollEvent::new(flags, LISTENER as u64))?;

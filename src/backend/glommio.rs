@@ -21,7 +21,8 @@ use glommio::{
 use slab::Slab;
 
 use super::{
-    About, Backend, Unavailable, futures_io::converse_in_turns, on_threads, optional::GLOMMIO, uring,
+    About, Backend, Unavailable, futures_io::converse_in_turns, on_threads, optional::GLOMMIO,
+    serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -54,7 +55,7 @@ impl Backend for Glommio {
         let workers = GLOMMIO.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
         let accepting = Mutex::new(());
-        on_threads(listeners?, |listener| {
+        serve_on_threads(service, listeners?, |listener| {
             new_executor()?.run(serve(listener, service, &accepting));
             Ok(())
         })

@@ -15,6 +15,7 @@ use mio::{
 use super::{
     About, Backend, Maintenance, Model, Threading, on_threads,
     readiness::{self, EVENTS, LISTENER, Ready},
+    serve_on_threads,
 };
 use crate::{load::Load, service::Service};
 
@@ -40,7 +41,7 @@ impl Backend for Mio {
         listener.set_nonblocking(true)?;
         let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
-        on_threads(listeners?, |listener| {
+        serve_on_threads(service, listeners?, |listener| {
             let mut listener = TcpListener::from_std(listener);
             let poller = Poller::new()?;
             poller.poll.registry().register(&mut listener, Token(LISTENER), Interest::READABLE)?;

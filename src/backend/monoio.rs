@@ -32,7 +32,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::{
     About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
     open::{Open, OpenConnections},
-    uring,
+    serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -71,7 +71,7 @@ impl Backend for Monoio {
     }
 }
 
-/// How many connections are accepted in one turn. A turn is long when many are busy, and with one accept in each a crowd of
+/// How many connections a single worker accepts in one turn. A turn is long when many are busy, and with one accept in each a crowd of
 /// two thousand had not come in after a second.
 const ACCEPTS: usize = 64;
 
@@ -85,7 +85,9 @@ pub(super) fn serve_on(
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-    on_threads(listeners, |listener| builder().enable_timer().build()?.block_on(serve(listener, service)))
+    serve_on_threads(service, listeners, |listener| {
+        builder().enable_timer().build()?.block_on(serve(listener, service))
+    })
 }
 
 /// Drives the slots on a runtime for each worker.
@@ -106,7 +108,9 @@ async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> 
     let listener = Rc::new(monoio::net::TcpListener::from_std(listener)?);
     let open = OpenConnections::new();
     let accept = || accept_connections(Rc::clone(&listener), Arc::clone(service), Arc::clone(&open));
-    let accepting: Vec<_> = (0..ACCEPTS).map(|_| monoio::spawn(accept())).collect();
+    // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
+    let accepts = if service.config().workers.unwrap_or(1) == 1 { ACCEPTS } else { 1 };
+    let accepting: Vec<_> = (0..accepts).map(|_| monoio::spawn(accept())).collect();
     for task in accepting {
         task.await;
     }

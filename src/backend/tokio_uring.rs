@@ -14,7 +14,7 @@ use std::{
 
 use tokio_uring::{Runtime, buf::BoundedBuf as _, net::TcpStream};
 
-use super::{About, Backend, Unavailable, on_threads, optional::TOKIO_URING, uring};
+use super::{About, Backend, Unavailable, on_threads, optional::TOKIO_URING, serve_on_threads, uring};
 use crate::{
     load::{Load, Slot},
     protocol::{End, SessionError, Want},
@@ -37,7 +37,7 @@ impl Backend for TokioUring {
         listener.set_nonblocking(false)?;
         let workers = TOKIO_URING.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
-        on_threads(listeners?, |listener| {
+        serve_on_threads(service, listeners?, |listener| {
             new_runtime()?.block_on(serve(listener, service));
             Ok(())
         })
@@ -56,7 +56,7 @@ fn new_runtime() -> io::Result<Runtime> {
     Runtime::new(&tokio_uring::builder())
 }
 
-/// Accepts that are in flight at a time. One alone would bring a connection per turn of the loop, and a turn takes long
+/// Accepts of a single worker that are in flight at a time. One alone would bring a connection per turn of the loop, and a turn takes long
 /// while thousands of connections have something to say.
 const ACCEPTS_IN_FLIGHT: usize = 32;
 
@@ -65,7 +65,9 @@ const ACCEPTS_IN_FLIGHT: usize = 32;
 async fn serve(listener: TcpListener, service: &Arc<Service>) {
     let listener = Rc::new(tokio_uring::net::TcpListener::from_std(listener));
     let accept = |_| tokio_uring::spawn(accept_connections(Rc::clone(&listener), Arc::clone(service)));
-    let accepting: Vec<_> = (0..ACCEPTS_IN_FLIGHT).map(accept).collect();
+    // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
+    let accepts = if service.config().workers.unwrap_or(1) == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
+    let accepting: Vec<_> = (0..accepts).map(accept).collect();
     for task in accepting {
         task.await.expect("an accepting task neither panics nor is cancelled");
     }

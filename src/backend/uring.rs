@@ -1,9 +1,11 @@
 //! `uring`: io_uring by hand, with the flags that help; what it shares with [`super::uring_plain`] lies below.
 //!
-//! One ring for each worker. Connections are accepted by one request into the ring's own table of files, each receives by
-//! one request for as long as it lives, replies are sent from where they lie, and all requests of a turn are handed over by
-//! the one system call that waits for the next answers. Several workers share the listener; a connection wakes one of those
-//! that wait, for io_uring polls a listener exclusively.
+//! One ring for each worker. One request accepts all connections, each connection receives by one request for as long as it
+//! lives, replies are sent from where they lie, and all requests of a turn are handed over by the one system call that waits
+//! for the next answers. Several workers share the listener, and then each accepts one connection at a time ([`Accepting`]).
+//!
+//! Sockets have descriptors of the process. A ring's own table of files would cost a little less, but a connection that is
+//! accepted into a full one is closed, where it should wait in the backlog (`io_accept` in io_uring/net.c).
 
 mod client;
 mod inbox;
@@ -14,10 +16,11 @@ mod server;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use super::{About, Backend, Maintenance, Model, Threading, Unavailable, on_threads};
+use super::{About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_on_threads};
 use crate::{load::Load, service::Service};
 
 pub(super) use probe::available;
+use ring::Accepting;
 pub(super) use ring::SetUp;
 
 pub(super) struct Uring;
@@ -59,7 +62,10 @@ pub(super) fn serve(
     service: &Arc<Service>,
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
-    on_threads(vec![listener; workers], |listener| server::serve(set_up, listener, service))
+    let accepting = if workers == 1 { Accepting::All } else { Accepting::Next };
+    serve_on_threads(service, vec![listener; workers], |listener| {
+        server::serve(set_up, accepting, listener, service)
+    })
 }
 
 /// Drives on a ring for each worker.

@@ -163,6 +163,14 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "mio", "mio"], "error: mio is named twice\n");
     wrong(&["duel", "mio", "--workload", "solo", "--workload", "solo"], "error: solo is named twice\n");
     wrong(
+        &["duel", "threads", "epoll", "mio", "--workers", "1"],
+        "error: threads (a thread each) is not of the class single; leave it out, or --class and --workers\n",
+    );
+    wrong(
+        &["duel", "--class", "multi", "--workers", "1"],
+        "error: so many workers are not of that class: --workers 1 is the single one\n",
+    );
+    wrong(
         &["duel", "tokio-current", "threads"],
         "error: in no class are there two of tokio-current (one thread), threads (a thread each)\n",
     );

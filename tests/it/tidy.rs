@@ -161,6 +161,14 @@ fn what_is_pure_has_neither_io_nor_a_clock() {
 }
 
 #[test]
+fn unsafe_code_stands_where_io_uring_is_spoken_to() {
+    for (file, text) in sources("src") {
+        let spoken = file.starts_with("src/backend/uring/") || file == "src/backend/glommio.rs";
+        assert!(spoken || !code_lines(&text).any(|line| line.contains("allow(unsafe_code")), "{file}");
+    }
+}
+
+#[test]
 fn every_module_says_what_it_is() {
     for (file, text) in sources("src").into_iter().chain(sources("benches")).chain(sources("tests")) {
         assert!(text.starts_with("//! "), "{file} has no header");

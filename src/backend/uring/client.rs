@@ -1,20 +1,23 @@
 //! The client on a ring, one worker of it.
 
-use std::{io, net::SocketAddr, os::fd::IntoRawFd as _, time::Instant};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Instant,
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    inbox::Inbox,
     link::Link,
-    ring::{Completion, File, Request, Ring, SetUp},
+    ring::{Completion, Request, Ring, SetUp},
 };
 use crate::load::Slot;
 
-/// One worker. The ring is dropped first, and with that the kernel is done with the others.
+/// One worker. The ring is dropped first, and with that the kernel is done with the ends.
 struct Client {
     ring: Ring,
-    inbox: Inbox,
     links: Vec<Link<Slot>>,
     /// How many of them still run sessions.
     running: usize,
@@ -22,11 +25,10 @@ struct Client {
 
 /// Drives slots until each is done; messages have this size.
 pub(super) fn drive(set_up: SetUp, slots: Vec<Slot>, message_bytes: usize) -> io::Result<()> {
-    let ring = Ring::new(set_up)?;
-    let inbox = Inbox::new(&ring, message_bytes)?;
+    let ring = Ring::new(set_up, message_bytes)?;
     let slots = slots.into_iter().enumerate();
     let links: Vec<Link<Slot>> = slots.map(|(owner, slot)| Link::new(Box::new(slot), owner)).collect();
-    Client { ring, inbox, running: links.len(), links }.run()
+    Client { ring, running: links.len(), links }.run()
 }
 
 impl Client {
@@ -45,9 +47,9 @@ impl Client {
         let link = &mut self.links[owner];
         while let Some(destination) = link.end.next_session() {
             match socket_for(destination) {
-                Ok(file) => {
-                    link.open(file);
-                    return self.ring.connect(file, destination, owner);
+                Ok(socket) => {
+                    self.ring.connect(socket.as_fd(), destination, owner);
+                    return link.open(socket);
                 }
                 Err(error) => link.end.ended(Err(error.into())),
             }
@@ -60,7 +62,7 @@ impl Client {
         if it.request == Request::Connect && it.result().is_ok() {
             link.end.connected(Instant::now());
         }
-        link.completed(it, &mut self.ring, &mut self.inbox);
+        link.completed(it, &mut self.ring);
         if let Some(outcome) = link.take_outcome() {
             link.end.ended(outcome);
             self.begin(it.owner);
@@ -68,8 +70,8 @@ impl Client {
     }
 }
 
-fn socket_for(destination: SocketAddr) -> io::Result<File> {
+fn socket_for(destination: SocketAddr) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(destination), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
-    Ok(File::Descriptor(socket.into_raw_fd()))
+    Ok(socket.into())
 }

@@ -10,9 +10,7 @@ use std::{
     sync::atomic::{AtomicU16, Ordering::Release},
 };
 
-use io_uring::types::BufRingEntry;
-
-use super::ring::{INBOX, Ring};
+use io_uring::{IoUring, types::BufRingEntry};
 
 /// The most buffers: as many small messages may come between two turns before the kernel runs out of buffers. Then it
 /// says so, and a receive is asked for again.
@@ -39,20 +37,23 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// The name under which the kernel knows the buffers.
+    pub(super) const GROUP: u16 = 0;
+
     /// Makes buffers that each hold a message of this size, and lends all of them to the ring.
     ///
     /// # Errors
     /// When the kernel takes no list of buffers.
-    pub(super) fn new(ring: &Ring, message_bytes: usize) -> io::Result<Self> {
+    pub(super) fn new(ring: &IoUring, message_bytes: usize) -> io::Result<Self> {
         let each = (message_bytes + LINE).next_multiple_of(LINE);
         let most = (MOST_BYTES / each).clamp(2, MOST_BUFFERS);
         let count = 1 << most.ilog2();
         let list = Pages::new(usize::from(count) * size_of::<BufRingEntry>());
         let bytes = Pages::new(usize::from(count) * each);
-        // SAFETY: the list is of `count` entries and page-aligned. It outlives the registration: a ring ends with the
-        // requests that use it, and lives no longer than the inbox that is dropped after it.
+        // SAFETY: the list is of `count` entries and page-aligned. The kernel uses it for requests of the ring alone, and the
+        // ring that this is part of is dropped after the last of them.
         unsafe {
-            ring.uring().submitter().register_buf_ring_with_flags(list.at as u64, count, INBOX, 0)?;
+            ring.submitter().register_buf_ring_with_flags(list.at as u64, count, Self::GROUP, 0)?;
         }
         let mut inbox = Self { list, bytes, count, each, tail: 0 };
         (0..count).for_each(|buffer| inbox.give_back(buffer));

@@ -6,14 +6,16 @@
 
 #![allow(unsafe_code)]
 
-use std::{collections::VecDeque, io::Read as _, time::Instant};
+use std::{
+    collections::VecDeque,
+    io::{self, Read as _},
+    os::fd::{AsFd as _, OwnedFd},
+    time::Instant,
+};
 
 use nix::libc::{ECANCELED, ENOBUFS};
 
-use super::{
-    inbox::Inbox,
-    ring::{Completion, File, Request, Ring},
-};
+use super::ring::{Completion, Request, Ring};
 use crate::protocol::{End, SessionError, Want};
 
 /// How much is held before a peer that sends without waiting for replies is made to wait.
@@ -38,9 +40,9 @@ pub(super) struct Link<E> {
 }
 
 /// How far a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
-    Open(File),
+    Open(OwnedFd),
     Closing,
     /// Or not opened yet. Requests may still be under way.
     Closed,
@@ -63,7 +65,7 @@ enum Step {
 }
 
 impl<E: End> Link<E> {
-    /// Makes a link of no file yet.
+    /// Makes a link of no socket yet.
     pub(super) fn new(end: Box<E>, owner: usize) -> Self {
         Self {
             end,
@@ -77,24 +79,25 @@ impl<E: End> Link<E> {
         }
     }
 
-    /// Begins a session on this file; [`advance`](Self::advance) it once that is connected.
-    pub(super) fn open(&mut self, file: File) {
-        self.state = State::Open(file);
+    /// Begins a session on this socket; [`advance`](Self::advance) it once that is connected.
+    pub(super) fn open(&mut self, socket: OwnedFd) {
+        self.state = State::Open(socket);
         self.held.clear();
         self.peer_closed = false;
     }
 
     /// Takes an answer of the ring, and goes on as far as it can.
-    pub(super) fn completed(&mut self, it: Completion, ring: &mut Ring, inbox: &mut Inbox) {
+    pub(super) fn completed(&mut self, it: Completion, ring: &mut Ring) {
         let outcome = match it.request {
-            Request::Receive => self.received(it, inbox),
+            Request::Receive => self.received(it, ring),
             Request::Send => self.sent(it),
             Request::Connect => it.result().map(drop).map_err(Into::into),
             Request::Close => {
                 self.state = State::Closed;
                 Ok(())
             }
-            Request::Accept | Request::Cancel | Request::Wait => Ok(()),
+            // What can't be cancelled any more ends by itself.
+            Request::Accept | Request::Cancel | Request::Wait => return,
         };
         match outcome {
             Ok(()) => self.advance(ring),
@@ -105,18 +108,16 @@ impl<E: End> Link<E> {
         }
     }
 
-    /// Takes how the session ended, once the file is closed and the kernel is done with it.
+    /// Takes how the session ended, once the socket is closed and the kernel is done with it.
     pub(super) fn take_outcome(&mut self) -> Option<Result<(), SessionError>> {
         let idle = !self.sending && self.receiving == Receiving::No;
-        if idle && self.state == State::Closed { self.outcome.take() } else { None }
+        if idle && matches!(self.state, State::Closed) { self.outcome.take() } else { None }
     }
 
     /// Goes on until an answer is needed.
     pub(super) fn advance(&mut self, ring: &mut Ring) {
-        while let State::Open(file) = self.state
-            && !self.sending
-        {
-            match self.step(file, ring) {
+        while matches!(self.state, State::Open(_)) && !self.sending {
+            match self.step(ring) {
                 Ok(Step::On) => {}
                 Ok(Step::Waits) => return,
                 Ok(Step::Over) => self.close(Ok(()), ring),
@@ -125,12 +126,13 @@ impl<E: End> Link<E> {
         }
     }
 
-    fn step(&mut self, file: File, ring: &mut Ring) -> Result<Step, SessionError> {
+    fn step(&mut self, ring: &mut Ring) -> Result<Step, SessionError> {
+        let State::Open(socket) = &self.state else { return Ok(Step::Waits) };
         match self.end.want() {
             Want::Write(bytes) => {
                 // SAFETY: the bytes lie in the end, which is neither touched nor dropped while `sending` is set: `advance` and
                 // `take` leave it alone, and links are dropped after their outcome was taken, or after their ring.
-                unsafe { ring.send(file, bytes, self.owner) };
+                unsafe { ring.send(socket.as_fd(), bytes, self.owner) };
                 self.sending = true;
                 return Ok(Step::Waits);
             }
@@ -141,7 +143,7 @@ impl<E: End> Link<E> {
             Want::Read(_) if self.peer_closed => self.end.eof()?,
             Want::Read(_) => {
                 if self.receiving == Receiving::No {
-                    ring.receive(file, self.owner);
+                    ring.receive(socket.as_fd(), self.owner);
                     self.receiving = Receiving::Yes;
                 }
                 return Ok(Step::Waits);
@@ -160,24 +162,27 @@ impl<E: End> Link<E> {
         Ok(())
     }
 
-    fn received(&mut self, it: Completion, inbox: &mut Inbox) -> Result<(), SessionError> {
+    fn received(&mut self, it: Completion, ring: &mut Ring) -> Result<(), SessionError> {
         if it.is_last() {
             self.receiving = Receiving::No;
         }
-        match (it.result(), it.buffer()) {
-            (Ok(n), Some(buffer)) if n > 0 => {
-                let taken = self.take(inbox.bytes(buffer, n as usize));
-                inbox.give_back(buffer);
-                taken
-            }
-            (Ok(_), _) => {
+        let buffer = it.buffer();
+        let outcome = match (it.result(), buffer) {
+            (Ok(0), _) => {
                 self.peer_closed = true;
                 Ok(())
             }
+            (Ok(n), Some(buffer)) => self.take(ring.inbox.bytes(buffer, n as usize)),
+            (Ok(_), None) => Err(io::Error::other("the kernel received into no buffer").into()),
             // The receive is asked for again when something is wanted; by then there are buffers again.
             (Err(error), _) if [ECANCELED, ENOBUFS].map(Some).contains(&error.raw_os_error()) => Ok(()),
             (Err(error), _) => Err(error.into()),
+        };
+        // A buffer may come with an end or an error too.
+        if let Some(buffer) = buffer {
+            ring.inbox.give_back(buffer);
         }
+        outcome
     }
 
     /// Gives the end what came, if it wants that now, and holds the rest.
@@ -191,16 +196,22 @@ impl<E: End> Link<E> {
         Ok(())
     }
 
-    /// Ends the session: closes the file, and ends the requests that are under way.
+    /// Ends the session: closes the socket, and ends the requests that are under way.
     fn close(&mut self, outcome: Result<(), SessionError>, ring: &mut Ring) {
-        let State::Open(file) = self.state else { return };
-        self.state = State::Closing;
+        let socket = match std::mem::replace(&mut self.state, State::Closing) {
+            State::Open(socket) => socket,
+            // It is over already.
+            before => {
+                self.state = before;
+                return;
+            }
+        };
         self.outcome = Some(outcome);
         if self.sending {
             ring.cancel(Request::Send, self.owner);
         }
         self.stop_receiving(ring);
-        ring.close(file, self.owner);
+        ring.close(socket, self.owner);
     }
 
     fn stop_receiving(&mut self, ring: &mut Ring) {

@@ -1,20 +1,28 @@
 //! One io_uring: how it is set up, what it is asked, and what it answers.
 //!
-//! Whatever the kernel writes by itself lies in the [`Inbox`](super::inbox::Inbox); whatever it reads while a request is
-//! under way is promised by the caller of [`Ring::send`], or lies here. A ring that is dropped first waits for all
-//! requests to end, so that nothing of either is freed before.
+//! Whatever the kernel writes by itself lies in the ring's [`Inbox`]; whatever it reads while a request is under way is
+//! promised by the caller of [`Ring::send`], or lies here. A ring that is dropped first waits for all requests to end, so that
+//! nothing of either is freed before.
 
 #![allow(unsafe_code)]
 
-use std::{io, net::SocketAddr, os::fd::RawFd, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd},
+    ptr,
+    time::{Duration, Instant},
+};
 
 use io_uring::{
     IoUring, cqueue, opcode,
     squeue::{Entry, Flags},
-    types::{CancelBuilder, Fd, Fixed, Timespec},
+    types::{CancelBuilder, Fd, Timespec},
 };
-use nix::libc;
+use nix::libc::{self, SOCK_CLOEXEC};
 use socket2::SockAddr;
+
+use super::inbox::Inbox;
 
 /// Requests that are handed over at a time; more go in several turns.
 const REQUESTS: u32 = 1024;
@@ -22,8 +30,8 @@ const REQUESTS: u32 = 1024;
 /// Completions that have room before the kernel must keep them elsewhere: a burst of each of many connections.
 const COMPLETIONS: u32 = 8192;
 
-/// The name under which the kernel knows the inbox.
-pub(super) const INBOX: u16 = 0;
+/// How long a ring that is dropped may take to end what was told to end, before it is taken for broken.
+const UNTIL_ENDED: Duration = Duration::from_secs(10);
 
 /// How a ring is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,31 +76,6 @@ impl SetUp {
         }
         made
     }
-}
-
-/// A connected or listening socket, as requests name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum File {
-    /// By a descriptor of the process.
-    Descriptor(RawFd),
-    /// By its place in the ring's own table, which no other thread can see, and which costs no look-up.
-    Slot(u32),
-}
-
-/// Builds an entry for either kind of file.
-macro_rules! entry {
-    ($file:expr, |$fd:ident| $build:expr) => {
-        match $file {
-            File::Descriptor(fd) => {
-                let $fd = Fd(fd);
-                $build.build()
-            }
-            File::Slot(slot) => {
-                let $fd = Fixed(slot);
-                $build.build()
-            }
-        }
-    };
 }
 
 /// What was asked for.
@@ -158,34 +141,35 @@ enum Parameter {
     Time(#[allow(dead_code, reason = "the kernel reads it")] Box<Timespec>),
 }
 
+/// How connections are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// All, by one request: nothing is asked for again.
+    All,
+    /// The next one. Where several rings wait for one listener, the kernel wakes the one that asked first and has not been
+    /// answered for the last time (`__wake_up_common` in kernel/sched/wait.c); with a request for all connections it would
+    /// be the same ring for ever.
+    Next,
+}
+
 /// A ring; of one thread.
 pub(super) struct Ring {
     uring: IoUring,
+    pub(super) inbox: Inbox,
     /// Requests that will be answered, and were not for the last time.
     under_way: usize,
     until_handed_over: Vec<Parameter>,
 }
 
 impl Ring {
-    /// Sets a ring up.
+    /// Sets a ring up that receives into buffers which each hold a message of this size.
     ///
     /// # Errors
     /// When the kernel gives none.
-    pub(super) fn new(set_up: SetUp) -> io::Result<Self> {
-        Ok(Self { uring: set_up.build()?, under_way: 0, until_handed_over: Vec::new() })
-    }
-
-    /// The ring itself, for what is registered with it.
-    pub(super) fn uring(&self) -> &IoUring {
-        &self.uring
-    }
-
-    /// Gives the ring a table of so many files of its own.
-    ///
-    /// # Errors
-    /// When the kernel does not.
-    pub(super) fn make_table(&self, files: u32) -> io::Result<()> {
-        self.uring.submitter().register_files_sparse(files)
+    pub(super) fn new(set_up: SetUp, message_bytes: usize) -> io::Result<Self> {
+        let uring = set_up.build()?;
+        let inbox = Inbox::new(&uring, message_bytes)?;
+        Ok(Self { uring, inbox, under_way: 0, until_handed_over: Vec::new() })
     }
 
     /// Hands all requests over, waits until there is an answer, and puts all that are there into `completions`.
@@ -205,15 +189,21 @@ impl Ring {
             self.until_handed_over.clear();
         }
         completions.extend(self.uring.completion().map(|entry| Completion::read(&entry)));
-        // Cancelling and closing are answered only when they fail, and are not counted.
+        // Cancelling is answered only when it fails, and is not counted.
         let last = |it: &&Completion| it.is_last() && !matches!(it.request, Request::Cancel);
         self.under_way -= completions.iter().filter(last).count();
         Ok(())
     }
 
-    /// Accepts from now on every connection into the ring's table.
-    pub(super) fn accept(&mut self, listener: RawFd) {
-        let entry = opcode::AcceptMulti::new(Fd(listener)).allocate_file_index(true).build();
+    /// Accepts.
+    pub(super) fn accept(&mut self, listener: BorrowedFd<'_>, accepting: Accepting) {
+        let listener = Fd(listener.as_raw_fd());
+        let entry = match accepting {
+            Accepting::All => opcode::AcceptMulti::new(listener).flags(SOCK_CLOEXEC).build(),
+            Accepting::Next => {
+                opcode::Accept::new(listener, ptr::null_mut(), ptr::null_mut()).flags(SOCK_CLOEXEC).build()
+            }
+        };
         // SAFETY: it points at nothing.
         unsafe { self.push(entry, Request::Accept, 0) }
     }
@@ -223,23 +213,25 @@ impl Ring {
         let time = Box::new(Timespec::new().sec(time.as_secs()).nsec(time.subsec_nanos()));
         let entry = opcode::Timeout::new(&raw const *time).build();
         self.until_handed_over.push(Parameter::Time(time));
-        // SAFETY: the time is kept until the request was handed over, and io_timeout_prep has copied it by then.
+        // SAFETY: the time is kept until the request was handed over, and the kernel has copied it by then
+        // (IORING_FEAT_SUBMIT_STABLE, io_uring_setup(2)).
         unsafe { self.push(entry, Request::Wait, 0) }
     }
 
     /// Connects.
-    pub(super) fn connect(&mut self, file: File, to: SocketAddr, owner: usize) {
+    pub(super) fn connect(&mut self, socket: BorrowedFd<'_>, to: SocketAddr, owner: usize) {
         let to = Box::new(SockAddr::from(to));
-        let entry = entry!(file, |fd| opcode::Connect::new(fd, to.as_ptr().cast(), to.len()));
+        let entry = opcode::Connect::new(Fd(socket.as_raw_fd()), to.as_ptr().cast(), to.len()).build();
         self.until_handed_over.push(Parameter::Address(to));
-        // SAFETY: the address is kept until the request was handed over, and io_connect_prep has copied it by then.
+        // SAFETY: the address is kept until the request was handed over, and the kernel has copied it by then
+        // (IORING_FEAT_SUBMIT_STABLE, io_uring_setup(2)).
         unsafe { self.push(entry, Request::Connect, owner) }
     }
 
     /// Receives from now on whatever comes, into buffers of the inbox.
-    pub(super) fn receive(&mut self, file: File, owner: usize) {
-        let entry = entry!(file, |fd| opcode::RecvMulti::new(fd, INBOX));
-        // SAFETY: the inbox's buffers are valid until the ring has no request under way.
+    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, owner: usize) {
+        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), Inbox::GROUP).build();
+        // SAFETY: the inbox is the ring's own, and is freed after `drop` has seen the last answer.
         unsafe { self.push(entry, Request::Receive, owner) }
     }
 
@@ -247,10 +239,10 @@ impl Ring {
     ///
     /// # Safety
     /// The bytes stay where and as they are until the answer.
-    pub(super) unsafe fn send(&mut self, file: File, bytes: &[u8], owner: usize) {
+    pub(super) unsafe fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], owner: usize) {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-        let entry = entry!(file, |fd| opcode::Send::new(fd, bytes.as_ptr(), length).flags(flags));
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length).flags(flags).build();
         // SAFETY: the caller's promise.
         unsafe { self.push(entry, Request::Send, owner) }
     }
@@ -263,8 +255,8 @@ impl Ring {
     }
 
     /// Closes.
-    pub(super) fn close(&mut self, file: File, owner: usize) {
-        let entry = entry!(file, |fd| opcode::Close::new(fd));
+    pub(super) fn close(&mut self, socket: OwnedFd, owner: usize) {
+        let entry = opcode::Close::new(Fd(socket.into_raw_fd())).build();
         // SAFETY: it points at nothing.
         unsafe { self.push(entry, Request::Close, owner) }
     }
@@ -277,8 +269,10 @@ impl Ring {
         let entry = entry.user_data(request.tag(owner));
         // SAFETY: the caller's promise.
         while unsafe { self.uring.submission().push(&entry) }.is_err() {
-            // What keeps the kernel from taking more now, it reports when the queue is handed over by `turn`.
-            let _ = self.uring.submit();
+            // A kernel as of 5.19 takes requests whatever answers wait (IORING_FEAT_NODROP); a ring that is broken must not
+            // be tried for ever.
+            let taken = self.uring.submit();
+            assert!(taken.is_ok(), "a full queue is taken by the kernel: {taken:?}");
         }
         self.under_way += usize::from(request != Request::Cancel);
     }
@@ -288,16 +282,15 @@ impl Drop for Ring {
     /// Ends all that is under way, and waits until it has ended: the kernel may write into the inbox until then.
     fn drop(&mut self) {
         let mut completions = Vec::new();
+        let deadline = Instant::now() + UNTIL_ENDED;
         while self.under_way > 0 {
-            let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build().flags(Flags::SKIP_SUCCESS);
+            let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
             // SAFETY: it points at nothing.
             unsafe { self.push(entry, Request::Cancel, 0) };
-            if self.turn(&mut completions).is_err() {
+            if self.turn(&mut completions).is_err() || Instant::now() > deadline {
                 // A ring that neither ends its requests nor tells of them would write into freed memory.
                 std::process::abort();
             }
         }
-        // Closes what is left in the table now, and not when the kernel gets to it. A ring without a table has none.
-        let _ = self.uring.submitter().unregister_files();
     }
 }

@@ -78,6 +78,9 @@ impl Lineup {
             None => vec![Class::Single, Class::Multi],
         };
         possible.retain(|class| wanted.is_empty() || wanted.contains(class));
+        if possible.is_empty() {
+            return Err(wrong_usage("so many workers are not of that class: --workers 1 is the single one"));
+        }
         let admitted = |class: &Class| self.admitted(*class, workers).len();
         let all_in = possible.iter().find(|class| admitted(class) == self.contestants.len());
         if let (true, Some(class)) = (self.named && wanted.is_empty(), all_in) {
@@ -89,7 +92,18 @@ impl Lineup {
             let told: Vec<String> = told.collect();
             return Err(wrong_usage(format!("in no class are there two of {}", told.join(", "))));
         }
-        Ok(possible)
+        match self.contestants.iter().find(|it| !possible.iter().any(|c| c.admits(it.threading(), workers))) {
+            Some(it) if self.named => {
+                let classes: Vec<&str> = possible.iter().map(|class| class.name()).collect();
+                Err(wrong_usage(format!(
+                    "{} ({}) is not of the class {}; leave it out, or --class and --workers",
+                    it.name(),
+                    it.threading(),
+                    classes.join(" and ")
+                )))
+            }
+            _ => Ok(possible),
+        }
     }
 
     /// Makes the contest of these terms, where so many workers were asked for.
