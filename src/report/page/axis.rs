@@ -40,7 +40,12 @@ impl LogAxis {
             all.filter(|value| (self.low..=self.high).contains(value)).collect()
         };
         let sets = sets.map(within);
-        let fitting = sets.iter().filter(|ticks| ticks.len() <= most).max_by_key(|ticks| ticks.len());
+        // Few enough, and nowhere so near to each other that what is written there would touch.
+        let least = (self.to - self.from).abs() / (1.6 * most.max(1) as f64);
+        let apart =
+            |ticks: &[f64]| ticks.windows(2).all(|two| (self.at(two[1]) - self.at(two[0])).abs() >= least);
+        let fits = |ticks: &&Vec<f64>| ticks.len() <= most && apart(ticks);
+        let fitting = sets.iter().filter(fits).max_by_key(|ticks| ticks.len());
         match fitting {
             Some(ticks) if ticks.len() >= 2 => ticks.clone(),
             _ => self.even_ticks(most),
@@ -97,6 +102,13 @@ mod tests {
             assert!((2..=6).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
             assert!(ticks.iter().all(|tick| (axis.low..=axis.high).contains(tick)), "{ticks:?}");
         }
+    }
+
+    #[test]
+    fn ticks_do_not_touch() {
+        let axis = LogAxis::over([0.586, 1.366].into_iter(), 0.0, 100.0);
+        let ticks: Vec<String> = axis.ticks(5).into_iter().map(short).collect();
+        assert_eq!(ticks, ["0.7", "1"], "1.1 to 1.3 are too near to each other");
     }
 
     #[test]
