@@ -13,6 +13,7 @@ use std::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,9 @@ use crate::protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want
 /// How long a server that is out of descriptors waits before it accepts again: long enough to cost next to nothing,
 /// short enough not to be felt.
 const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long after the last connection ended the next is waited for, when a server settles.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// How to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +48,7 @@ pub struct ServerConfig {
 pub struct Served {
     /// Connections accepted.
     pub connections: u64,
-    /// Messages answered.
+    /// Messages answered; without a last one whose reply had left, but was not told of, when the server stopped.
     pub messages: u64,
     /// Connections that ended before their time: reset, or closed inside a message.
     pub failures: u64,
@@ -143,6 +147,19 @@ impl Service {
         let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = told.wait_while(guard, |()| !self.is_stopping());
         drop(woken);
+    }
+
+    /// Waits until what peers have closed has ended here too, so that a server that is stopped now has counted all of it:
+    /// until nothing is open, or nothing ends any more, for the peers of the rest are still there.
+    pub fn settle(&self) {
+        let (mut open, mut since) = (self.open.load(Relaxed), Instant::now());
+        while open > 0 && since.elapsed() < SETTLING {
+            thread::sleep(Duration::from_millis(1));
+            let now = self.open.load(Relaxed);
+            if now != open {
+                (open, since) = (now, Instant::now());
+            }
+        }
     }
 
     /// Tells the server to stop accepting, to close every connection, and to return.
@@ -262,18 +279,46 @@ fn spin(turns: u64) {
 mod tests {
     use super::*;
 
+    fn service() -> Arc<Service> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Service::new(ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 }, &listener).unwrap()
+    }
+
     #[test]
     fn what_is_owed_is_burnt_once_whoever_owes_it() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let config = ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 };
-        let service = Service::new(config, &listener).unwrap();
+        let service = service();
         const EACH: u64 = 50_000;
         let worker = || (0..EACH).map(|_| service.due(77)).sum::<u64>();
-        let burnt: u64 = std::thread::scope(|scope| {
+        let burnt: u64 = thread::scope(|scope| {
             let workers = [(); 4].map(|()| scope.spawn(worker));
             workers.into_iter().map(|worker| worker.join().unwrap()).sum()
         });
         assert_eq!(burnt + service.owed_ns.load(Relaxed), 4 * EACH * 77);
         assert!(service.owed_ns.load(Relaxed) < BURNT_AT_A_TIME_NS);
+    }
+
+    #[test]
+    fn what_ends_late_is_waited_for() {
+        let service = service();
+        let late = service.accepted();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                thread::sleep(SETTLING / 4);
+                late.ended(Ok(()));
+            });
+            service.settle();
+        });
+        assert_eq!(service.open.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_peer_that_stays_is_not_waited_for_longer_than_for_the_next_end() {
+        let service = service();
+        let stays = service.accepted();
+        let begun = Instant::now();
+        service.settle();
+        assert!(begun.elapsed() >= SETTLING && service.open.load(Relaxed) == 1);
+        drop(stays);
+        service.settle();
     }
 }

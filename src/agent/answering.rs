@@ -127,6 +127,7 @@ impl Answering {
 
     fn stop(&mut self) -> anyhow::Result<Served> {
         let Some(serving) = self.serving.take() else { bail!("it does not serve") };
+        serving.service.settle();
         serving.service.stop();
         match serving.thread.join() {
             Ok(outcome) => outcome.context("the server failed")?,

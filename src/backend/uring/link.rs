@@ -155,10 +155,7 @@ impl<E: End> Link<E> {
 
     fn sent(&mut self, it: Completion) -> Result<(), SessionError> {
         self.sending = false;
-        let n = it.result()?;
-        if matches!(self.state, State::Open(_)) {
-            self.end.wrote(n as usize);
-        }
+        self.end.wrote(it.result()? as usize);
         Ok(())
     }
 
