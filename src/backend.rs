@@ -14,6 +14,7 @@
 //! hidden setting. To add one: a file here, a line in [`ALL`], a line in Cargo.toml. Every bench, subcommand, test
 //! and report iterates the list.
 
+mod about;
 mod async_std;
 mod compio;
 mod compio_tuned;
@@ -42,7 +43,7 @@ mod uring_plain;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+pub use about::{About, Maintenance, Model, Threading, WorkersError};
 
 use crate::{load::Load, service::Service};
 
@@ -125,158 +126,6 @@ pub fn find(name: &str) -> Result<&'static dyn Backend, UnknownBackend> {
     found.ok_or_else(|| UnknownBackend::new(name, names()))
 }
 
-/// What a backend is.
-#[derive(Debug, PartialEq, Eq)]
-pub struct About {
-    /// Its name in this suite.
-    pub name: &'static str,
-    /// The crate that makes it what it is; `None` for the standard library alone.
-    pub crate_name: Option<&'static str>,
-    /// How it waits.
-    pub model: Model,
-    /// How many threads it runs on.
-    pub threading: Threading,
-    /// Who looks after the crate.
-    pub maintenance: Maintenance,
-    /// Advisories in the RustSec database that are open for the crate, or for what it cannot do without.
-    pub advisories: &'static [&'static str],
-    /// Whether a service written with it runs beyond Linux.
-    pub portable: bool,
-    /// What it is, in half a sentence.
-    pub summary: &'static str,
-}
-
-impl About {
-    /// The version measured: the crate's from the lock file, or the standard library's.
-    pub fn version(&self) -> &'static str {
-        match self.crate_name {
-            None => env!("IODUEL_RUSTC"),
-            Some(name) => LOCKED.iter().find(|(is, _)| *is == name).map_or("unknown", |(_, version)| version),
-        }
-    }
-
-    /// How many workers it runs on, where it may use so many processors: what was asked for, or its default. `None`
-    /// where connections decide.
-    ///
-    /// # Errors
-    /// When a number was asked for that means nothing here.
-    pub fn workers(&self, asked: Option<usize>, processors: usize) -> Result<Option<usize>, WorkersError> {
-        self.threading.workers(self.name, asked, processors)
-    }
-
-    /// How many worker threads to start in this process.
-    fn worker_threads(&self, asked: Option<usize>) -> io::Result<usize> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(self.workers(asked, processors).map_err(io::Error::other)?.unwrap_or(1))
-    }
-}
-
-/// The name and version of every crate in the lock file.
-const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
-
-/// How a backend waits for I/O.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Model {
-    /// A thread sleeps in each read and write.
-    Blocking,
-    /// The kernel says when a read or write would not block.
-    Readiness,
-    /// The kernel reads and writes, and says when it has.
-    Completion,
-}
-
-/// How many threads a backend runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Threading {
-    /// One, by its nature.
-    Single,
-    /// An event loop per worker; one unless told otherwise.
-    Loops,
-    /// Workers that share the tasks; as many as there are processors unless told otherwise.
-    Multi,
-    /// One per connection, gone when it closes.
-    PerConnection,
-    /// As many as there are connections at a time, used again.
-    Pool,
-}
-
-impl Threading {
-    /// How many workers `name`, which is of this kind, runs on: see [`About::workers`].
-    ///
-    /// # Errors
-    /// When a number was asked for that means nothing here.
-    pub fn workers(
-        self,
-        name: &str,
-        asked: Option<usize>,
-        processors: usize,
-    ) -> Result<Option<usize>, WorkersError> {
-        let default = match self {
-            Self::Single | Self::Loops => Some(1),
-            Self::Multi => Some(processors),
-            Self::PerConnection | Self::Pool => None,
-        };
-        match asked {
-            Some(0) => Err(WorkersError::Zero),
-            None => Ok(default),
-            asked if self.has_free_workers() || asked == default => Ok(asked),
-            _ => Err(WorkersError::Fixed { name: name.to_owned(), threading: self }),
-        }
-    }
-
-    /// Whether the number of workers is free to choose.
-    pub fn has_free_workers(self) -> bool {
-        matches!(self, Self::Loops | Self::Multi)
-    }
-}
-
-/// Who looks after a crate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Maintenance {
-    /// It is developed.
-    Active,
-    /// Nobody says that it is given up, and nothing was released for more than two years.
-    Dormant {
-        /// The year of the last release.
-        last_release: u16,
-    },
-    /// Those who made it say that it is no longer looked after.
-    Discontinued,
-}
-
-macro_rules! display_words {
-    ($type:ty: $($variant:pat => $word:expr),+ $(,)?) => {
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self { $($variant => f.pad(&$word.to_string())),+ }
-            }
-        }
-    };
-}
-
-display_words!(Model:
-    Self::Blocking => "blocking",
-    Self::Readiness => "readiness",
-    Self::Completion => "completion",
-);
-
-display_words!(Threading:
-    Self::Single => "one thread",
-    Self::Loops => "a loop per worker",
-    Self::Multi => "shared workers",
-    Self::PerConnection => "a thread each",
-    Self::Pool => "a pool of threads",
-);
-
-display_words!(Maintenance:
-    Self::Active => "active",
-    Self::Dormant { last_release } => format!("dormant since {last_release}"),
-    Self::Discontinued => "discontinued",
-);
-
 /// Why a backend cannot run here, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -310,22 +159,6 @@ impl std::fmt::Display for UnknownBackend {
     }
 }
 
-/// A number of workers that a backend cannot have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WorkersError {
-    /// Nothing would be done.
-    #[error("0 workers serve nobody; ask for at least 1")]
-    Zero,
-    /// The number is not free to choose.
-    #[error("the number of workers of {name} is not free to choose ({threading}); leave --workers out")]
-    Fixed {
-        /// The backend.
-        name: String,
-        /// Why not.
-        threading: Threading,
-    },
-}
-
 /// Runs `work` on so many threads, the first of them this one, and returns the first error.
 fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync) -> io::Result<()> {
     let work = &work;
@@ -357,14 +190,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_version_stands_in_the_lock_file() {
-        for backend in known() {
-            let about = backend.about();
-            assert_ne!(about.version(), "unknown", "{}", about.name);
-        }
-    }
-
-    #[test]
     fn names_are_unique_and_found() {
         for name in names() {
             assert_eq!(find(name).unwrap().about().name, name);
@@ -392,18 +217,5 @@ mod tests {
         let message = |name| find(name).err().unwrap().to_string();
         assert_eq!(message("tokyo"), "no backend is named \"tokyo\"; did you mean \"tokio\"?");
         assert_eq!(message("actix-web"), "no backend is named \"actix-web\"; `ioduel list` shows them");
-    }
-
-    #[test]
-    fn workers_are_refused_where_they_mean_nothing() {
-        let workers = |name, asked| find(name).unwrap().about().workers(asked, 4);
-        assert_eq!(workers("epoll", Some(3)), Ok(Some(3)));
-        assert_eq!(workers("epoll", None), Ok(Some(1)));
-        assert_eq!(workers("tokio", None), Ok(Some(4)));
-        assert_eq!(workers("tokio-current", Some(1)), Ok(Some(1)));
-        assert_eq!(workers("thread-pool", None), Ok(None));
-        assert!(workers("tokio-current", Some(2)).is_err());
-        assert!(workers("threads", Some(2)).is_err());
-        assert_eq!(workers("mio", Some(0)), Err(WorkersError::Zero));
     }
 }
