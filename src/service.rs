@@ -149,15 +149,21 @@ impl Service {
         drop(woken);
     }
 
-    /// Waits until what peers have closed has ended here too, so that a server that is stopped now has counted all of it:
-    /// until nothing is open, or nothing ends any more, for the peers of the rest are still there.
+    /// Waits until those accepted connections whose peers have closed have ended here too, so that a server that is stopped
+    /// now has counted them: until none is open, or their number falls no more, for the peers of the rest are still there.
     pub fn settle(&self) {
-        let (mut open, mut since) = (self.open.load(Relaxed), Instant::now());
-        while open > 0 && since.elapsed() < SETTLING {
-            thread::sleep(Duration::from_millis(1));
-            let now = self.open.load(Relaxed);
-            if now != open {
-                (open, since) = (now, Instant::now());
+        self.settle_within(SETTLING);
+    }
+
+    /// Settles, and waits so long for each fall.
+    fn settle_within(&self, patience: Duration) {
+        let (mut fewest, mut since) = (u64::MAX, Instant::now());
+        while fewest > 0 && since.elapsed() < patience {
+            let open = self.open.load(Relaxed);
+            if open < fewest {
+                (fewest, since) = (open, Instant::now());
+            } else {
+                thread::sleep(Duration::from_millis(1));
             }
         }
     }
@@ -303,22 +309,34 @@ mod tests {
         let late = service.accepted();
         thread::scope(|scope| {
             scope.spawn(move || {
-                thread::sleep(SETTLING / 4);
+                thread::sleep(Duration::from_millis(20));
                 late.ended(Ok(()));
             });
-            service.settle();
+            service.settle_within(Duration::from_secs(60));
+            assert_eq!(service.open.load(Relaxed), 0);
         });
-        assert_eq!(service.open.load(Relaxed), 0);
     }
 
     #[test]
-    fn a_peer_that_stays_is_not_waited_for_longer_than_for_the_next_end() {
+    fn peers_that_stay_and_such_as_come_are_not_waited_for() {
+        const MOST: usize = 1000;
         let service = service();
-        let stays = service.accepted();
-        let begun = Instant::now();
-        service.settle();
-        assert!(begun.elapsed() >= SETTLING && service.open.load(Relaxed) == 1);
-        drop(stays);
-        service.settle();
+        let settled = AtomicBool::new(false);
+        let come = thread::scope(|scope| {
+            let come = scope.spawn(|| {
+                let mut open = Vec::new();
+                while open.len() < MOST && !settled.load(Relaxed) {
+                    open.push(service.accepted());
+                    thread::sleep(Duration::from_millis(10));
+                }
+                open
+            });
+            thread::sleep(Duration::from_millis(20));
+            service.settle_within(Duration::from_millis(50));
+            settled.store(true, Relaxed);
+            come.join().unwrap()
+        });
+        assert!((1..MOST).contains(&come.len()), "{}", come.len());
+        assert_eq!(service.open.load(Relaxed), come.len() as u64);
     }
 }
