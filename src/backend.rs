@@ -22,6 +22,7 @@ mod epoll;
 mod futures_io;
 #[cfg(feature = "glommio")]
 mod glommio;
+mod lent;
 #[cfg(feature = "may")]
 mod may;
 mod mio;
@@ -41,7 +42,12 @@ mod tokio_uring;
 mod uring;
 mod uring_plain;
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{
+    io,
+    net::TcpListener,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
 
 pub use about::{About, Maintenance, Model, Threading, WorkersError};
 
@@ -168,21 +174,27 @@ fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync)
         let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
         let mut outcome = own.map_or(Ok(()), work);
         for other in others {
-            let joined = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let joined = other.join().unwrap_or_else(|panic| resume_unwind(panic));
             outcome = outcome.and(joined);
         }
         outcome
     })
 }
 
-/// Serves by `work` on so many threads. Where one of them fails the service stops, and whoever asks hears of it: the others
+/// Serves by `work` on so many threads. Where one of them fails or panics the service stops, and whoever asks hears of it: the others
 /// would be taken for all.
 fn serve_on_threads<T: Send>(
     service: &Service,
     parts: Vec<T>,
     work: impl Fn(T) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
-    on_threads(parts, |part| work(part).inspect_err(|_| service.stop()))
+    on_threads(parts, |part| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(part)));
+        if !matches!(outcome, Ok(Ok(()))) {
+            service.stop();
+        }
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 #[cfg(test)]

@@ -28,9 +28,12 @@ use futures_lite::StreamExt as _;
 use socket2::SockRef;
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
+    About, Backend, Maintenance, Model, Threading, Unavailable,
+    lent::with_room,
+    on_threads,
     open::{Open, OpenConnections},
-    serve_on_threads, uring,
+    serve_on_threads,
+    uring::{self, Accepting},
 };
 use crate::{
     load::{Load, Slot},
@@ -79,7 +82,8 @@ pub(super) fn serve_on(
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-    serve_on_threads(service, listeners, |listener| runtime()?.block_on(serve(listener, service)))
+    let accepting = Accepting::by(workers);
+    serve_on_threads(service, listeners, |listener| runtime()?.block_on(serve(listener, accepting, service)))
 }
 
 /// Drives the slots on a runtime for each worker.
@@ -101,9 +105,9 @@ pub(super) fn drive_on(
 /// when many are busy. But of several workers the same would always have the one operation that is woken, so there each takes
 /// one connection at a time. The listener stays in blocking mode: io_uring takes O_NONBLOCK for the wish to be told EAGAIN, and
 /// waits no more.
-async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+async fn serve(listener: TcpListener, accepting: Accepting, service: &Arc<Service>) -> io::Result<()> {
     let listener = compio::net::TcpListener::from_std(listener)?;
-    let mut incoming = (service.config().workers.unwrap_or(1) == 1).then(|| listener.incoming());
+    let mut incoming = (accepting == Accepting::All).then(|| listener.incoming());
     let open = OpenConnections::new();
     loop {
         let accepted = match &mut incoming {
@@ -200,12 +204,4 @@ async fn converse(
             Want::Close => return Ok(()),
         }
     }
-}
-
-/// Takes the buffer, empty and with at least so much room; it grows once or twice in its life.
-fn with_room(owned: &mut Vec<u8>, room: usize) -> Vec<u8> {
-    let mut buffer = std::mem::take(owned);
-    buffer.clear();
-    buffer.reserve_exact(room);
-    buffer
 }

@@ -36,7 +36,8 @@ pub(super) struct Glommio;
 ///
 /// With 1 ms a client with 2,000 connections hung. As the source reads (`LocalExecutor::run_task_queues`), an executor that
 /// finds the time to be up before it has run its first task takes it that there is none, and sleeps on those that are ready;
-/// the default of 100 ms would only make that rarer. No task here is long, and one that might be lets the others have their turn by itself.
+/// the default of 100 ms would only make that rarer. No task here is long, and one that might be lets the others have their
+/// turn by itself.
 const INTERRUPTED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Backend for Glommio {

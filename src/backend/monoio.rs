@@ -30,7 +30,9 @@ use monoio::{
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads,
+    About, Backend, Maintenance, Model, Threading, Unavailable,
+    lent::with_room,
+    on_threads,
     open::{Open, OpenConnections},
     serve_on_threads, uring,
 };
@@ -84,9 +86,11 @@ pub(super) fn serve_on(
     service: &Arc<Service>,
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
+    // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
+    let accepts = if workers == 1 { ACCEPTS } else { 1 };
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
     serve_on_threads(service, listeners, |listener| {
-        builder().enable_timer().build()?.block_on(serve(listener, service))
+        builder().enable_timer().build()?.block_on(serve(listener, accepts, service))
     })
 }
 
@@ -103,13 +107,11 @@ pub(super) fn drive_on(
     })
 }
 
-/// Accepts until the service stops, then ends the connections that are left.
-async fn serve(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+/// Accepts, so many at a time, until the service stops, then ends the connections that are left.
+async fn serve(listener: TcpListener, accepts: usize, service: &Arc<Service>) -> io::Result<()> {
     let listener = Rc::new(monoio::net::TcpListener::from_std(listener)?);
     let open = OpenConnections::new();
     let accept = || accept_connections(Rc::clone(&listener), Arc::clone(service), Arc::clone(&open));
-    // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
-    let accepts = if service.config().workers.unwrap_or(1) == 1 { ACCEPTS } else { 1 };
     let accepting: Vec<_> = (0..accepts).map(|_| monoio::spawn(accept())).collect();
     for task in accepting {
         task.await;
@@ -215,12 +217,4 @@ async fn converse(
             Want::Close => return Ok(()),
         }
     }
-}
-
-/// Takes the buffer, empty and with at least so much room; it grows once or twice in its life.
-fn with_room(owned: &mut Vec<u8>, room: usize) -> Vec<u8> {
-    let mut buffer = std::mem::take(owned);
-    buffer.clear();
-    buffer.reserve_exact(room);
-    buffer
 }

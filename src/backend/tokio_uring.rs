@@ -14,7 +14,9 @@ use std::{
 
 use tokio_uring::{Runtime, buf::BoundedBuf as _, net::TcpStream};
 
-use super::{About, Backend, Unavailable, on_threads, optional::TOKIO_URING, serve_on_threads, uring};
+use super::{
+    About, Backend, Unavailable, lent::with_room, on_threads, optional::TOKIO_URING, serve_on_threads, uring,
+};
 use crate::{
     load::{Load, Slot},
     protocol::{End, SessionError, Want},
@@ -36,9 +38,11 @@ impl Backend for TokioUring {
         // An accept in the ring would be told at once that a non-blocking listener has nobody.
         listener.set_nonblocking(false)?;
         let workers = TOKIO_URING.worker_threads(service.config().workers)?;
+        // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
+        let accepts = if workers == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
         serve_on_threads(service, listeners?, |listener| {
-            new_runtime()?.block_on(serve(listener, service));
+            new_runtime()?.block_on(serve(listener, accepts, service));
             Ok(())
         })
     }
@@ -60,13 +64,11 @@ fn new_runtime() -> io::Result<Runtime> {
 /// while thousands of connections have something to say.
 const ACCEPTS_IN_FLIGHT: usize = 32;
 
-/// Serves until the service stops. Dropping the runtime then drops the tasks that are left, and waits until the kernel
+/// Serves until the service stops, with so many accepts in flight. Dropping the runtime then drops the tasks that are left, and waits until the kernel
 /// has given every buffer back.
-async fn serve(listener: TcpListener, service: &Arc<Service>) {
+async fn serve(listener: TcpListener, accepts: usize, service: &Arc<Service>) {
     let listener = Rc::new(tokio_uring::net::TcpListener::from_std(listener));
     let accept = |_| tokio_uring::spawn(accept_connections(Rc::clone(&listener), Arc::clone(service)));
-    // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
-    let accepts = if service.config().workers.unwrap_or(1) == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
     let accepting: Vec<_> = (0..accepts).map(accept).collect();
     for task in accepting {
         task.await.expect("an accepting task neither panics nor is cancelled");
@@ -124,17 +126,21 @@ async fn converse(stream: &TcpStream, end: &mut impl End, lent: &mut Vec<u8>) ->
     loop {
         match end.want() {
             Want::Write(bytes) => {
-                let mut buffer = std::mem::take(lent);
-                buffer.clear();
+                let mut buffer = with_room(lent, bytes.len());
                 buffer.extend_from_slice(bytes);
-                let (outcome, buffer) = stream.write(buffer).submit().await;
+                let mut sent = 0;
+                // A piece that went out is not copied again to send the rest.
+                while sent < buffer.len() {
+                    let (outcome, rest) = stream.write(buffer.slice(sent..)).submit().await;
+                    buffer = rest.into_inner();
+                    let n = outcome?;
+                    sent += n;
+                    end.wrote(n);
+                }
                 *lent = buffer;
-                end.wrote(outcome?);
             }
             Want::Read(into) => {
-                let mut buffer = std::mem::take(lent);
-                buffer.clear();
-                buffer.reserve(into.len());
+                let buffer = with_room(lent, into.len());
                 let (outcome, buffer) = stream.read(buffer.slice(..into.len())).await;
                 *lent = buffer.into_inner();
                 match outcome? {

@@ -4,8 +4,8 @@
 //! lives, replies are sent from where they lie, and all requests of a turn are handed over by the one system call that waits
 //! for the next answers. Several workers share the listener, and then each accepts one connection at a time ([`Accepting`]).
 //!
-//! Sockets have descriptors of the process. A ring's own table of files would cost a little less, but a connection that is
-//! accepted into a full one is closed, where it should wait in the backlog (`io_accept` in io_uring/net.c).
+//! Sockets have descriptors of the process. With a ring's own table of files a connection that is accepted into a full one is
+//! closed, where it should wait in the backlog (`io_accept` in io_uring/net.c).
 
 mod client;
 mod inbox;
@@ -20,8 +20,7 @@ use super::{About, Backend, Maintenance, Model, Threading, Unavailable, on_threa
 use crate::{load::Load, service::Service};
 
 pub(super) use probe::available;
-use ring::Accepting;
-pub(super) use ring::SetUp;
+pub(super) use ring::{Accepting, SetUp};
 
 pub(super) struct Uring;
 
@@ -62,7 +61,7 @@ pub(super) fn serve(
     service: &Arc<Service>,
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
-    let accepting = if workers == 1 { Accepting::All } else { Accepting::Next };
+    let accepting = Accepting::by(workers);
     serve_on_threads(service, vec![listener; workers], |listener| {
         server::serve(set_up, accepting, listener, service)
     })

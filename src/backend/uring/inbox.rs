@@ -22,8 +22,9 @@ const MOST_BYTES: usize = 4 << 20;
 /// How much a buffer has beyond a message, and what it is a multiple of: a line of the processor's caches.
 const LINE: usize = 64;
 
-/// A page, to which the kernel wants the list of buffers aligned (io_uring_register_buf_ring(3)).
-const PAGE: usize = 4096;
+/// The largest page that Linux has on what Rust's standard library runs on: to a page the kernel wants the list of buffers
+/// aligned (io_uring_register_buf_ring(3)).
+const PAGE: usize = 64 * 1024;
 
 /// The buffers, and the list by which the kernel is told which of them it has.
 pub(super) struct Inbox {

@@ -5,7 +5,8 @@ use std::{fs, io};
 use io_uring::{IoUring, Probe, opcode};
 use nix::libc::{EMFILE, ENOMEM, ENOSYS, EPERM};
 
-use crate::backend::Unavailable;
+use super::ring::{Ring, SetUp};
+use crate::{backend::Unavailable, protocol::DEFAULT_MESSAGE_BYTES};
 
 /// Requests of the ring that is made to see whether one can be had.
 const REQUESTS: u32 = 8;
@@ -19,11 +20,13 @@ pub(in crate::backend) fn available() -> Result<(), Unavailable> {
     let mut probe = Probe::new();
     // What is used here, multishot receive before all, came with Linux 6.0, and so did this request.
     let told = ring.submitter().register_probe(&mut probe);
-    if told.is_ok() && probe.is_supported(opcode::SendZc::CODE) {
-        return Ok(());
+    if told.is_err() || !probe.is_supported(opcode::SendZc::CODE) {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        return Err(Unavailable(format!("Linux {} is too old; io_uring is used as of 6.0", release.trim())));
     }
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Err(Unavailable(format!("Linux {} is too old; io_uring is used as of 6.0", release.trim())))
+    // Such a ring as is used, with its buffers.
+    let whole = Ring::new(SetUp::Tuned, DEFAULT_MESSAGE_BYTES);
+    whole.map(drop).map_err(|error| Unavailable(why_not(&error)))
 }
 
 fn why_not(error: &io::Error) -> String {

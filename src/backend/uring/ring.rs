@@ -9,13 +9,14 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     time::{Duration, Instant},
 };
 
 use io_uring::{
-    IoUring, cqueue, opcode,
+    Builder, IoUring, cqueue, opcode,
     squeue::{Entry, Flags},
     types::{CancelBuilder, Fd, Timespec},
 };
@@ -51,30 +52,18 @@ impl SetUp {
         if self == Self::Plain {
             return IoUring::new(REQUESTS);
         }
-        // Linux 6.6, 6.1, 5.19. An unknown flag is EINVAL (io_uring_setup(2)).
-        let newest = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_no_sqarray()
-            .setup_cqsize(COMPLETIONS)
-            .build(REQUESTS);
-        let newer = || {
-            IoUring::builder()
-                .setup_single_issuer()
-                .setup_defer_taskrun()
-                .setup_cqsize(COMPLETIONS)
-                .build(REQUESTS)
+        // As of Linux 6.6, 6.1, and 5.19. An unknown flag is EINVAL (io_uring_setup(2)).
+        let flags: [fn(&mut Builder) -> &mut Builder; 3] = [
+            |ring| ring.setup_single_issuer().setup_defer_taskrun().setup_no_sqarray(),
+            |ring| ring.setup_single_issuer().setup_defer_taskrun(),
+            |ring| ring.setup_coop_taskrun(),
+        ];
+        let mut made =
+            flags.iter().map(|set| set(IoUring::builder().setup_cqsize(COMPLETIONS)).build(REQUESTS));
+        let lacks = |made: &io::Result<_>| {
+            made.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL))
         };
-        let older = || IoUring::builder().setup_coop_taskrun().setup_cqsize(COMPLETIONS).build(REQUESTS);
-        let lacks = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
-        let mut made = newest;
-        for next in [&newer as &dyn Fn() -> _, &older] {
-            made = match made {
-                Err(error) if lacks(&error) => next(),
-                made => return made,
-            };
-        }
-        made
+        made.find(|made| !lacks(made)).unwrap_or_else(|| Err(io::Error::from_raw_os_error(libc::EINVAL)))
     }
 }
 
@@ -117,6 +106,14 @@ impl Completion {
         u32::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
     }
 
+    /// The socket that was accepted, to be taken once; for answers to [`Request::Accept`] alone.
+    pub(super) fn accepted(self) -> io::Result<OwnedFd> {
+        assert_eq!(self.request, Request::Accept, "nothing else is answered by a descriptor");
+        let descriptor = self.result()?.cast_signed();
+        // SAFETY: the answer to an accept is a descriptor of ours, as accept4(2) would return it, and is told once.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    }
+
     /// Whether this was the last answer to its request.
     pub(super) fn is_last(self) -> bool {
         !cqueue::more(self.flags)
@@ -143,13 +140,20 @@ enum Parameter {
 
 /// How connections are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accepting {
+pub(in crate::backend) enum Accepting {
     /// All, by one request: nothing is asked for again.
     All,
     /// The next one. Where several rings wait for one listener, the kernel wakes the one that asked first and has not been
     /// answered for the last time (`__wake_up_common` in kernel/sched/wait.c); with a request for all connections it would
     /// be the same ring for ever.
     Next,
+}
+
+impl Accepting {
+    /// As so many workers of one listener should.
+    pub(in crate::backend) fn by(workers: usize) -> Self {
+        if workers == 1 { Self::All } else { Self::Next }
+    }
 }
 
 /// A ring; of one thread.
@@ -179,11 +183,9 @@ impl Ring {
     pub(super) fn turn(&mut self, completions: &mut Vec<Completion>) -> io::Result<()> {
         completions.clear();
         match self.uring.submit_and_wait(1) {
-            Ok(_) => {}
-            // Interrupted, or out of room for answers: take those that are there first.
-            Err(error)
-                if [libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&error.raw_os_error()) => {}
-            Err(error) => return Err(error),
+            // Take the answers that are there first.
+            Err(error) if !passes(&error) => return Err(error),
+            _ => {}
         }
         if self.uring.submission().is_empty() {
             self.until_handed_over.clear();
@@ -261,6 +263,27 @@ impl Ring {
         unsafe { self.push(entry, Request::Close, owner) }
     }
 
+    /// Ends all that is under way, and waits until it has ended: the kernel may write into the inbox until then.
+    ///
+    /// # Errors
+    /// When the ring is broken, or does not end what it was told to.
+    pub(super) fn end_all(&mut self) -> io::Result<()> {
+        let mut completions = Vec::new();
+        let deadline = Instant::now() + UNTIL_ENDED;
+        while self.under_way > 0 {
+            let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+            // SAFETY: it points at nothing.
+            unsafe { self.push(entry, Request::Cancel, 0) };
+            self.turn(&mut completions)?;
+            // Whoever was accepted meanwhile is closed.
+            completions.iter().filter(|it| it.request == Request::Accept).for_each(|it| drop(it.accepted()));
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Puts a request in the queue; a full queue is handed over first.
     ///
     /// # Safety
@@ -271,26 +294,26 @@ impl Ring {
         while unsafe { self.uring.submission().push(&entry) }.is_err() {
             // A kernel as of 5.19 takes requests whatever answers wait (IORING_FEAT_NODROP); a ring that is broken must not
             // be tried for ever.
-            let taken = self.uring.submit();
-            assert!(taken.is_ok(), "a full queue is taken by the kernel: {taken:?}");
+            match self.uring.submit() {
+                Err(error) if !passes(&error) => panic!("a full queue is taken by the kernel: {error}"),
+                _ => {}
+            }
         }
         self.under_way += usize::from(request != Request::Cancel);
     }
 }
 
+/// Whether an error of io_uring_enter(2) says no more than "not now": interrupted, out of memory or of room for answers.
+fn passes(error: &io::Error) -> bool {
+    [libc::EINTR, libc::EBUSY, libc::EAGAIN].map(Some).contains(&error.raw_os_error())
+}
+
 impl Drop for Ring {
-    /// Ends all that is under way, and waits until it has ended: the kernel may write into the inbox until then.
     fn drop(&mut self) {
-        let mut completions = Vec::new();
-        let deadline = Instant::now() + UNTIL_ENDED;
-        while self.under_way > 0 {
-            let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
-            // SAFETY: it points at nothing.
-            unsafe { self.push(entry, Request::Cancel, 0) };
-            if self.turn(&mut completions).is_err() || Instant::now() > deadline {
-                // A ring that neither ends its requests nor tells of them would write into freed memory.
-                std::process::abort();
-            }
+        let ended = catch_unwind(AssertUnwindSafe(|| self.end_all()));
+        if !matches!(ended, Ok(Ok(()))) {
+            // A ring that neither ends its requests nor tells of them would write into freed memory.
+            std::process::abort();
         }
     }
 }

@@ -1,13 +1,6 @@
 //! The server on a ring, one worker of it.
 
-#![allow(unsafe_code)]
-
-use std::{
-    io,
-    net::TcpListener,
-    os::fd::{AsFd as _, FromRawFd as _, OwnedFd},
-    sync::Arc,
-};
+use std::{io, net::TcpListener, os::fd::AsFd as _, sync::Arc};
 
 use slab::Slab;
 
@@ -69,10 +62,8 @@ impl Server<'_> {
     }
 
     fn accepted(&mut self, it: Completion) {
-        let next = match it.result() {
-            Ok(descriptor) => {
-                // SAFETY: the answer to an accept is a descriptor of ours, as accept4(2) would return it, and told once.
-                let socket = unsafe { OwnedFd::from_raw_fd(descriptor.cast_signed()) };
+        let next = match it.accepted() {
+            Ok(socket) => {
                 let place = self.open.vacant_entry();
                 let mut link = Link::new(Box::new(self.service.accepted()), place.key());
                 link.open(socket);
