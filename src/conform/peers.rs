@@ -59,7 +59,7 @@ impl RawClient {
         let mut got = vec![0; expected.len()];
         let mut received = 0;
         let then = loop {
-            let outcome = self.stream.read(&mut got[received..]);
+            let outcome = self.read(&mut got[received..]);
             received += outcome.as_ref().map_or(0, |n| *n);
             if got[..received] != expected[..received] {
                 break String::new();
@@ -80,7 +80,7 @@ impl RawClient {
     /// When it sends something instead, resets, or does nothing.
     pub fn expect_end(&mut self) -> anyhow::Result<()> {
         let mut more = [0; 64];
-        match self.stream.read(&mut more) {
+        match self.read(&mut more) {
             Ok(0) => Ok(()),
             Ok(n) => bail!("{}expected the end, got {}", self.sent, shown(&more[..n])),
             Err(error) => bail!("{}expected the end, got {}", self.sent, self.fault(&error)),
@@ -110,6 +110,17 @@ impl RawClient {
     /// When the connection is gone.
     pub fn reset(self) -> anyhow::Result<()> {
         reset(self.stream)
+    }
+
+    /// Reads, again where it was interrupted: one with a timeout is never restarted by the kernel (signal(7)), and the work that
+    /// a ring of this thread has left to be done counts as a signal.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn fault(&self, error: &io::Error) -> String {
