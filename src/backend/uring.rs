@@ -1,14 +1,17 @@
 //! `uring`: io_uring by hand, with the flags that help; what it shares with [`super::uring_plain`] lies below.
 //!
-//! One ring for each worker. One request accepts all connections, each connection receives by one request for as long as it
-//! lives, replies are sent from where they lie, and all requests of a turn are handed over by the one system call that waits
-//! for the next answers. Several workers share the listener, and then each accepts one connection at a time ([`Accepting`]).
+//! One ring for each worker. One request accepts all connections, each connection has one request at a time that receives or
+//! sends where its end has the bytes, and all requests of a turn are handed over by the one system call that waits for the next
+//! answers. Several workers share the listener, and then each accepts one connection at a time ([`Accepting`]).
+//!
+//! No request receives for as long as a connection lives: one that the kernel begins to wait for when data and the end are
+//! there at once is told of the data alone (Linux 6.18.44; `io_poll_check_events` in io_uring/poll.c), and the connection
+//! stays for ever. Nor is there a pool of buffers, which only such requests are worth; METHODOLOGY.md has what either costs.
 //!
 //! Sockets have descriptors of the process. With a ring's own table of files a connection that is accepted into a full one is
 //! closed, where it should wait in the backlog (`io_accept` in io_uring/net.c).
 
 mod client;
-mod inbox;
 mod link;
 mod probe;
 mod ring;
@@ -70,8 +73,7 @@ pub(super) fn serve(
 /// Drives on a ring for each worker.
 pub(super) fn drive(set_up: SetUp, about: &About, load: &Arc<Load>) -> io::Result<()> {
     let workers = about.worker_threads(load.plan().workers)?;
-    let message_bytes = load.plan().shape.message_bytes();
-    on_threads(load.slots_for(workers), |slots| client::drive(set_up, slots, message_bytes))
+    on_threads(load.slots_for(workers), |slots| client::drive(set_up, slots))
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ struct Client {
     running: usize,
 }
 
-/// Drives slots until each is done; messages have this size.
-pub(super) fn drive(set_up: SetUp, slots: Vec<Slot>, message_bytes: usize) -> io::Result<()> {
-    let ring = Ring::new(set_up, message_bytes)?;
+/// Drives slots until each is done.
+pub(super) fn drive(set_up: SetUp, slots: Vec<Slot>) -> io::Result<()> {
+    let ring = Ring::new(set_up)?;
     let slots = slots.into_iter().enumerate();
     let links: Vec<Link<Slot>> = slots.map(|(owner, slot)| Link::new(Box::new(slot), owner)).collect();
     Client { ring, running: links.len(), links }.run()
@@ -62,8 +62,7 @@ impl Client {
         if it.request == Request::Connect && it.result().is_ok() {
             link.end.connected(Instant::now());
         }
-        link.completed(it, &mut self.ring);
-        if let Some(outcome) = link.take_outcome() {
+        if let Some(outcome) = link.completed(it, &mut self.ring) {
             link.end.ended(outcome);
             self.begin(it.owner);
         }

@@ -6,7 +6,7 @@ use io_uring::{IoUring, Probe, opcode};
 use nix::libc::{EMFILE, ENOMEM, ENOSYS, EPERM};
 
 use super::ring::{Ring, SetUp};
-use crate::{backend::Unavailable, protocol::DEFAULT_MESSAGE_BYTES};
+use crate::backend::Unavailable;
 
 /// Requests of the ring that is made to see whether one can be had.
 const REQUESTS: u32 = 8;
@@ -18,15 +18,14 @@ const REQUESTS: u32 = 8;
 pub(in crate::backend) fn available() -> Result<(), Unavailable> {
     let ring = IoUring::new(REQUESTS).map_err(|error| Unavailable(why_not(&error)))?;
     let mut probe = Probe::new();
-    // What is used here, multishot receive before all, came with Linux 6.0, and so did this request.
+    // What is used here, one accept for all connections before all, came with Linux 5.19, and so did this request.
     let told = ring.submitter().register_probe(&mut probe);
-    if told.is_err() || !probe.is_supported(opcode::SendZc::CODE) {
+    if told.is_err() || !probe.is_supported(opcode::Socket::CODE) {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        return Err(Unavailable(format!("Linux {} is too old; io_uring is used as of 6.0", release.trim())));
+        return Err(Unavailable(format!("Linux {} is too old; io_uring is used as of 5.19", release.trim())));
     }
-    // Such a ring as is used, with its buffers.
-    let whole = Ring::new(SetUp::Tuned, DEFAULT_MESSAGE_BYTES);
-    whole.map(drop).map_err(|error| Unavailable(why_not(&error)))
+    // Such a ring as is used.
+    Ring::new(SetUp::Tuned).map(drop).map_err(|error| Unavailable(why_not(&error)))
 }
 
 fn why_not(error: &io::Error) -> String {

@@ -1,8 +1,7 @@
 //! One io_uring: how it is set up, what it is asked, and what it answers.
 //!
-//! Whatever the kernel writes by itself lies in the ring's [`Inbox`]; whatever it reads while a request is under way is
-//! promised by the caller of [`Ring::send`], or lies here. A ring that is dropped first waits for all requests to end, so that
-//! nothing of either is freed before.
+//! What the kernel reads and writes while a request is under way is promised by the callers of [`Ring::send`] and
+//! [`Ring::receive`]. A ring that is dropped first waits for all requests to end, so that nothing of it is freed before.
 
 #![allow(unsafe_code)]
 
@@ -17,13 +16,11 @@ use std::{
 
 use io_uring::{
     Builder, IoUring, cqueue, opcode,
-    squeue::{Entry, Flags},
+    squeue::Entry,
     types::{CancelBuilder, Fd, Timespec},
 };
 use nix::libc::{self, SOCK_CLOEXEC};
 use socket2::SockAddr;
-
-use super::inbox::Inbox;
 
 /// Requests that are handed over at a time; more go in several turns.
 const REQUESTS: u32 = 1024;
@@ -33,6 +30,9 @@ const COMPLETIONS: u32 = 8192;
 
 /// How long a ring that is dropped may take to end what was told to end, before it is taken for broken.
 const UNTIL_ENDED: Duration = Duration::from_secs(10);
+
+/// Wait until there is something before the first try (`IORING_RECVSEND_POLL_FIRST` in include/uapi/linux/io_uring.h).
+const POLL_FIRST: u16 = 1;
 
 /// How a ring is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +119,6 @@ impl Completion {
         !cqueue::more(self.flags)
     }
 
-    /// The buffer of the inbox that was received into.
-    pub(super) fn buffer(self) -> Option<u16> {
-        cqueue::buffer_select(self.flags)
-    }
-
     fn read(entry: &cqueue::Entry) -> Self {
         let tag = entry.user_data();
         let request = Request::ALL[(tag >> 56) as usize % Request::ALL.len()];
@@ -159,21 +154,18 @@ impl Accepting {
 /// A ring; of one thread.
 pub(super) struct Ring {
     uring: IoUring,
-    pub(super) inbox: Inbox,
     /// Requests that will be answered, and were not for the last time.
     under_way: usize,
     until_handed_over: Vec<Parameter>,
 }
 
 impl Ring {
-    /// Sets a ring up that receives into buffers which each hold a message of this size.
+    /// Sets a ring up.
     ///
     /// # Errors
     /// When the kernel gives none.
-    pub(super) fn new(set_up: SetUp, message_bytes: usize) -> io::Result<Self> {
-        let uring = set_up.build()?;
-        let inbox = Inbox::new(&uring, message_bytes)?;
-        Ok(Self { uring, inbox, under_way: 0, until_handed_over: Vec::new() })
+    pub(super) fn new(set_up: SetUp) -> io::Result<Self> {
+        Ok(Self { uring: set_up.build()?, under_way: 0, until_handed_over: Vec::new() })
     }
 
     /// Hands all requests over, waits until there is an answer, and puts all that are there into `completions`.
@@ -230,11 +222,17 @@ impl Ring {
         unsafe { self.push(entry, Request::Connect, owner) }
     }
 
-    /// Receives from now on whatever comes, into buffers of the inbox.
-    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, owner: usize) {
-        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), Inbox::GROUP).build();
-        // SAFETY: the inbox is the ring's own, and is freed after `drop` has seen the last answer.
-        unsafe { self.push(entry, Request::Receive, owner) }
+    /// Receives what comes first, up to the buffer's size.
+    ///
+    /// The kernel waits before it tries: hardly ever has a peer sent already what it sends for an answer.
+    ///
+    /// # Safety
+    /// The buffer stays where it is, and nobody else reads or writes it until the answer.
+    pub(super) unsafe fn receive(&mut self, socket: BorrowedFd<'_>, buffer: &mut [u8], owner: usize) {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), buffer.as_mut_ptr(), length);
+        // SAFETY: the caller's promise.
+        unsafe { self.push(entry.ioprio(POLL_FIRST).build(), Request::Receive, owner) }
     }
 
     /// Sends all of `bytes`, or as many as can be before an error.
@@ -249,13 +247,6 @@ impl Ring {
         unsafe { self.push(entry, Request::Send, owner) }
     }
 
-    /// Ends a request of this owner before its time; it is still answered. No answer to the cancelling itself.
-    pub(super) fn cancel(&mut self, request: Request, owner: usize) {
-        let entry = opcode::AsyncCancel::new(request.tag(owner)).build().flags(Flags::SKIP_SUCCESS);
-        // SAFETY: it points at nothing.
-        unsafe { self.push(entry, Request::Cancel, owner) }
-    }
-
     /// Closes.
     pub(super) fn close(&mut self, socket: OwnedFd, owner: usize) {
         let entry = opcode::Close::new(Fd(socket.into_raw_fd())).build();
@@ -263,7 +254,7 @@ impl Ring {
         unsafe { self.push(entry, Request::Close, owner) }
     }
 
-    /// Ends all that is under way, and waits until it has ended: the kernel may write into the inbox until then.
+    /// Ends all that is under way, and waits until it has ended: the kernel may write into buffers until then.
     ///
     /// # Errors
     /// When the ring is broken, or does not end what it was told to.

@@ -8,10 +8,7 @@ use super::{
     link::Link,
     ring::{Accepting, Completion, Request, Ring, SetUp},
 };
-use crate::{
-    protocol::Framing,
-    service::{AfterAcceptError, Connection, Service},
-};
+use crate::service::{AfterAcceptError, Connection, Service};
 
 /// One worker. The ring is dropped first, and with that the kernel is done with the ends.
 struct Server<'a> {
@@ -29,15 +26,7 @@ pub(super) fn serve(
     listener: &TcpListener,
     service: &Arc<Service>,
 ) -> io::Result<()> {
-    let ring = Ring::new(set_up, longest_message(service.config().framing))?;
-    Server { ring, open: Slab::new(), listener, accepting, service }.run()
-}
-
-fn longest_message(framing: Framing) -> usize {
-    match framing {
-        Framing::Fixed { message_bytes } => message_bytes,
-        Framing::Chunk => crate::protocol::CHUNK_BYTES,
-    }
+    Server { ring: Ring::new(set_up)?, open: Slab::new(), listener, accepting, service }.run()
 }
 
 impl Server<'_> {
@@ -81,8 +70,7 @@ impl Server<'_> {
 
     fn completed(&mut self, it: Completion) {
         let Some(link) = self.open.get_mut(it.owner) else { return };
-        link.completed(it, &mut self.ring);
-        if let Some(outcome) = link.take_outcome() {
+        if let Some(outcome) = link.completed(it, &mut self.ring) {
             self.open.remove(it.owner).end.ended(outcome);
         }
     }

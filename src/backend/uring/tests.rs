@@ -1,13 +1,16 @@
-//! The parts of a ring whose order decides whether memory stays what it is.
+//! The parts of a ring whose order decides whether memory stays what it is, and whether an end is seen.
+
+#![allow(unsafe_code)]
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsFd as _,
     time::Duration,
 };
 
 use super::ring::{Accepting, Completion, Request, Ring, SetUp};
+use crate::conform::peers::reset;
 
 /// Both ends of a connection, or nothing where io_uring can't be had.
 fn connected() -> Option<(TcpStream, TcpStream)> {
@@ -18,79 +21,62 @@ fn connected() -> Option<(TcpStream, TcpStream)> {
     Some((client, server))
 }
 
-/// Turns until there is an answer to a receive; what comes beside it is kept for the next.
-fn received(ring: &mut Ring, unread: &mut Vec<Completion>) -> Completion {
+/// Turns until there is the answer to a receive.
+fn received(ring: &mut Ring) -> Completion {
     let mut completions = Vec::new();
     loop {
-        if let Some(at) = unread.iter().position(|it| it.request == Request::Receive) {
-            return unread.remove(at);
-        }
         ring.turn(&mut completions).unwrap();
-        unread.append(&mut completions);
-    }
-}
-
-#[test]
-fn every_buffer_is_lent_again_however_often() {
-    // More often than the list's tail can count.
-    const TURNS: u32 = u16::MAX as u32 + 100;
-    let Some((mut client, server)) = connected() else { return };
-    for set_up in [SetUp::Tuned, SetUp::Plain] {
-        // Two buffers, for a message is larger than all of them may be together.
-        let (mut ring, mut unread) = (Ring::new(set_up, 8 << 20).unwrap(), Vec::new());
-        ring.receive(server.as_fd(), 7);
-        for turn in 0..TURNS {
-            client.write_all(&turn.to_ne_bytes()).unwrap();
-            let it = received(&mut ring, &mut unread);
-            let buffer = it.buffer().unwrap();
-            assert_eq!((it.owner, it.is_last()), (7, false));
-            assert_eq!(ring.inbox.bytes(buffer, it.result().unwrap() as usize), turn.to_ne_bytes());
-            ring.inbox.give_back(buffer);
+        if let Some(it) = completions.iter().find(|it| it.request == Request::Receive) {
+            return *it;
         }
     }
 }
 
 #[test]
-fn without_a_buffer_a_receive_ends_and_is_had_again() {
-    let Some((mut client, server)) = connected() else { return };
-    let (mut ring, mut unread) = (Ring::new(SetUp::Tuned, 8 << 20).unwrap(), Vec::new());
-    ring.receive(server.as_fd(), 0);
-    let mut kept = Vec::new();
-    for _ in 0..2 {
-        client.write_all(b"x").unwrap();
-        kept.extend(received(&mut ring, &mut unread).buffer());
+fn what_comes_at_once_with_the_end_hides_no_end() {
+    type Leave = fn(TcpStream);
+    let ways: [Leave; 3] =
+        [drop, |client| client.shutdown(Shutdown::Write).unwrap(), |client| reset(client).unwrap()];
+    for set_up in [SetUp::Tuned, SetUp::Plain] {
+        for leave in ways {
+            let Some((mut client, server)) = connected() else { return };
+            client.write_all(b"1 - Send").unwrap();
+            leave(client);
+            let (mut ring, mut buffer) = (Ring::new(set_up).unwrap(), [0; 64]);
+            // SAFETY: the buffer is declared beside its ring, and not looked at before the answer.
+            unsafe { ring.receive(server.as_fd(), &mut buffer, 0) };
+            assert_eq!(received(&mut ring).result().unwrap(), 8);
+            assert_eq!(&buffer[..8], b"1 - Send");
+            // SAFETY: as above.
+            unsafe { ring.receive(server.as_fd(), &mut buffer, 0) };
+            let end = received(&mut ring).result().map_err(|error| error.kind());
+            assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+        }
     }
-    client.write_all(b"y").unwrap();
-    let it = received(&mut ring, &mut unread);
-    assert_eq!(it.result().unwrap_err().raw_os_error(), Some(nix::libc::ENOBUFS));
-    assert!(it.is_last());
-    kept.into_iter().for_each(|buffer| ring.inbox.give_back(buffer));
-    ring.receive(server.as_fd(), 0);
-    let it = received(&mut ring, &mut unread);
-    assert_eq!(ring.inbox.bytes(it.buffer().unwrap(), it.result().unwrap() as usize), b"y");
 }
 
 #[test]
 fn a_ring_that_was_ended_receives_no_more() {
-    let Some((mut client, server)) = connected() else { return };
-    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     for set_up in [SetUp::Tuned, SetUp::Plain] {
-        let (mut ring, mut unread) = (Ring::new(set_up, 16).unwrap(), Vec::new());
-        ring.receive(server.as_fd(), 0);
-        ring.wait(Duration::from_secs(3600));
-        client.write_all(b"soon").unwrap();
-        let it = received(&mut ring, &mut unread);
-        assert!(!it.is_last(), "it is under way");
-        ring.inbox.give_back(it.buffer().unwrap());
+        let Some((mut client, server)) = connected() else { return };
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let (mut ring, mut buffer) = (Ring::new(set_up).unwrap(), [0; 4]);
+        // SAFETY: the buffer is declared beside its ring, and looked at only after that has ended.
+        unsafe { ring.receive(server.as_fd(), &mut buffer, 0) };
+        // Handed over, and waited for.
+        ring.wait(Duration::from_millis(1));
+        let mut completions = Vec::new();
+        ring.turn(&mut completions).unwrap();
+        assert!(completions.iter().all(|it| it.request == Request::Wait), "{completions:?}");
         ring.end_all().unwrap();
         client.write_all(b"late").unwrap();
         // A receive that was under way still would be worked off here.
         ring.wait(Duration::from_millis(1));
-        ring.turn(&mut unread).unwrap();
-        assert!(unread.iter().all(|it| it.request == Request::Wait), "{unread:?}");
-        let mut late = [0; 4];
-        (&server).read_exact(&mut late).unwrap();
-        assert_eq!(&late, b"late", "nobody took it: it lay in the socket");
+        ring.turn(&mut completions).unwrap();
+        assert!(completions.iter().all(|it| it.request == Request::Wait), "{completions:?}");
+        assert_eq!(buffer, [0; 4]);
+        (&server).read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"late", "nobody took it: it lay in the socket");
     }
 }
 
@@ -101,7 +87,7 @@ fn who_is_accepted_while_a_ring_ends_is_closed() {
     }
     for set_up in [SetUp::Tuned, SetUp::Plain] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut ring = Ring::new(set_up, 16).unwrap();
+        let mut ring = Ring::new(set_up).unwrap();
         // There are answers only once both are handed over, and then the accept's is left to the end.
         ring.accept(listener.as_fd(), Accepting::All);
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
