@@ -42,12 +42,7 @@ mod tokio_uring;
 mod uring;
 mod uring_plain;
 
-use std::{
-    io,
-    net::TcpListener,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
-};
+use std::{io, net::TcpListener, panic::resume_unwind, sync::Arc};
 
 pub use about::{About, Maintenance, Model, Threading, WorkersError};
 
@@ -181,25 +176,50 @@ fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync)
     })
 }
 
-/// Serves by `work` on so many threads. Where one of them fails or panics the service stops, and whoever asks hears of it: the others
-/// would be taken for all.
+/// Serves by `work` on so many threads. Where one of them fails or panics the service stops, and whoever asks hears of it: the
+/// others would be taken for all.
 fn serve_on_threads<T: Send>(
     service: &Service,
     parts: Vec<T>,
     work: impl Fn(T) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
     on_threads(parts, |part| {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(part)));
-        if !matches!(outcome, Ok(Ok(()))) {
-            service.stop();
-        }
-        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+        // A worker is done when the service stops, or when it can't go on.
+        let _stops = Stops(service);
+        work(part)
     })
+}
+
+/// Stops the service when it is dropped.
+struct Stops<'a>(&'a Service);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
+    use crate::{protocol::Framing, service::ServerConfig};
+
+    #[test]
+    fn a_worker_that_panics_ends_the_others() {
+        let config = ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 };
+        for panics in 0..2 {
+            let service = Service::new(config, &TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+            let work = |worker| {
+                assert_ne!(worker, panics, "a fault");
+                service.wait_until_stopping();
+                Ok(())
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(|| serve_on_threads(&service, vec![0, 1], work)));
+            assert!(outcome.is_err());
+        }
+    }
 
     #[test]
     fn names_are_unique_and_found() {

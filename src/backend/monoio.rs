@@ -73,8 +73,8 @@ impl Backend for Monoio {
     }
 }
 
-/// How many connections a single worker accepts in one turn. A turn is long when many are busy, and with one accept in each a crowd of
-/// two thousand had not come in after a second.
+/// How many connections a single worker accepts in one turn. A turn is long when many are busy, and with one accept in each a
+/// crowd of two thousand had not come in after a second.
 const ACCEPTS: usize = 64;
 
 /// Serves on a runtime for each worker. They share the listener: of those that wait in `accept`, a connection wakes one,

@@ -38,7 +38,8 @@ impl Backend for TokioUring {
         // An accept in the ring would be told at once that a non-blocking listener has nobody.
         listener.set_nonblocking(false)?;
         let workers = TOKIO_URING.worker_threads(service.config().workers)?;
-        // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
+        // Accepts are woken in the order in which they wait: of several workers the first would have the first so many
+        // connections.
         let accepts = if workers == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
         serve_on_threads(service, listeners?, |listener| {
@@ -60,12 +61,12 @@ fn new_runtime() -> io::Result<Runtime> {
     Runtime::new(&tokio_uring::builder())
 }
 
-/// Accepts of a single worker that are in flight at a time. One alone would bring a connection per turn of the loop, and a turn takes long
-/// while thousands of connections have something to say.
+/// Accepts of a single worker that are in flight at a time. One alone would bring a connection per turn of the loop, and a turn
+/// takes long while thousands of connections have something to say.
 const ACCEPTS_IN_FLIGHT: usize = 32;
 
-/// Serves until the service stops, with so many accepts in flight. Dropping the runtime then drops the tasks that are left, and waits until the kernel
-/// has given every buffer back.
+/// Serves until the service stops, with so many accepts in flight. Dropping the runtime then drops the tasks that are left, and
+/// waits until the kernel has given every buffer back.
 async fn serve(listener: TcpListener, accepts: usize, service: &Arc<Service>) {
     let listener = Rc::new(tokio_uring::net::TcpListener::from_std(listener));
     let accept = |_| tokio_uring::spawn(accept_connections(Rc::clone(&listener), Arc::clone(service)));

@@ -4,9 +4,10 @@
 //! sends where its end has the bytes, and all requests of a turn are handed over by the one system call that waits for the next
 //! answers. Several workers share the listener, and then each accepts one connection at a time ([`Accepting`]).
 //!
-//! No request receives for as long as a connection lives: one that the kernel begins to wait for when data and the end are
-//! there at once is told of the data alone (Linux 6.18.44; `io_poll_check_events` in io_uring/poll.c), and the connection
-//! stays for ever. Nor is there a pool of buffers, which only such requests are worth; METHODOLOGY.md has what either costs.
+//! No request receives for as long as a connection lives (`IORING_RECV_MULTISHOT`): if data and the end are both there when the
+//! kernel arms its poll, such a request answers with the data and never with the end, and the connection stays for ever (seen
+//! on Linux 6.18.44; `io_poll_check_events` in io_uring/poll.c). So there is no pool of buffers either. METHODOLOGY.md has what
+//! both are worth.
 //!
 //! Sockets have descriptors of the process. With a ring's own table of files a connection that is accepted into a full one is
 //! closed, where it should wait in the backlog (`io_accept` in io_uring/net.c).

@@ -1,11 +1,6 @@
 //! The client on a ring, one worker of it.
 
-use std::{
-    io,
-    net::SocketAddr,
-    os::fd::{AsFd as _, OwnedFd},
-    time::Instant,
-};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -37,7 +32,7 @@ impl Client {
         let mut completions = Vec::new();
         while self.running > 0 {
             self.ring.turn(&mut completions)?;
-            completions.iter().for_each(|it| self.completed(*it));
+            completions.iter().for_each(|it| self.completed(it));
         }
         Ok(())
     }
@@ -48,8 +43,7 @@ impl Client {
         while let Some(destination) = link.end.next_session() {
             match socket_for(destination) {
                 Ok(socket) => {
-                    self.ring.connect(socket.as_fd(), destination, owner);
-                    return link.open(socket);
+                    return link.connect(socket, destination, &mut self.ring);
                 }
                 Err(error) => link.end.ended(Err(error.into())),
             }
@@ -57,7 +51,7 @@ impl Client {
         self.running -= 1;
     }
 
-    fn completed(&mut self, it: Completion) {
+    fn completed(&mut self, it: &Completion) {
         let link = &mut self.links[it.owner];
         if it.request == Request::Connect && it.result().is_ok() {
             link.end.connected(Instant::now());

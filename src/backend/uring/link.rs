@@ -7,6 +7,7 @@
 
 use std::{
     mem,
+    net::SocketAddr,
     os::fd::{AsFd as _, OwnedFd},
     time::Instant,
 };
@@ -22,6 +23,8 @@ pub(super) struct Link<E> {
     owner: usize,
     /// Until it is closed.
     socket: Option<OwnedFd>,
+    /// A request was made and not answered yet.
+    under_way: bool,
     /// How the session ended, told once its socket is closed.
     outcome: Result<(), SessionError>,
 }
@@ -29,57 +32,71 @@ pub(super) struct Link<E> {
 impl<E: End> Link<E> {
     /// Makes a link of no socket yet.
     pub(super) fn new(end: Box<E>, owner: usize) -> Self {
-        Self { end, owner, socket: None, outcome: Ok(()) }
+        Self { end, owner, socket: None, under_way: false, outcome: Ok(()) }
     }
 
-    /// Begins a session on this socket; [`advance`](Self::advance) it once that is connected.
-    pub(super) fn open(&mut self, socket: OwnedFd) {
+    /// Begins a session on a socket that is connected.
+    pub(super) fn begin(&mut self, socket: OwnedFd, ring: &mut Ring) {
         self.socket = Some(socket);
+        self.go_on(ring);
+    }
+
+    /// Begins a session on a socket that is yet to be connected.
+    pub(super) fn connect(&mut self, socket: OwnedFd, to: SocketAddr, ring: &mut Ring) {
+        ring.connect(socket.as_fd(), to, self.owner);
+        self.socket = Some(socket);
+        self.under_way = true;
     }
 
     /// Takes the answer to the request that was under way, and makes the next; returns how the session ended, once the socket
     /// is closed.
-    pub(super) fn completed(&mut self, it: Completion, ring: &mut Ring) -> Option<Result<(), SessionError>> {
+    pub(super) fn completed(&mut self, it: &Completion, ring: &mut Ring) -> Option<Result<(), SessionError>> {
+        assert!(mem::take(&mut self.under_way), "{it:?} answers what was asked");
         if it.request == Request::Close {
             return Some(mem::replace(&mut self.outcome, Ok(())));
         }
         match self.take(it) {
-            Ok(()) => self.advance(ring),
+            Ok(()) => self.go_on(ring),
             Err(error) => self.close(Err(error), ring),
         }
         None
     }
 
-    fn take(&mut self, it: Completion) -> Result<(), SessionError> {
+    fn take(&mut self, it: &Completion) -> Result<(), SessionError> {
         let n = it.result()? as usize;
         match it.request {
+            Request::Connect => {}
             Request::Send => self.end.wrote(n),
             Request::Receive if n == 0 => self.end.eof()?,
             Request::Receive => self.end.read(n, Instant::now)?,
-            // A connection is there; the others are no link's.
-            Request::Connect | Request::Accept | Request::Cancel | Request::Close | Request::Wait => {}
+            Request::Accept | Request::Cancel | Request::Close | Request::Wait => {
+                unreachable!("{it:?} is no link's")
+            }
         }
         Ok(())
     }
 
-    /// Asks for what the end wants next; nothing may be under way.
-    pub(super) fn advance(&mut self, ring: &mut Ring) {
+    /// Asks for what the end wants next.
+    fn go_on(&mut self, ring: &mut Ring) {
+        assert!(!self.under_way, "one request at a time");
         let Some(socket) = &self.socket else { return };
         match self.end.want() {
             // SAFETY: the bytes lie in the end, which stays where it is in its box. It is neither touched nor dropped before the
-            // answer: only answers make a link go on, and links are dropped after their session, or after their ring.
+            // answer: nothing goes on while a request is under way, and links are dropped after their session, or after their
+            // ring.
             Want::Write(bytes) => unsafe { ring.send(socket.as_fd(), bytes, self.owner) },
             // SAFETY: as above.
             Want::Read(buffer) => unsafe { ring.receive(socket.as_fd(), buffer, self.owner) },
-            Want::Close => self.close(Ok(()), ring),
+            Want::Close => return self.close(Ok(()), ring),
         }
+        self.under_way = true;
     }
 
-    /// Ends the session, of which nothing is under way.
     fn close(&mut self, outcome: Result<(), SessionError>, ring: &mut Ring) {
         if let Some(socket) = self.socket.take() {
             self.outcome = outcome;
             ring.close(socket, self.owner);
+            self.under_way = true;
         }
     }
 }

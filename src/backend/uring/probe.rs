@@ -2,30 +2,27 @@
 
 use std::{fs, io};
 
-use io_uring::{IoUring, Probe, opcode};
+use io_uring::{Probe, opcode};
 use nix::libc::{EMFILE, ENOMEM, ENOSYS, EPERM};
 
-use super::ring::{Ring, SetUp};
+use super::ring::SetUp;
 use crate::backend::Unavailable;
-
-/// Requests of the ring that is made to see whether one can be had.
-const REQUESTS: u32 = 8;
 
 /// Finds out whether a ring can be had, and whether the kernel is new enough.
 ///
 /// # Errors
 /// Why not, in one line.
 pub(in crate::backend) fn available() -> Result<(), Unavailable> {
-    let ring = IoUring::new(REQUESTS).map_err(|error| Unavailable(why_not(&error)))?;
+    let ring = SetUp::Tuned.build().map_err(|error| Unavailable(why_not(&error)))?;
     let mut probe = Probe::new();
     // What is used here, one accept for all connections before all, came with Linux 5.19, and so did this request.
     let told = ring.submitter().register_probe(&mut probe);
-    if told.is_err() || !probe.is_supported(opcode::Socket::CODE) {
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        return Err(Unavailable(format!("Linux {} is too old; io_uring is used as of 5.19", release.trim())));
-    }
-    // Such a ring as is used.
-    Ring::new(SetUp::Tuned).map(drop).map_err(|error| Unavailable(why_not(&error)))
+    if told.is_ok() && probe.is_supported(opcode::Socket::CODE) { Ok(()) } else { Err(too_old()) }
+}
+
+fn too_old() -> Unavailable {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Unavailable(format!("Linux {} is too old; io_uring is used as of 5.19", release.trim()))
 }
 
 fn why_not(error: &io::Error) -> String {

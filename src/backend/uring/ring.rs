@@ -1,7 +1,7 @@
 //! One io_uring: how it is set up, what it is asked, and what it answers.
 //!
-//! What the kernel reads and writes while a request is under way is promised by the callers of [`Ring::send`] and
-//! [`Ring::receive`]. A ring that is dropped first waits for all requests to end, so that nothing of it is freed before.
+//! What the kernel reads and writes while a request is under way is kept where it is by the callers of [`Ring::send`] and
+//! [`Ring::receive`], until the answer or until their ring is gone: a ring that is dropped first waits for all requests to end.
 
 #![allow(unsafe_code)]
 
@@ -28,8 +28,8 @@ const REQUESTS: u32 = 1024;
 /// Completions that have room before the kernel must keep them elsewhere: a burst of each of many connections.
 const COMPLETIONS: u32 = 8192;
 
-/// How long a ring that is dropped may take to end what was told to end, before it is taken for broken.
-const UNTIL_ENDED: Duration = Duration::from_secs(10);
+/// How long a ring may take to end what was told to end, or to take what it is handed, before it is taken for broken.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Wait until there is something before the first try (`IORING_RECVSEND_POLL_FIRST` in include/uapi/linux/io_uring.h).
 const POLL_FIRST: u16 = 1;
@@ -91,7 +91,7 @@ impl Request {
 }
 
 /// An answer of the kernel's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Completion {
     pub(super) request: Request,
     /// Whose request it was.
@@ -99,31 +99,36 @@ pub(super) struct Completion {
     /// What the system call would have returned; negative for an error.
     result: i32,
     flags: u32,
+    /// Whom an accept has brought; closed with the answer if nobody takes it.
+    accepted: Option<OwnedFd>,
 }
 
 impl Completion {
-    pub(super) fn result(self) -> io::Result<u32> {
+    pub(super) fn result(&self) -> io::Result<u32> {
         u32::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
     }
 
-    /// The socket that was accepted, to be taken once; for answers to [`Request::Accept`] alone.
+    /// The socket that was accepted, or why none was.
     pub(super) fn accepted(self) -> io::Result<OwnedFd> {
-        assert_eq!(self.request, Request::Accept, "nothing else is answered by a descriptor");
-        let descriptor = self.result()?.cast_signed();
-        // SAFETY: the answer to an accept is a descriptor of ours, as accept4(2) would return it, and is told once.
-        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+        self.result()?;
+        self.accepted.ok_or_else(|| io::Error::other("the answer to another request"))
     }
 
     /// Whether this was the last answer to its request.
-    pub(super) fn is_last(self) -> bool {
+    pub(super) fn is_last(&self) -> bool {
         !cqueue::more(self.flags)
     }
 
-    fn read(entry: &cqueue::Entry) -> Self {
+    /// Reads an answer, which the queue gives once.
+    fn read(entry: cqueue::Entry) -> Self {
         let tag = entry.user_data();
         let request = Request::ALL[(tag >> 56) as usize % Request::ALL.len()];
         let owner = (tag & ((1 << 56) - 1)) as usize;
-        Self { request, owner, result: entry.result(), flags: entry.flags() }
+        let result = entry.result();
+        // SAFETY: the answer to an accept is a descriptor of ours, as accept4(2) would return it, and is told once.
+        let socket = || unsafe { OwnedFd::from_raw_fd(result) };
+        let accepted = (request == Request::Accept && result >= 0).then(socket);
+        Self { request, owner, result, flags: entry.flags(), accepted }
     }
 }
 
@@ -182,8 +187,8 @@ impl Ring {
         if self.uring.submission().is_empty() {
             self.until_handed_over.clear();
         }
-        completions.extend(self.uring.completion().map(|entry| Completion::read(&entry)));
-        // Cancelling is answered only when it fails, and is not counted.
+        completions.extend(self.uring.completion().map(Completion::read));
+        // Cancelling is answered at once, and not counted.
         let last = |it: &&Completion| it.is_last() && !matches!(it.request, Request::Cancel);
         self.under_way -= completions.iter().filter(last).count();
         Ok(())
@@ -224,7 +229,7 @@ impl Ring {
 
     /// Receives what comes first, up to the buffer's size.
     ///
-    /// The kernel waits before it tries: hardly ever has a peer sent already what it sends for an answer.
+    /// The kernel waits before it tries: a peer that was just answered has hardly ever sent its next message yet.
     ///
     /// # Safety
     /// The buffer stays where it is, and nobody else reads or writes it until the answer.
@@ -260,14 +265,14 @@ impl Ring {
     /// When the ring is broken, or does not end what it was told to.
     pub(super) fn end_all(&mut self) -> io::Result<()> {
         let mut completions = Vec::new();
-        let deadline = Instant::now() + UNTIL_ENDED;
+        let deadline = Instant::now() + PATIENCE;
         while self.under_way > 0 {
             let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
             // SAFETY: it points at nothing.
             unsafe { self.push(entry, Request::Cancel, 0) };
+            // The answer to the cancelling ends this, so that the time is looked at. Whoever was accepted meanwhile is closed with
+            // the answers.
             self.turn(&mut completions)?;
-            // Whoever was accepted meanwhile is closed.
-            completions.iter().filter(|it| it.request == Request::Accept).for_each(|it| drop(it.accepted()));
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -281,16 +286,25 @@ impl Ring {
     /// What it points at is valid until its last answer, or until it was handed over where the kernel copies it.
     unsafe fn push(&mut self, entry: Entry, request: Request, owner: usize) {
         let entry = entry.user_data(request.tag(owner));
+        if self.uring.submission().is_full() {
+            self.make_room();
+        }
         // SAFETY: the caller's promise.
-        while unsafe { self.uring.submission().push(&entry) }.is_err() {
-            // A kernel as of 5.19 takes requests whatever answers wait (IORING_FEAT_NODROP); a ring that is broken must not
-            // be tried for ever.
+        unsafe { self.uring.submission().push(&entry) }.expect("there is room");
+        self.under_way += usize::from(request != Request::Cancel);
+    }
+
+    /// Hands the queue over until it has room. A kernel as of 5.19 takes requests whatever answers wait (IORING_FEAT_NODROP).
+    fn make_room(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.uring.submission().is_full() {
             match self.uring.submit() {
-                Err(error) if !passes(&error) => panic!("a full queue is taken by the kernel: {error}"),
+                Err(error) if !passes(&error) || Instant::now() > deadline => {
+                    panic!("the kernel takes no request: {error}")
+                }
                 _ => {}
             }
         }
-        self.under_way += usize::from(request != Request::Cancel);
     }
 }
 
@@ -300,10 +314,12 @@ fn passes(error: &io::Error) -> bool {
 }
 
 impl Drop for Ring {
+    #[expect(clippy::print_stderr, reason = "nobody would hear why otherwise")]
     fn drop(&mut self) {
         let ended = catch_unwind(AssertUnwindSafe(|| self.end_all()));
         if !matches!(ended, Ok(Ok(()))) {
             // A ring that neither ends its requests nor tells of them would write into freed memory.
+            eprintln!("a ring does not end what is under way: {ended:?}");
             std::process::abort();
         }
     }

@@ -35,11 +35,11 @@ impl Server<'_> {
         let mut completions = Vec::new();
         while !self.service.is_stopping() {
             self.ring.turn(&mut completions)?;
-            for it in &completions {
+            for it in completions.drain(..) {
                 match it.request {
-                    Request::Accept => self.accepted(*it),
+                    Request::Accept => self.accepted(it),
                     Request::Wait => self.accept(),
-                    _ => self.completed(*it),
+                    _ => self.completed(&it),
                 }
             }
         }
@@ -51,24 +51,24 @@ impl Server<'_> {
     }
 
     fn accepted(&mut self, it: Completion) {
+        let is_last = it.is_last();
         let next = match it.accepted() {
             Ok(socket) => {
                 let place = self.open.vacant_entry();
-                let mut link = Link::new(Box::new(self.service.accepted()), place.key());
-                link.open(socket);
-                place.insert(link).advance(&mut self.ring);
+                let link = Link::new(Box::new(self.service.accepted()), place.key());
+                place.insert(link).begin(socket, &mut self.ring);
                 AfterAcceptError::Again
             }
             Err(error) => self.service.accept_failed(&error),
         };
         match next {
-            AfterAcceptError::Again if it.is_last() => self.accept(),
+            AfterAcceptError::Again if is_last => self.accept(),
             AfterAcceptError::Again | AfterAcceptError::Stop => {}
             AfterAcceptError::Pause(pause) => self.ring.wait(pause),
         }
     }
 
-    fn completed(&mut self, it: Completion) {
+    fn completed(&mut self, it: &Completion) {
         let Some(link) = self.open.get_mut(it.owner) else { return };
         if let Some(outcome) = link.completed(it, &mut self.ring) {
             self.open.remove(it.owner).end.ended(outcome);
