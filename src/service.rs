@@ -149,8 +149,8 @@ impl Service {
         drop(woken);
     }
 
-    /// Waits for connections whose peers have closed to end here too, so that a server that is stopped now has counted them: until
-    /// none is open, or there have not been fewer for a while. The peers of the rest are still there.
+    /// Waits for connections whose peers have closed to end here too, so that a server that is stopped now has counted them:
+    /// until none is open, or there have not been fewer for a while. The peers of the rest are still there.
     pub fn settle(&self) {
         self.settle_within(SETTLING);
     }

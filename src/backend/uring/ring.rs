@@ -270,8 +270,8 @@ impl Ring {
             let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
             // SAFETY: it points at nothing.
             unsafe { self.push(entry, Request::Cancel, 0) };
-            // The answer to the cancelling ends this, so that the time is looked at. Whoever was accepted meanwhile is closed with
-            // the answers.
+            // The answer to the cancelling ends this, so that the time is looked at. Whoever was accepted meanwhile is closed
+            // with the answers.
             self.turn(&mut completions)?;
             if Instant::now() > deadline {
                 return Err(io::ErrorKind::TimedOut.into());
