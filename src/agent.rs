@@ -77,9 +77,10 @@ impl fmt::Display for Request {
                 let shape = plan.shape;
                 write!(f, "drive {} connections with {backend}, ", plan.connections)?;
                 write!(f, "sessions of {} × {} bytes, ", shape.messages(), shape.message_bytes())?;
-                match plan.extent {
+                match &plan.extent {
                     Extent::Sessions(sessions) => write!(f, "{sessions} of them"),
                     Extent::Timed { ramp_ms, window_ms } => write!(f, "for {} ms", ramp_ms + window_ms),
+                    Extent::Sliced { .. } => f.write_str("in slices"),
                 }
             }
         }

@@ -10,12 +10,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    record::{Arm, Class, Contest, Record, View},
+    load::Workload,
+    record::{Arm, Class, Contest, Record, Schedule, View},
     stats::{Comparison, Estimate, change, judge},
 };
 
 pub use field::Field;
-pub use measure::Measure;
+pub use measure::{Measure, SessionTime};
 
 /// What a record says.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +30,10 @@ pub struct Analysis {
 pub struct ContestResult {
     /// The workload's name.
     pub workload: String,
+    /// The workload, whole.
+    pub shape: Workload,
+    /// How its arms took turns.
+    pub schedule: Schedule,
     /// The view.
     pub view: View,
     /// The class.
@@ -56,6 +61,10 @@ pub struct ArmResult {
     pub ranks: BTreeMap<Measure, usize>,
     /// What was measured over all its rounds.
     pub levels: BTreeMap<Measure, f64>,
+    /// Where the time of a session goes, where sessions count.
+    pub session_time: Option<SessionTime>,
+    /// The longest round trip, in µs: also of one that had not ended when its window closed.
+    pub longest_us: f64,
     /// How it compares with the reference; nothing for the reference itself.
     pub comparisons: BTreeMap<Measure, Comparison>,
 }
@@ -147,7 +156,7 @@ fn changes_by(measure: Measure, was: &Field<'_>, is: &Field<'_>) -> Vec<Change> 
     let found = judge(&estimates, noise, measure.better());
     let named = pairs.iter().zip(found).filter_map(|((_, arm), comparison)| {
         Some(Change {
-            workload: contest.workload.clone(),
+            workload: contest.workload.name.clone(),
             view: contest.view,
             class: contest.class,
             arm: contest.arms[*arm].name.clone(),

@@ -193,6 +193,14 @@ impl Contestant {
         self.threading().workers(self.name(), asked, processors)
     }
 
+    /// Whether its client can drive in slices: be stopped and continued, and take its times in active time.
+    pub fn is_sliceable(&self) -> bool {
+        match &self.0 {
+            Origin::BuiltIn(_) => true,
+            Origin::External(external) => external.is_sliceable(),
+        }
+    }
+
     /// The backend, where it is this program's.
     pub fn built_in(&self) -> Option<&'static dyn Backend> {
         match &self.0 {

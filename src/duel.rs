@@ -1,8 +1,9 @@
 //! The interleaved comparison: its schedule, and running it.
 //!
-//! Rounds are short. Each block runs every arm once, in an order drawn anew; an epoch is some blocks with the same
-//! processes, and the next has fresh ones. With every block runs a second copy of the reference: what it shows is the
-//! noise. Absent from here: what the rounds say ([`crate::analysis`]), and printing.
+//! All arms of a contest are alive. One runs for some milliseconds, a **slice**, while the others rest, in an order drawn
+//! anew for each **block**, which is one turn of all; an **epoch** is some blocks with the same processes, and the next
+//! has fresh ones. With every block runs a second copy of the reference, so that the reference is known as well as two can
+//! tell it. Where arms can't be stopped and continued, on other machines, each runs whole rounds in its turn instead.
 
 mod arena;
 mod schedule;
@@ -11,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use crate::{
     backend::Threading,
+    load::Workload,
     placement::Placement,
-    record::{Arm, Class, Contest, Line, Place, SCHEMA, View},
+    record::{Arm, Arrivals, Class, Contest, Line, Place, SCHEMA, Schedule, View},
 };
 
 pub use arena::AgentArena;
-pub use schedule::order;
+pub use schedule::{order, slices};
 
 /// What a duel is to be.
 #[derive(Clone, Debug)]
@@ -25,8 +27,6 @@ pub struct DuelPlan {
     pub contests: Vec<Contest>,
     /// The seed of the order.
     pub seed: u64,
-    /// Blocks in an epoch.
-    pub blocks: usize,
     /// When it is over.
     pub until: Until,
 }
@@ -41,21 +41,28 @@ pub enum Until {
 }
 
 impl Until {
-    fn is_past(self, elapsed: Duration) -> bool {
+    /// Whether that time has come.
+    pub fn is_past(self, elapsed: Duration) -> bool {
         matches!(self, Self::Time(time) if elapsed >= time)
     }
 }
 
 /// Where rounds are fought: agents, or a stand-in that lets the whole be tested without waiting.
 pub trait Arena {
+    /// Measures what is measured in a few epochs alone, by processes of its own, before those of the epoch are started.
+    fn idle(&mut self, contest: &Contest, place: Place) -> Option<Line>;
+
     /// Starts fresh processes for every arm of a contest; an arm that cannot be started fails by itself in its rounds.
-    fn begin_epoch(&mut self, contest: &Contest);
+    fn begin_epoch(&mut self, contest: &Contest, epoch: usize);
 
-    /// Fights one round of an arm.
+    /// Lets an arm run for one slice, in this turn of its block.
+    fn slice(&mut self, contest: &Contest, arm: usize, turn: usize);
+
+    /// Says what all slices of an arm since the begin of the epoch came to.
+    fn sliced_round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line;
+
+    /// Fights one whole round of an arm.
     fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line;
-
-    /// Measures what only needs measuring once an epoch.
-    fn idle(&mut self, contest: &Contest, arm: usize, place: Place) -> Option<Line>;
 
     /// Ends the processes.
     fn end_epoch(&mut self);
@@ -63,11 +70,14 @@ pub trait Arena {
 
 /// Who follows a duel.
 pub trait Witness {
-    /// Takes the lines of a block; the next begins when this returns. Returns whether to go on.
+    /// Takes the lines of some blocks; the next begin when this returns. Returns whether to go on.
     ///
     /// # Errors
     /// When the lines cannot be kept; the duel ends.
-    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next>;
+    fn lines(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next>;
+
+    /// Whether somebody wants the duel to end after the block at hand.
+    fn is_interrupted(&self) -> bool;
 }
 
 /// Whether a duel goes on.
@@ -78,6 +88,9 @@ pub enum Next {
     /// Enough was seen, or somebody interrupted.
     Stop,
 }
+
+/// Epochs in which idle connections are measured. What they cost is the same to a few bytes each time.
+const IDLE_EPOCHS: usize = 3;
 
 /// Fights a duel: epoch by epoch, in each one contest after the other.
 ///
@@ -90,8 +103,13 @@ pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness
             break;
         }
         for contest in &plan.contests {
-            arena.begin_epoch(contest);
-            let next = fight_epoch(plan, contest, epoch, begun, arena, witness);
+            let mut fight = Fight { plan, contest, epoch, begun };
+            let idle = fight.idle(arena);
+            arena.begin_epoch(contest, epoch);
+            let next = match contest.schedule {
+                Schedule::Slices { blocks, .. } => fight.slices(blocks, idle, arena, witness),
+                Schedule::Rounds { blocks } => fight.rounds(blocks, idle, arena, witness),
+            };
             arena.end_epoch();
             if next? == Next::Stop {
                 return Ok(());
@@ -101,42 +119,91 @@ pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness
     Ok(())
 }
 
-fn fight_epoch(
-    plan: &DuelPlan,
-    contest: &Contest,
+/// One epoch of a contest.
+struct Fight<'a> {
+    plan: &'a DuelPlan,
+    contest: &'a Contest,
     epoch: usize,
     begun: Instant,
-    arena: &mut impl Arena,
-    witness: &mut impl Witness,
-) -> anyhow::Result<Next> {
-    // First, on servers that have held nothing yet.
-    let turns = order(plan.seed, contest, epoch, plan.blocks).into_iter().enumerate();
-    let idle = turns.filter_map(|(turn, arm)| arena.idle(contest, arm, place(contest, arm, epoch, 0, turn)));
-    let mut lines: Vec<Line> = idle.collect();
-    for block in 0..plan.blocks {
-        if plan.until.is_past(begun.elapsed()) {
-            return Ok(Next::Stop);
-        }
-        for (turn, arm) in order(plan.seed, contest, epoch, block).into_iter().enumerate() {
-            lines.push(arena.round(contest, arm, place(contest, arm, epoch, block, turn)));
-        }
-        if witness.block(std::mem::take(&mut lines), begun.elapsed())? == Next::Stop {
-            return Ok(Next::Stop);
-        }
-    }
-    Ok(Next::GoOn)
 }
 
-fn place(contest: &Contest, arm: usize, epoch: usize, block: usize, turn: usize) -> Place {
-    Place {
-        schema: SCHEMA,
-        workload: contest.workload.clone(),
-        view: contest.view,
-        class: contest.class,
-        arm: contest.arms[arm].name.clone(),
-        epoch,
-        block,
-        turn,
+impl Fight<'_> {
+    fn idle(&self, arena: &mut impl Arena) -> Vec<Line> {
+        if self.epoch >= IDLE_EPOCHS {
+            return Vec::new();
+        }
+        let turns = self.order(0).into_iter().enumerate();
+        turns.filter_map(|(turn, arm)| arena.idle(self.contest, self.place(arm, 0, turn))).collect()
+    }
+
+    /// Fights blocks of slices. Their lines are written when the last is over: what they came to is known only then.
+    fn slices(
+        &mut self,
+        blocks: usize,
+        mut lines: Vec<Line>,
+        arena: &mut impl Arena,
+        witness: &mut impl Witness,
+    ) -> anyhow::Result<Next> {
+        let mut fought = 0;
+        while fought < blocks && !witness.is_interrupted() && !self.is_past() {
+            for (turn, arm) in self.order(fought).into_iter().enumerate() {
+                arena.slice(self.contest, arm, turn);
+            }
+            fought += 1;
+        }
+        if fought == 0 {
+            return Ok(Next::Stop);
+        }
+        let arms = 0..self.contest.arms.len();
+        lines.extend(arms.map(|arm| arena.sliced_round(self.contest, arm, self.place(arm, 0, 0))));
+        self.tell(lines, witness)
+    }
+
+    fn rounds(
+        &mut self,
+        blocks: usize,
+        mut lines: Vec<Line>,
+        arena: &mut impl Arena,
+        witness: &mut impl Witness,
+    ) -> anyhow::Result<Next> {
+        for block in 0..blocks {
+            if self.is_past() {
+                return Ok(Next::Stop);
+            }
+            for (turn, arm) in self.order(block).into_iter().enumerate() {
+                lines.push(arena.round(self.contest, arm, self.place(arm, block, turn)));
+            }
+            if self.tell(std::mem::take(&mut lines), witness)? == Next::Stop {
+                return Ok(Next::Stop);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    fn tell(&self, lines: Vec<Line>, witness: &mut impl Witness) -> anyhow::Result<Next> {
+        witness.lines(lines, self.begun.elapsed())
+    }
+
+    fn is_past(&self) -> bool {
+        self.plan.until.is_past(self.begun.elapsed())
+    }
+
+    fn order(&self, block: usize) -> Vec<usize> {
+        order(self.plan.seed, self.contest, self.epoch, block)
+    }
+
+    fn place(&self, arm: usize, block: usize, turn: usize) -> Place {
+        Place {
+            schema: SCHEMA,
+            workload: self.contest.workload.name.clone(),
+            view: self.contest.view,
+            class: self.contest.class,
+            arm: self.contest.arms[arm].name.clone(),
+            epoch: self.epoch,
+            block,
+            turn,
+            step: None,
+        }
     }
 }
 
@@ -162,8 +229,10 @@ pub struct Contender {
 /// What the arms of a contest have in common.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The workload's name.
-    pub workload: String,
+    /// The workload.
+    pub workload: Workload,
+    /// How the arms take turns.
+    pub schedule: Schedule,
     /// What differs between the arms.
     pub view: View,
     /// How many threads they run on.
@@ -203,8 +272,8 @@ pub fn contest(terms: &Terms, contenders: &[Contender], neutral: &Contender) -> 
         }
     };
     arms.extend(arms.first().map(copy_of));
-    let Terms { workload, view, class, placement, .. } = terms.clone();
-    Contest { workload, view, class, placement, arms }
+    let Terms { workload, schedule, view, class, placement, .. } = terms.clone();
+    Contest { workload, arrivals: Arrivals::Closed, schedule, view, class, placement, arms }
 }
 
 #[cfg(test)]

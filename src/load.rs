@@ -1,4 +1,4 @@
-//! What to drive ([`LoadPlan`]) and what came of it ([`LoadRun`]): a closed loop, counted or timed.
+//! What to drive ([`LoadPlan`]) and what came of it ([`LoadRun`]): a closed loop, counted, timed or in slices.
 //!
 //! A load is a number of connection slots, each running sessions back to back. A backend's client takes the
 //! [`Slot`]s of a [`Load`] and runs each as its runtime would: ask [`Slot::next_session`] where to connect, report
@@ -7,14 +7,19 @@
 //!
 //! Absent from here: sockets, and any loop of a backend. Memory does not grow with the number of messages.
 
+mod board;
 mod histogram;
+mod run;
 mod slot;
+mod tally;
 mod workload;
 
 use std::{
+    io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -27,9 +32,12 @@ use crate::{
     protocol::{ProtocolError, SessionError, Shape},
 };
 
+pub use board::{Board, Done, State};
 pub use histogram::{LatencyHistogram, Summary};
+pub use run::LoadRun;
 pub use slot::Slot;
-pub use workload::Workload;
+use tally::{Tallies, Tally, lock};
+pub use workload::{SESSIONS_THAT_COUNT, UnknownWorkload, Workload};
 
 /// After so many failed sessions the peer is taken for broken and the load ends.
 const MOST_FAILURES: u64 = 100;
@@ -48,10 +56,35 @@ pub struct LoadPlan {
     pub extent: Extent,
     /// Worker threads of the client, where the backend has such; its default when absent.
     pub workers: Option<usize>,
+    /// What decides at which message each slot begins its first session, unless sessions are counted: slots that all
+    /// begin with the first go on in step for a long time, and no window is steady.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+impl LoadPlan {
+    /// The message, from 1, at which a slot begins its first session.
+    fn first_message(&self, slot: usize) -> u32 {
+        match self.extent {
+            Extent::Sessions(_) => 1,
+            Extent::Timed { .. } | Extent::Sliced { .. } => {
+                let drawn = splitmix64(self.seed.wrapping_add(slot as u64));
+                1 + (drawn % u64::from(self.shape.messages())) as u32
+            }
+        }
+    }
+}
+
+/// Mixes the bits of a number: S. Vigna, <https://prng.di.unimi.it/splitmix64.c>, one step.
+fn splitmix64(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// When a load is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Extent {
     /// After this many sessions; all of them count.
@@ -63,74 +96,12 @@ pub enum Extent {
         /// What counts.
         window_ms: u64,
     },
-}
-
-/// What came of a load.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoadRun {
-    /// Sessions completed within the window.
-    pub sessions: u64,
-    /// Replies verified within the window.
-    pub messages: u64,
-    /// Replies verified in all, ramp and tail included: what CPU time is divided by.
-    pub messages_in_all: u64,
-    /// The length of the window, in seconds.
-    pub window_s: f64,
-    /// From the first session's begin to the last one's end, ramp and tail included, in seconds.
-    pub elapsed_s: f64,
-    /// From asking for a connection to having it.
-    pub connect: LatencyHistogram,
-    /// From the moment that a message could be sent to the last byte of its reply.
-    pub round_trip: LatencyHistogram,
-    /// From asking for a connection to having closed it.
-    pub session: LatencyHistogram,
-    /// Sessions that ended before their time.
-    pub failures: u64,
-    /// Why the first of them did.
-    pub first_failure: Option<String>,
-    /// What the client's port table allows towards these destinations.
-    pub port_limit: PortLimit,
-}
-
-impl LoadRun {
-    /// Sessions completed per second.
-    pub fn sessions_per_second(&self) -> f64 {
-        per_second(self.sessions, self.window_s)
-    }
-
-    /// Replies verified per second.
-    pub fn messages_per_second(&self) -> f64 {
-        per_second(self.messages, self.window_s)
-    }
-
-    /// Takes in what another machine measured at the same time.
-    pub fn merge(&mut self, other: &Self) {
-        self.sessions += other.sessions;
-        self.messages += other.messages;
-        self.messages_in_all += other.messages_in_all;
-        self.window_s = self.window_s.max(other.window_s);
-        self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
-        self.connect.merge(&other.connect);
-        self.round_trip.merge(&other.round_trip);
-        self.session.merge(&other.session);
-        self.failures += other.failures;
-        if self.first_failure.is_none() {
-            self.first_failure.clone_from(&other.first_failure);
-        }
-        // Each machine has ports of its own.
-        self.port_limit.destinations += other.port_limit.destinations;
-    }
-
-    /// By which share rate × mean session time departs from the number of connections, which Little's law says
-    /// they must equal (J. D. C. Little, Operations Research 9(3), 1961).
-    pub fn little_departure(&self, connections: usize) -> f64 {
-        self.sessions_per_second() * self.session.mean_s() / connections as f64 - 1.0
-    }
-}
-
-fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    /// When the one who asks says so on the page that both share. The process is stopped and continued meanwhile, and
+    /// what ends while the window is open counts, in active time: see [`Board`].
+    Sliced {
+        /// Where the page is.
+        board: PathBuf,
+    },
 }
 
 /// A step of a session, for those who watch; see [`Load::watched`].
@@ -152,25 +123,16 @@ pub type Watcher = dyn Fn(Step<'_>) + Send + Sync;
 /// A load being driven: hands out slots, collects what they measure.
 pub struct Load {
     plan: LoadPlan,
+    /// The page of a sliced load.
+    board: Option<Board>,
     /// Sessions begun so far.
     begun: AtomicU64,
     /// When the first slot asked for work. Everything counts from there.
     start: std::sync::OnceLock<Instant>,
-    /// Slots share these, a few threads one; each is locked for nanoseconds, by whoever ended a round trip.
-    shards: Box<[Mutex<Tally>]>,
+    tallies: Tallies,
     failures: Mutex<Failures>,
     abandoned: AtomicBool,
     watcher: Option<Box<Watcher>>,
-}
-
-/// What some of the slots measured.
-#[derive(Clone, Default)]
-struct Tally {
-    connect: LatencyHistogram,
-    round_trip: LatencyHistogram,
-    session: LatencyHistogram,
-    messages_in_all: u64,
-    last_end: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -194,27 +156,40 @@ pub struct Progress {
 
 impl Load {
     /// Prepares a load.
-    pub fn new(plan: LoadPlan) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// When the page of a sliced load cannot be opened.
+    pub fn new(plan: LoadPlan) -> io::Result<Arc<Self>> {
         Self::prepare(plan, None)
     }
 
     /// Prepares a load that tells `watcher` of every step; for showing sessions, not for measuring them.
-    pub fn watched(plan: LoadPlan, watcher: Box<Watcher>) -> Arc<Self> {
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn watched(plan: LoadPlan, watcher: Box<Watcher>) -> io::Result<Arc<Self>> {
         Self::prepare(plan, Some(watcher))
     }
 
-    fn prepare(plan: LoadPlan, watcher: Option<Box<Watcher>>) -> Arc<Self> {
+    fn prepare(plan: LoadPlan, watcher: Option<Box<Watcher>>) -> io::Result<Arc<Self>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = threads.max(plan.workers.unwrap_or(1)).min(plan.connections.max(1));
-        Arc::new(Self {
+        let workers = threads.max(plan.workers.unwrap_or(1)).min(plan.connections.max(1));
+        let board = match &plan.extent {
+            Extent::Sliced { board } => Some(Board::open(board).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot share {}: {error}", board.display()))
+            })?),
+            Extent::Sessions(_) | Extent::Timed { .. } => None,
+        };
+        Ok(Arc::new(Self {
             plan,
+            board,
             begun: AtomicU64::new(0),
             start: std::sync::OnceLock::new(),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            tallies: Tallies::new(workers),
             failures: Mutex::default(),
             abandoned: AtomicBool::new(false),
             watcher,
-        })
+        }))
     }
 
     /// What is to be driven.
@@ -241,8 +216,7 @@ impl Load {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         let mut progress = Progress { sessions: 0, messages: 0, elapsed: Duration::ZERO };
-        for shard in &self.shards {
-            let tally = lock(shard);
+        for tally in self.tallies.all() {
             progress.sessions += tally.session.count();
             progress.messages += tally.messages_in_all;
         }
@@ -261,8 +235,7 @@ impl Load {
             }
             (failures.count, failures.first.clone())
         };
-        let mut all = Tally::default();
-        self.shards.iter().for_each(|shard| all.merge(&lock(shard)));
+        let all = self.tallies.merged();
         let window_s = self.window_length(&all).as_secs_f64();
         Ok(LoadRun {
             sessions: all.session.count(),
@@ -273,6 +246,8 @@ impl Load {
             connect: all.connect,
             round_trip: all.round_trip,
             session: all.session,
+            close: all.close,
+            unfinished: all.unfinished,
             failures,
             first_failure,
             port_limit: PortLimit::towards(&self.plan.destinations),
@@ -293,7 +268,12 @@ impl Load {
         end.saturating_duration_since(*start)
     }
 
-    /// When the window of a timed load opens and closes; `None` when it is counted, or has not begun.
+    /// Takes a reading of the clock as the time of this load: in slices, as active time.
+    fn active(&self, instant: Instant) -> Instant {
+        self.board.as_ref().map_or(instant, |board| board.active(instant))
+    }
+
+    /// When the window of a timed load opens and closes; `None` for another, or before it has begun.
     fn window(&self) -> Option<(Instant, Instant)> {
         let Extent::Timed { ramp_ms, window_ms } = self.plan.extent else { return None };
         let opens = *self.start.get()? + Duration::from_millis(ramp_ms);
@@ -309,7 +289,8 @@ impl Load {
         let most = match self.plan.extent {
             Extent::Sessions(sessions) => sessions,
             Extent::Timed { .. } if self.window().is_some_and(|(_, closes)| now >= closes) => 0,
-            Extent::Timed { .. } => u64::MAX,
+            Extent::Sliced { .. } if self.board.as_ref().is_some_and(|it| it.state() == State::Over) => 0,
+            Extent::Timed { .. } | Extent::Sliced { .. } => u64::MAX,
         };
         // Past the end the count must stay where it is, or it would say that more was begun than was.
         let taken = self.begun.fetch_update(Relaxed, Relaxed, |begun| (begun < most).then_some(begun + 1));
@@ -338,21 +319,6 @@ impl Load {
             self.abandoned.store(true, Relaxed);
         }
     }
-}
-
-impl Tally {
-    fn merge(&mut self, other: &Self) {
-        self.connect.merge(&other.connect);
-        self.round_trip.merge(&other.round_trip);
-        self.session.merge(&other.session);
-        self.messages_in_all += other.messages_in_all;
-        self.last_end = self.last_end.max(other.last_end);
-    }
-}
-
-/// Locks, also when a thread panicked while it held the lock: every update leaves the value whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

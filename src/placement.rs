@@ -133,6 +133,19 @@ impl Placement {
     }
 }
 
+impl Placement {
+    /// Moves this thread, which only wakes to stop one pair and to continue another, to processors that neither side has,
+    /// if there are any left; says where it was.
+    pub fn make_room(&self) -> Option<Cpus> {
+        let mine = Cpus::of_this_process().ok()?;
+        let taken =
+            |cpu: &usize| [&self.server, &self.client].into_iter().flatten().any(|it| it.0.contains(cpu));
+        let free: Vec<usize> = mine.0.iter().copied().filter(|cpu| !taken(cpu)).collect();
+        (!free.is_empty()).then(|| Cpus(free).pin_this_process().ok())??;
+        Some(mine)
+    }
+}
+
 impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = |cpus: &Option<Cpus>| {

@@ -15,15 +15,15 @@ use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{contestant::Description, environment::Environment, placement::Placement};
+use crate::{contestant::Description, environment::Environment, load::Workload, placement::Placement};
 
 pub use class::Class;
 pub use footprint::{BackendFootprint, Footprint};
-pub use line::{EncodedHistogram, Line, Place, RoundLine, RunLine};
+pub use line::{EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine};
 pub use writer::RecordWriter;
 
 /// The number of the format. Records of the numbers before it are read too.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The number of the first format.
 const FIRST_SCHEMA: u32 = 1;
@@ -41,7 +41,7 @@ const ROUNDS_FILE: &str = "rounds.jsonl";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
-    /// The number of the format.
+    /// The number of the format that it was written in.
     pub schema: u32,
     /// When it began, as RFC 3339.
     pub began: String,
@@ -55,12 +55,6 @@ pub struct Setup {
     pub server_address: Option<String>,
     /// What clients were started with, one for each load machine.
     pub client_exec: Vec<String>,
-    /// Blocks in an epoch.
-    pub blocks: usize,
-    /// What was discarded at the head of each round, in milliseconds.
-    pub ramp_ms: u64,
-    /// The length of a round's window, in milliseconds.
-    pub window_ms: u64,
     /// What was compared.
     pub contests: Vec<Contest>,
     /// What each contestant is, by its name.
@@ -105,11 +99,8 @@ impl Setup {
             [
                 ("placement", setup.placements()),
                 ("server_address", setup.server_address.clone().unwrap_or_default()),
-                ("blocks", setup.blocks.to_string()),
                 ("server_exec", setup.server_exec.clone().unwrap_or_default()),
                 ("client_exec", setup.client_exec.join("; ")),
-                ("ramp_ms", setup.ramp_ms.to_string()),
-                ("window_ms", setup.window_ms.to_string()),
             ]
         };
         for ((name, ours), (_, theirs)) in told(self).into_iter().zip(told(other)) {
@@ -122,11 +113,16 @@ impl Setup {
 }
 
 /// One comparison: arms under one workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contest {
-    /// The workload's name.
-    pub workload: String,
+    /// The workload, whole.
+    pub workload: Workload,
+    /// How its messages come.
+    #[serde(default)]
+    pub arrivals: Arrivals,
+    /// How its arms take turns.
+    pub schedule: Schedule,
     /// What differs between the arms.
     pub view: View,
     /// How many threads the arms run on.
@@ -135,6 +131,49 @@ pub struct Contest {
     pub placement: Placement,
     /// The arms; the reference first.
     pub arms: Vec<Arm>,
+}
+
+/// How the messages of a contest come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Arrivals {
+    /// Each after the reply to the one before.
+    #[default]
+    Closed,
+    /// At rates that are offered whatever comes back; a round is of one of them.
+    Open {
+        /// Messages per second, in ascending order.
+        rates: Vec<f64>,
+    },
+}
+
+/// How the arms of a contest take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// All are alive, and one runs for some milliseconds while the others rest; a block is one turn of all.
+    Slices {
+        /// What passes at the head of a slice before its window opens, in milliseconds.
+        warm_ms: u64,
+        /// The window of a slice, in milliseconds.
+        slice_ms: u64,
+        /// Blocks in an epoch.
+        blocks: usize,
+    },
+    /// Each runs whole rounds, with the workload's ramp and window, one after the other.
+    Rounds {
+        /// Blocks in an epoch: rounds of each arm with the same processes.
+        blocks: usize,
+    },
+}
+
+impl Schedule {
+    /// Blocks in an epoch.
+    pub fn blocks(self) -> usize {
+        match self {
+            Self::Slices { blocks, .. } | Self::Rounds { blocks } => blocks,
+        }
+    }
 }
 
 /// What differs between the arms of a contest.
@@ -231,12 +270,14 @@ fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
     check_schema(text)?;
     let line: Line = serde_json::from_str(text)?;
     let Place { epoch, block, .. } = line.place();
+    let slices = if let Line::Round(round) = &line { round.slices.len() } else { 0 };
     anyhow::ensure!(
-        epoch.max(block) < &MOST_EPOCHS,
+        *epoch.max(&(block + slices)) < MOST_EPOCHS,
         "epoch {epoch} or block {block} is beyond {MOST_EPOCHS}"
     );
     if let Line::Round(round) = &line {
-        for histogram in [&round.run.connect, &round.run.round_trip, &round.run.session] {
+        let RunLine { connect, round_trip, session, close, unfinished, .. } = &round.run;
+        for histogram in [connect, round_trip, session, close, unfinished] {
             histogram.decode().context("a histogram cannot be decoded")?;
         }
     }

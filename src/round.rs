@@ -4,6 +4,8 @@
 //! the [`flags`](Round::flags) of what spoilt it.
 
 mod flag;
+mod machine;
+mod sliced;
 
 use std::{
     ffi::OsString,
@@ -17,7 +19,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request, agent_words},
     contestant,
-    load::{Extent, LoadPlan, LoadRun, Workload},
+    load::{Board, Extent, LoadPlan, LoadRun, Workload},
     net::{KernelCounters, ListenAt},
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
@@ -25,6 +27,8 @@ use crate::{
 };
 
 pub use flag::{Flag, load_flags};
+pub use machine::{MachineWatch, Neighbours};
+pub use sliced::{Slice, SliceLength, SlicedPair};
 
 /// How long an agent has for what takes it no time.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -118,6 +122,8 @@ pub struct Pair {
     server: Agent,
     /// One for each load machine.
     clients: Vec<Agent>,
+    /// How many of them were asked to drive.
+    driving: usize,
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
     /// Whether the kernel's counters that this process sees are those of the agents.
@@ -142,10 +148,17 @@ impl Pair {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
                 let here = launch.is_here();
-                Ok(Self { plan, placement, server, clients, destinations, fallbacks, here })
+                Ok(Self { plan, placement, server, clients, driving: 0, destinations, fallbacks, here })
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
         }
+    }
+
+    /// The agents of both sides.
+    fn each_agent(&mut self, mut act: impl FnMut(&mut Agent) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        // The server first: who is continued finds its peer there, and who is stopped leaves nothing half done on it.
+        act(&mut self.server)?;
+        self.clients.iter_mut().try_for_each(act)
     }
 
     /// Measures one round; several clients share the connections, and their histograms are merged.
@@ -159,9 +172,14 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         self.server.ask(&Request::Cost, PATIENCE)?;
-        let before = self.counters();
-        let (run, client) = self.drive(connections, shape, extent)?;
+        let (before, watch) = (self.counters(), MachineWatch::begin());
+        self.drive(connections, shape, &extent)?;
+        let (run, client) = self.receive_run_within(patience(&extent, shape))?;
         let Reply { cost: mut server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
+        let neighbours = match self.here {
+            true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
+            false => Neighbours::default(),
+        };
         if server.kernel.is_none() && client.kernel.is_none() {
             // Programs of others need not count; what they share with this process can be seen from here.
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
@@ -169,14 +187,18 @@ impl Pair {
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
             connections,
+            messages,
             clients: self.clients.len(),
             extent,
             server_workers,
             client_workers,
             placement: self.placement.clone(),
             run,
+            slices: Vec::new(),
             server,
             client,
+            server_switches_per_message: None,
+            neighbours,
             fallbacks: self.fallbacks.clone(),
         })
     }
@@ -185,8 +207,8 @@ impl Pair {
         self.here.then(KernelCounters::read).and_then(Result::ok)
     }
 
-    /// Lets all clients drive at the same time, each with its share of the connections.
-    fn drive(&mut self, connections: usize, shape: Shape, extent: Extent) -> anyhow::Result<(LoadRun, Cost)> {
+    /// Lets all clients begin to drive, each with its share of the connections.
+    fn drive(&mut self, connections: usize, shape: Shape, extent: &Extent) -> anyhow::Result<()> {
         // Fewer connections than machines leave some of these out.
         let machines = self.clients.len().min(connections);
         for (index, client) in self.clients[..machines].iter_mut().enumerate() {
@@ -196,12 +218,53 @@ impl Pair {
                 shape,
                 extent: share_of_extent(extent, index, machines),
                 workers: self.plan.client_workers,
+                seed: rand::random(),
             };
             client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
         }
+        self.driving = machines;
+        Ok(())
+    }
+
+    /// Lets the client begin to drive in slices.
+    fn start_sliced(&mut self, board: &Board, workload: &Workload, seed: u64) -> anyhow::Result<()> {
+        let [client] = self.clients.as_mut_slice() else {
+            bail!("one client is stopped and continued, not several")
+        };
+        let plan = LoadPlan {
+            destinations: self.destinations.clone(),
+            connections: workload.connections,
+            shape: Shape::new(workload.messages, workload.message_bytes)?,
+            extent: Extent::Sliced { board: board.path() },
+            workers: self.plan.client_workers,
+            seed,
+        };
+        client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
+        self.driving = 1;
+        Ok(())
+    }
+
+    /// Fails if a client has answered before it was to: it could not drive, or has ended.
+    fn check_client(&mut self) -> anyhow::Result<()> {
+        let name = &self.plan.client;
+        let early = self.clients.iter_mut().try_fold(None, |early, client| Ok(early.or(client.poll()?)));
+        match early {
+            Err(error) => Err(error),
+            Ok(None) => Ok(()),
+            Ok(Some(Reply { answer, .. })) => bail!("client {name}: it ended its load by itself: {answer:?}"),
+        }
+    }
+
+    /// Takes what came of a load that is over.
+    fn receive_run(&mut self) -> anyhow::Result<(LoadRun, Cost)> {
+        self.receive_run_within(PATIENCE)
+    }
+
+    /// Takes what came of a load; several histograms are merged.
+    fn receive_run_within(&mut self, patience: Duration) -> anyhow::Result<(LoadRun, Cost)> {
         let mut merged: Option<(LoadRun, Cost)> = None;
-        for client in &mut self.clients[..machines] {
-            let Reply { answer, cost } = client.receive(patience(extent, shape))?;
+        for client in &mut self.clients[..self.driving] {
+            let Reply { answer, cost } = client.receive(patience)?;
             let Answer::Drove(run) = answer else {
                 bail!("client {}: asked to drive, it answered {answer:?}", self.plan.client)
             };
@@ -253,7 +316,7 @@ impl Pair {
     ///
     /// # Errors
     /// As [`round`](Self::round).
-    pub fn workload(&mut self, workload: Workload, extent: Extent) -> anyhow::Result<Round> {
+    pub fn workload(&mut self, workload: &Workload, extent: Extent) -> anyhow::Result<Round> {
         self.round(workload.connections, workload.messages, extent)
     }
 }
@@ -263,18 +326,19 @@ fn share(all: usize, index: usize, machines: usize) -> usize {
     all / machines + usize::from(index < all % machines)
 }
 
-fn share_of_extent(extent: Extent, index: usize, machines: usize) -> Extent {
+fn share_of_extent(extent: &Extent, index: usize, machines: usize) -> Extent {
     match extent {
-        Extent::Timed { .. } => extent,
-        Extent::Sessions(all) => Extent::Sessions(share(all as usize, index, machines) as u64),
+        Extent::Sessions(all) => Extent::Sessions(share(*all as usize, index, machines) as u64),
+        Extent::Timed { .. } | Extent::Sliced { .. } => extent.clone(),
     }
 }
 
 /// How long a load may take.
-fn patience(extent: Extent, shape: Shape) -> Duration {
+fn patience(extent: &Extent, shape: Shape) -> Duration {
     PATIENCE
         + match extent {
             Extent::Timed { ramp_ms, window_ms } => Duration::from_millis(ramp_ms + window_ms),
+            Extent::Sliced { .. } => Duration::ZERO,
             Extent::Sessions(sessions) => {
                 let messages = sessions.saturating_mul(u64::from(shape.messages()));
                 PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX))
@@ -287,6 +351,8 @@ fn patience(extent: Extent, shape: Shape) -> Duration {
 pub struct Round {
     /// Sessions at a time.
     pub connections: usize,
+    /// Messages in a session.
+    pub messages: u32,
     /// Load machines.
     pub clients: usize,
     /// When it was to be over.
@@ -299,10 +365,16 @@ pub struct Round {
     pub placement: Placement,
     /// What the client measured.
     pub run: LoadRun,
-    /// What the server spent.
+    /// The slices, where it was cut into such; in the order of the blocks.
+    pub slices: Vec<Slice>,
+    /// What the server spent, ramp included.
     pub server: Cost,
-    /// What the client spent.
+    /// What the client spent, ramp included.
     pub client: Cost,
+    /// The server's context switches per message, where they were counted apart.
+    pub server_switches_per_message: Option<f64>,
+    /// What others did on the machine.
+    pub neighbours: Neighbours,
     /// What stands in place of what the platform lacks.
     pub fallbacks: Vec<String>,
 }

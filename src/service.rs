@@ -156,7 +156,7 @@ impl Service {
     }
 
     /// Settles, and waits so long for each fall.
-    fn settle_within(&self, patience: Duration) {
+    pub fn settle_within(&self, patience: Duration) {
         let (mut fewest, mut since) = (u64::MAX, Instant::now());
         while fewest > 0 && since.elapsed() < patience {
             let open = self.open.load(Relaxed);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_that_stay_and_such_as_come_are_not_waited_for() {
+    fn settle_ignores_idle_and_new_peers() {
         const MOST: usize = 1000;
         let service = service();
         let (settled, first) = (AtomicBool::new(false), service.accepted());

@@ -78,19 +78,23 @@ Shape shape_of(const Tree& plan)
 LoadPlan plan_of(const Tree& request)
 {
     const Tree& tree = json::at(request, "plan");
-    json::allow(tree, {"destinations", "connections", "shape", "extent", "workers"});
+    json::allow(tree, {"destinations", "connections", "shape", "extent", "workers", "seed"});
     LoadPlan plan;
     plan.destinations = destinations_of(tree);
     plan.connections = json::number<std::size_t>(tree, "connections");
     plan.shape = shape_of(tree);
     plan.workers = workers_of(tree);
+    plan.seed = json::optional_number<std::uint64_t>(tree, "seed").value_or(0);
     const Tree& extent = json::at(tree, "extent");
-    json::allow(extent, {"sessions", "timed"});
+    json::allow(extent, {"sessions", "timed", "sliced"});
     if (const Tree* timed = json::find(extent, "timed")) {
         json::allow(*timed, {"ramp_ms", "window_ms"});
         using std::chrono::milliseconds;
         plan.timed = {milliseconds(json::number<std::uint32_t>(*timed, "ramp_ms")),
             milliseconds(json::number<std::uint32_t>(*timed, "window_ms"))};
+    } else if (const Tree* sliced = json::find(extent, "sliced")) {
+        json::allow(*sliced, {"board"});
+        plan.board = json::text(*sliced, "board");
     } else {
         plan.sessions = json::number<std::uint64_t>(extent, "sessions");
     }
@@ -128,6 +132,8 @@ std::string to_json(const LoadRun& run, const PortLimit& limit)
             member("connect", json::quote(run.tally.connect.text())),
             member("round_trip", json::quote(run.tally.round_trip.text())),
             member("session", json::quote(run.tally.session.text())),
+            member("close", json::quote(run.tally.close.text())),
+            member("unfinished", json::quote(run.tally.unfinished.text())),
             member("failures", run.failures),
             member("first_failure", run.first_failure ? json::quote(*run.first_failure) : "null"),
             member("port_limit",
@@ -203,9 +209,12 @@ private:
         return *server_;
     }
 
-    // The cost stands beside every answer; here too the server, if there is one, must still serve.
+    // The cost stands beside every answer; here it includes the end of each connection whose peer has closed. And the
+    // server, if there is one, must still serve.
     std::string cost()
     {
+        if (server_)
+            server_->settle();
         if (server_ && server_->has_ended()) {
             stop();
             throw std::runtime_error("the server ended by itself");

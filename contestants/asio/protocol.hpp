@@ -234,21 +234,29 @@ public:
         std::copy(reply_prefix.begin(), reply_prefix.end(), reply_.begin());
     }
 
-    // Begins the session of this number; with a deadline, it ends at the first reply that comes at or after it.
-    void begin(std::uint64_t session, std::optional<Instant> deadline)
+    // Begins the session of this number at one of its messages, from 1: at the first, unless the load is to begin in
+    // the middle of its sessions.
+    void begin(std::uint64_t session, std::uint32_t message)
     {
         session_ = session;
-        deadline_ = deadline;
+        whole_ = message == 1;
+        since_.reset();
         finished_ = false;
         fill();
-        compose(1);
+        compose(message);
     }
+
+    // Ends the session with the reply that has just come: no further message is sent.
+    void cut() { finished_ = true; }
 
     // Takes note that the connection stands: the first round trip begins.
     void connected(Instant now) { since_ = now; }
 
-    // Whether every message of the session was answered.
-    bool completed() const { return finished_ && message_ == shape_.messages; }
+    // Whether every message of the session was sent and answered.
+    bool completed() const { return whole_ && finished_ && message_ == shape_.messages; }
+
+    // When the last reply came, or else when the connection stood, or nothing before that.
+    std::optional<Instant> since() const { return since_; }
 
     // Takes the round trip that the last read ended, if it ended one.
     std::optional<RoundTrip> poll_round_trip() { return std::exchange(round_trip_, std::nullopt); }
@@ -336,12 +344,12 @@ private:
             true};
     }
 
-    // Ends the round trip, and the session with it where no further message is to be sent.
+    // Ends the round trip, and the session with it where that was the last message.
     void end_round_trip(Instant now)
     {
-        round_trip_ = RoundTrip{std::exchange(since_, now), now};
+        round_trip_ = RoundTrip{*std::exchange(since_, now), now};
         answered_ = true;
-        finished_ = message_ == shape_.messages || (deadline_ && now >= *deadline_);
+        finished_ = message_ == shape_.messages;
     }
 
     std::string where() const
@@ -360,9 +368,10 @@ private:
     std::size_t sent_ = 0;
     std::size_t received_ = 0;
     // When the message could first have been sent: at the connection, or at the reply before.
-    Instant since_{};
-    std::optional<Instant> deadline_;
+    std::optional<Instant> since_;
     std::optional<RoundTrip> round_trip_;
+    // The session began with its first message.
+    bool whole_ = true;
     // The last byte of the reply was there.
     bool answered_ = false;
     bool finished_ = false;

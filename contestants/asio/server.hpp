@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <future>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -57,8 +60,30 @@ public:
         return {connections_.load(relaxed), messages_.load(relaxed), failures_.load(relaxed), most_open_.load(relaxed)};
     }
 
+    // Waits for connections whose peers have closed to end here too: until none is open, or there have not been fewer
+    // for a while. The peers of the rest are still there.
+    void settle() const
+    {
+        using Clock = std::chrono::steady_clock;
+        auto fewest = std::numeric_limits<std::uint64_t>::max();
+        auto since = Clock::now();
+        while (fewest > 0 && Clock::now() - since < settling) {
+            const std::uint64_t open = open_.load(relaxed);
+            if (open < fewest) {
+                fewest = open;
+                since = Clock::now();
+            } else {
+                std::this_thread::sleep_for(poll_interval);
+            }
+        }
+    }
+
 private:
     static constexpr auto relaxed = std::memory_order_relaxed;
+
+    // How long after a connection ended the next is waited for: many times what a worker takes to come round to it.
+    static constexpr std::chrono::milliseconds settling{20};
+    static constexpr std::chrono::milliseconds poll_interval{1};
 
     const Framing framing_;
     std::atomic<std::uint64_t> connections_{0};
@@ -77,7 +102,13 @@ public:
         service_.opened();
     }
 
-    ~Connection() { service_.closed(end_.messages()); }
+    ~Connection()
+    {
+        // Before it is counted as closed: who waits for that wants to know what closing cost.
+        error_code ignored;
+        socket_.close(ignored);
+        service_.closed(end_.messages());
+    }
 
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
@@ -184,6 +215,8 @@ public:
     const Listening& listening() const { return listening_; }
 
     Served served() const { return service_.served(); }
+
+    void settle() const { service_.settle(); }
 
     bool has_ended() const
     {

@@ -40,6 +40,10 @@ pub fn answer_requests() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For how long no connection may end before a server that is asked for its cost answers: those that are open then are
+/// held by their peers.
+const UNTIL_SETTLED: Duration = Duration::from_millis(20);
+
 /// How long an agent may go on once its input has ended.
 const UNTIL_EXIT: Duration = Duration::from_millis(100);
 
@@ -109,8 +113,12 @@ impl Answering {
         Ok(Answer::Serving { destinations: listening.destinations, fallbacks: listening.fallbacks })
     }
 
-    /// Finds out whether the server, if there is one, still serves.
+    /// Finds out whether the server, if there is one, still serves, and lets it work off what its peers have closed: its
+    /// cost is told with the answer.
     fn check_server(&mut self) -> anyhow::Result<()> {
+        if let Some(serving) = &self.serving {
+            serving.service.settle_within(UNTIL_SETTLED);
+        }
         match &self.serving {
             Some(serving) if serving.thread.is_finished() => {
                 self.stop()?;
@@ -158,7 +166,7 @@ impl Answering {
         anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
         anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
         self.descriptors.require(plan.connections)?;
-        let load = Load::new(plan);
+        let load = Load::new(plan)?;
         match catch_unwind(AssertUnwindSafe(|| backend.drive(&load))) {
             Ok(outcome) => outcome.context("the client failed")?,
             Err(panic) => bail!("the client panicked: {}", panic_message(&*panic)),

@@ -6,14 +6,19 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use nix::{
-    sys::signal::{Signal, killpg},
+    errno::Errno,
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
+    time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
 
@@ -141,27 +146,38 @@ impl Agent {
         Ok(())
     }
 
+    /// Takes the reply to the last question, if there is one by now.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn poll(&mut self) -> anyhow::Result<Option<Reply>> {
+        match self.lines.try_recv() {
+            Ok(line) => self.read(&line).map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(self.ended()),
+        }
+    }
+
     /// Waits for the reply to the last question, for as long as `patience`.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn receive(&mut self, patience: Duration) -> anyhow::Result<Reply> {
-        let reply: Reply = match self.lines.recv_timeout(patience) {
-            Ok(line) => serde_json::from_str(&line).with_context(|| {
-                format!(
-                    "{}: asked to {}, it answered what is no reply: {}",
-                    self.name,
-                    self.asked,
-                    start(&line)
-                )
-            })?,
-            Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => self.read(&line),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();
                 let seconds = patience.as_secs_f64();
                 bail!("{}: hangs: no reply in {seconds} s when asked to {}; ended", self.name, self.asked)
             }
-        };
+        }
+    }
+
+    fn read(&self, line: &str) -> anyhow::Result<Reply> {
+        let reply: Reply = serde_json::from_str(line).with_context(|| {
+            format!("{}: asked to {}, it answered what is no reply: {}", self.name, self.asked, start(line))
+        })?;
         match reply.answer {
             Answer::Failed { error } => Err(Refusal { name: self.name.clone(), error }.into()),
             _ => Ok(reply),
@@ -187,6 +203,7 @@ impl Agent {
     /// Says how the agent ended, and at what.
     fn ended(&mut self) -> anyhow::Error {
         self.input = None;
+        let _ = killpg(self.group(), Signal::SIGCONT);
         let how = match self.wait(UNTIL_EXIT) {
             Some(status) => format!("ended ({status})"),
             None => "closed its output".to_owned(),
@@ -213,10 +230,58 @@ impl Agent {
         }
     }
 
+    /// Stops all its processes (SIGSTOP); [`wait_until_stopped`](Self::wait_until_stopped) tells when they stand still.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn send_stop(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets all its processes go on (SIGCONT).
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        killpg(self.group(), signal).map_err(|_| self.ended())
+    }
+
+    /// Waits until every thread of its process stands still.
+    ///
+    /// # Errors
+    /// When it ended instead.
+    pub fn wait_until_stopped(&mut self) -> anyhow::Result<()> {
+        // Not reaped here, so that it can still be asked how it ended.
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(self.group()), flags) {
+            Ok(WaitStatus::Stopped(..)) => Ok(()),
+            _ => Err(self.ended()),
+        }
+    }
+
+    /// The CPU time of its process since it was started, all threads together, to the nanosecond. It can be read while
+    /// the process runs, and costs it nothing.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let read = || Ok::<_, Errno>(clock_gettime(clock_getcpuclockid(self.group())?)?.into());
+        read().with_context(|| format!("{}: cannot tell its CPU time", self.name))
+    }
+
+    /// Its process, which leads the group of all that it starts.
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
     fn kill(&mut self) {
         self.input = None;
         // It may be gone by now, or be another user's, whom the end of its input must tell; it is not waited for long.
-        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let _ = killpg(self.group(), Signal::SIGKILL);
         let _ = self.wait(UNTIL_EXIT);
     }
 }
@@ -224,6 +289,8 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.input = None;
+        // One that is stopped would not notice the end of its input.
+        let _ = killpg(self.group(), Signal::SIGCONT);
         if self.wait(UNTIL_EXIT).is_none() {
             self.kill();
         }

@@ -137,8 +137,16 @@ impl<'a> Field<'a> {
         }
         arms.sort_by_key(|arm| (arm.arm.copy, arm.rank().unwrap_or(usize::MAX), arm.arm.name.clone()));
         let reference = self.contest.arms.first().map_or_else(String::new, |arm| arm.name.clone());
-        let Contest { workload, view, class, .. } = self.contest;
-        ContestResult { workload: workload.clone(), view: *view, class: *class, reference, arms }
+        let Contest { workload, schedule, view, class, .. } = self.contest;
+        ContestResult {
+            workload: workload.name.clone(),
+            shape: workload.clone(),
+            schedule: *schedule,
+            view: *view,
+            class: *class,
+            reference,
+            arms,
+        }
     }
 
     fn arm_result(&self, arm: usize) -> ArmResult {
@@ -151,6 +159,8 @@ impl<'a> Field<'a> {
             client_bound: ledger.client_bound(),
             ranks: BTreeMap::new(),
             levels: ledger.levels(),
+            session_time: ledger.session_time(),
+            longest_us: ledger.longest_us(),
             comparisons: BTreeMap::new(),
         }
     }

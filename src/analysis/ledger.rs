@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{Figures, Measure, Merged};
+use super::measure::{Counts, Figures, Measure, Merged, SessionTime};
 use crate::{
-    load::LatencyHistogram,
-    record::{Arm, Contest, Line, Place, Record},
+    load::{LatencyHistogram, Workload},
+    record::{Arm, Contest, Line, Place, Record, RoundLine},
     stats::{MIN_EPOCHS, Series},
 };
 
@@ -17,10 +17,15 @@ pub(super) struct Ledger<'a> {
     pub(super) arm: &'a Arm,
     /// The figures of each round that counts, by epoch and block.
     rounds: BTreeMap<(usize, usize), Figures>,
+    /// What each slice that counts counted, by epoch and block.
+    slices: BTreeMap<(usize, usize), Counts>,
     epochs: usize,
     blocks: usize,
+    messages: u32,
+    connections: usize,
+    counts_sessions: bool,
     merged: Merged,
-    /// Rounds that were set aside or failed, and how many for each reason.
+    /// Rounds and slices that were set aside or failed, and how many for each reason.
     pub(super) set_aside: BTreeMap<String, usize>,
     /// Where they were: epoch and block.
     pub(super) lost: Vec<(usize, usize)>,
@@ -37,20 +42,29 @@ impl<'a> Ledger<'a> {
     pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
         let of_contest = |line: &&Line| {
             let place = line.place();
-            (&place.workload, place.view, place.class) == (&contest.workload, contest.view, contest.class)
+            (&place.workload, place.view, place.class)
+                == (&contest.workload.name, contest.view, contest.class)
         };
         let lines: Vec<&Line> = record.lines.iter().filter(of_contest).collect();
-        contest.arms.iter().map(|arm| Self::read(arm, &lines)).collect()
+        contest.arms.iter().map(|arm| Self::read(contest, arm, &lines)).collect()
     }
 
-    fn read(arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
-        let most = |number: fn(&Place) -> usize| lines.iter().map(|line| number(line.place())).max();
-        let count = |number| most(number).map_or(0, |most| most + 1);
+    fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
+        let epochs = lines.iter().map(|line| line.place().epoch + 1).max().unwrap_or(0);
+        let blocks = |line: &&Line| match line {
+            Line::Round(round) => round.place.block + round.slices.len().max(1),
+            line => line.place().block + 1,
+        };
+        let Workload { messages, connections, counts_sessions, .. } = contest.workload;
         let mut ledger = Self {
             arm,
             rounds: BTreeMap::new(),
-            epochs: count(|place| place.epoch),
-            blocks: count(|place| place.block),
+            slices: BTreeMap::new(),
+            epochs,
+            blocks: lines.iter().map(blocks).max().unwrap_or(0),
+            messages,
+            connections,
+            counts_sessions,
             merged: Merged::default(),
             set_aside: BTreeMap::new(),
             lost: Vec::new(),
@@ -65,20 +79,21 @@ impl<'a> Ledger<'a> {
 
     fn enter(&mut self, line: &Line) -> anyhow::Result<()> {
         match line {
-            Line::Round(round) if round.set_aside.is_empty() => {
-                let alone = Merged::of(round)?;
+            Line::Round(round) if round.excluded.is_empty() => {
+                let alone = Merged::of(round, self.connections, self.counts_sessions)?;
                 let before = self.rounds.insert((round.place.epoch, round.place.block), alone.figures());
                 let Place { epoch, block, arm, .. } = &round.place;
                 anyhow::ensure!(before.is_none(), "{arm} has two rounds in block {block} of epoch {epoch}");
                 self.merged.merge(&alone);
                 self.client_bound += usize::from(round.client_bound);
+                self.enter_slices(round);
             }
             Line::Round(round) => {
-                // One round is set aside once, for the first of its reasons.
-                let reason = round.set_aside.first().cloned().unwrap_or_default();
-                self.lose(&round.place, reason);
+                // It is excluded once, for the first of its reasons, with all its slices.
+                let reason = round.excluded.first().cloned().unwrap_or_default();
+                self.lose(&round.place, reason, round.slices.len().max(1));
             }
-            Line::Failed { place, error } => self.lose(place, format!("failed: {error}")),
+            Line::Failed { place, error } => self.lose(place, format!("failed: {error}"), 1),
             Line::Idle { place, bytes_per_connection } => {
                 self.idle.insert(place.epoch, *bytes_per_connection);
             }
@@ -86,14 +101,36 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    fn lose(&mut self, place: &Place, reason: String) {
-        *self.set_aside.entry(reason).or_default() += 1;
+    fn enter_slices(&mut self, round: &RoundLine) {
+        let Place { epoch, block, .. } = round.place;
+        for (index, slice) in round.slices.iter().enumerate() {
+            match &slice.excluded {
+                None => {
+                    self.slices.insert((epoch, block + index), Counts::of_slice(slice));
+                }
+                Some(reason) => *self.set_aside.entry(reason.clone()).or_default() += 1,
+            }
+        }
+    }
+
+    fn lose(&mut self, place: &Place, reason: String, times: usize) {
+        *self.set_aside.entry(reason).or_default() += times;
         self.lost.push((place.epoch, place.block));
     }
 
-    /// Rounds that count.
+    /// Rounds that count, or slices where rounds are cut into such.
     pub(super) fn rounds(&self) -> usize {
-        self.rounds.len()
+        if self.slices.is_empty() { self.rounds.len() } else { self.slices.len() }
+    }
+
+    /// Where the time of a session goes, where sessions count.
+    pub(super) fn session_time(&self) -> Option<SessionTime> {
+        self.merged.session_time(self.messages)
+    }
+
+    /// The longest round trip, in µs.
+    pub(super) fn longest_us(&self) -> f64 {
+        self.merged.longest_us()
     }
 
     /// Whether the client was the bottleneck in most rounds.
@@ -106,11 +143,16 @@ impl<'a> Ledger<'a> {
         self.merged.round_trip()
     }
 
-    /// What was measured in each block. What an idle connection costs is measured once an epoch, in its first block.
+    /// What was measured in each block: counts in each slice, where there are such, and what a histogram tells once a
+    /// round. What an idle connection costs is measured once an epoch, in its first block.
     pub(super) fn series(&self, measure: Measure) -> Series {
-        let at = |epoch, block| match measure {
-            Measure::IdleMemory => self.idle.get(&epoch).copied().filter(|_| block == 0),
-            _ => self.rounds.get(&(epoch, block)).map(|figures| measure.of(figures)),
+        let at = |epoch, block| {
+            if measure == Measure::IdleMemory {
+                return self.idle.get(&epoch).copied().filter(|_| block == 0);
+            }
+            let of_slice = || measure.of_slice(self.slices.get(&(epoch, block))?);
+            let sliced = !self.slices.is_empty() && measure.of_slice(&Counts::default()).is_some();
+            if sliced { of_slice() } else { self.rounds.get(&(epoch, block)).map(|it| measure.of_round(it)) }
         };
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
         (0..self.epochs)
@@ -124,7 +166,7 @@ impl<'a> Ledger<'a> {
         let level = |measure: Measure| match measure {
             Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
             _ if self.rounds.is_empty() => f64::NAN,
-            _ => measure.of(&figures),
+            _ => measure.of_round(&figures),
         };
         Measure::ALL
             .into_iter()
@@ -136,14 +178,14 @@ impl<'a> Ledger<'a> {
     /// Why nothing can be said of it, if so.
     pub(super) fn no_verdict(&self) -> Option<String> {
         let set_aside: usize = self.set_aside.values().sum();
-        let all = set_aside + self.rounds.len();
+        let all = set_aside + self.rounds();
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
         } else if set_aside as f64 > MOST_SET_ASIDE * all as f64 {
             let most = self.set_aside.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
-            Some(format!("{set_aside} of {all} rounds were set aside, most for this: {reason}"))
+            Some(format!("{set_aside} of {all} rounds were excluded, most for this: {reason}"))
         } else if epochs < MIN_EPOCHS {
             Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
         } else {

@@ -1,10 +1,15 @@
-//! What is compared, and its value in a round or in several merged.
+//! What is compared, and its value in a round, in a slice, or in several rounds merged.
 
 use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use crate::{load::LatencyHistogram, record::RoundLine, stats::Better};
+use crate::{
+    load::{LatencyHistogram, SESSIONS_THAT_COUNT},
+    record::RoundLine,
+    round::Slice,
+    stats::Better,
+};
 
 /// Something that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -12,110 +17,188 @@ use crate::{load::LatencyHistogram, record::RoundLine, stats::Better};
 pub enum Measure {
     /// Messages answered per second.
     Throughput,
+    /// Half of the sessions do not exceed it.
+    SessionP50,
+    /// 99% do not.
+    SessionP99,
     /// Half of the round trips do not exceed it.
     RoundTripP50,
     /// 90% do not.
     RoundTripP90,
     /// 99% do not.
     RoundTripP99,
-    /// Half of the sessions do not exceed it.
-    SessionP50,
     /// Half of the connects do not exceed it.
     ConnectP50,
+    /// Half of the closes do not exceed it.
+    CloseP50,
     /// The server's CPU time per message.
     ServerCpu,
     /// The client's CPU time per message.
     ClientCpu,
     /// The server's context switches per message.
     ServerSwitches,
-    /// What an idle connection costs the server's memory; once an epoch.
+    /// What an idle connection costs the server's memory.
     IdleMemory,
+}
+
+/// How a measure is called, and where it comes from.
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    better: Better,
+    source: Source,
+}
+
+/// Where the value of a measure comes from.
+enum Source {
+    /// Counts, of which each slice has its own.
+    Counts(fn(&Counts) -> f64),
+    /// A round's histograms.
+    Round(fn(&Figures) -> f64),
+    /// A line of its own.
+    Idle,
 }
 
 impl Measure {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Throughput,
+        Self::SessionP50,
+        Self::SessionP99,
         Self::RoundTripP50,
         Self::RoundTripP90,
         Self::RoundTripP99,
-        Self::SessionP50,
         Self::ConnectP50,
+        Self::CloseP50,
         Self::ServerCpu,
         Self::ClientCpu,
         Self::ServerSwitches,
         Self::IdleMemory,
     ];
 
+    fn row(self) -> Row {
+        use Better::{Less, More};
+        use Source::{Counts, Idle, Round};
+        let row = |name, unit, better, source| Row { name, unit, better, source };
+        let us = |name, of| row(name, "µs", Less, Round(of));
+        match self {
+            Self::Throughput => {
+                row("messages/s", "1/s", More, Counts(|counts| counts.messages / counts.window_s))
+            }
+            Self::SessionP50 => us("session p50", |round| round.session[0]),
+            Self::SessionP99 => us("session p99", |round| round.session[1]),
+            Self::RoundTripP50 => us("round trip p50", |round| round.round_trip[0]),
+            Self::RoundTripP90 => us("round trip p90", |round| round.round_trip[1]),
+            Self::RoundTripP99 => us("round trip p99", |round| round.round_trip[2]),
+            Self::ConnectP50 => us("connect p50", |round| round.connect_p50),
+            Self::CloseP50 => us("close p50", |round| round.close_p50),
+            Self::ServerCpu => row(
+                "server CPU per message",
+                "µs",
+                Less,
+                Counts(|counts| counts.server_cpu_us / counts.messages_paid.max(1.0)),
+            ),
+            Self::ClientCpu => row(
+                "client CPU per message",
+                "µs",
+                Less,
+                Counts(|counts| counts.client_cpu_us / counts.messages_paid.max(1.0)),
+            ),
+            Self::ServerSwitches => {
+                row("server switches per message", "", Less, Round(|round| round.server_switches))
+            }
+            Self::IdleMemory => row("memory per idle connection", "B", Less, Idle),
+        }
+    }
+
     /// Its name in tables.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Throughput => "messages/s",
-            Self::RoundTripP50 => "round trip p50",
-            Self::RoundTripP90 => "round trip p90",
-            Self::RoundTripP99 => "round trip p99",
-            Self::SessionP50 => "session p50",
-            Self::ConnectP50 => "connect p50",
-            Self::ServerCpu => "server CPU per message",
-            Self::ClientCpu => "client CPU per message",
-            Self::ServerSwitches => "server switches per message",
-            Self::IdleMemory => "memory per idle connection",
-        }
+        self.row().name
     }
 
     /// Its unit; empty for a plain number.
     pub fn unit(self) -> &'static str {
-        match self {
-            Self::Throughput => "1/s",
-            Self::ServerSwitches => "",
-            Self::IdleMemory => "B",
-            _ => "µs",
-        }
+        self.row().unit
     }
 
     /// Which way is the better.
     pub fn better(self) -> Better {
-        if self == Self::Throughput { Better::More } else { Better::Less }
+        self.row().better
     }
 
-    /// Its value in rounds of these figures; NaN for what no round tells.
-    pub(super) fn of(self, round: &Figures) -> f64 {
-        let counts = &round.counts;
-        let per_message = |value: f64| value / counts.messages_in_all.max(1.0);
-        match self {
-            Self::Throughput => counts.messages / counts.window_s,
-            Self::RoundTripP50 => round.round_trip[0],
-            Self::RoundTripP90 => round.round_trip[1],
-            Self::RoundTripP99 => round.round_trip[2],
-            Self::SessionP50 => round.session_p50,
-            Self::ConnectP50 => round.connect_p50,
-            Self::ServerCpu => per_message(counts.server_cpu_us),
-            Self::ClientCpu => per_message(counts.client_cpu_us),
-            Self::ServerSwitches => per_message(counts.server_switches),
-            Self::IdleMemory => f64::NAN,
+    /// Whether it is of sessions, and means something only where a window holds many of each connection.
+    pub fn is_of_sessions(self) -> bool {
+        matches!(self, Self::SessionP50 | Self::SessionP99 | Self::ConnectP50 | Self::CloseP50)
+    }
+
+    /// Its value in a round, or in several merged; NaN for what was not measured.
+    pub(super) fn of_round(self, round: &Figures) -> f64 {
+        match self.row().source {
+            Source::Counts(of) => of(&round.counts),
+            Source::Round(of) => of(round),
+            Source::Idle => f64::NAN,
+        }
+    }
+
+    /// Its value in a slice; `None` for what only a whole round tells.
+    pub(super) fn of_slice(self, slice: &Counts) -> Option<f64> {
+        match self.row().source {
+            Source::Counts(of) => Some(of(slice)),
+            Source::Round(_) | Source::Idle => None,
         }
     }
 }
 
-/// What is counted in a round, or in several.
+/// What is counted in a round, in a slice, or in several.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
+    /// Replies within the window.
     messages: f64,
-    messages_in_all: f64,
     window_s: f64,
+    /// Replies that the CPU time was spent on.
+    messages_paid: f64,
     server_cpu_us: f64,
     client_cpu_us: f64,
-    server_switches: f64,
+}
+
+impl Counts {
+    /// Takes a slice.
+    pub(super) fn of_slice(slice: &Slice) -> Self {
+        Self {
+            messages: slice.messages as f64,
+            window_s: slice.window_ns as f64 / 1e9,
+            messages_paid: slice.messages as f64,
+            server_cpu_us: slice.server_cpu_ns as f64 / 1e3,
+            client_cpu_us: slice.client_cpu_ns as f64 / 1e3,
+        }
+    }
+
+    /// Takes a round: the sum of its slices that count, where it has any.
+    fn of_round(round: &RoundLine) -> Self {
+        if !round.slices.is_empty() {
+            let mut all = Self::default();
+            let counting = round.slices.iter().filter(|slice| slice.excluded.is_none());
+            counting.for_each(|slice| all += Self::of_slice(slice));
+            return all;
+        }
+        let RoundLine { run, server, client, .. } = round;
+        Self {
+            messages: run.messages as f64,
+            window_s: run.window_ns as f64 / 1e9,
+            messages_paid: run.messages_in_all as f64,
+            server_cpu_us: server.cpu_s() * 1e6,
+            client_cpu_us: client.cpu_s() * 1e6,
+        }
+    }
 }
 
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         self.messages += more.messages;
-        self.messages_in_all += more.messages_in_all;
         self.window_s += more.window_s;
+        self.messages_paid += more.messages_paid;
         self.server_cpu_us += more.server_cpu_us;
         self.client_cpu_us += more.client_cpu_us;
-        self.server_switches += more.server_switches;
     }
 }
 
@@ -125,8 +208,12 @@ pub(super) struct Figures {
     counts: Counts,
     /// p50, p90 and p99.
     round_trip: [f64; 3],
-    session_p50: f64,
+    /// p50 and p99.
+    session: [f64; 2],
     connect_p50: f64,
+    close_p50: f64,
+    /// For each message.
+    server_switches: f64,
 }
 
 /// A round, or several merged: counts added up, and one histogram of each kind.
@@ -136,28 +223,39 @@ pub(super) struct Merged {
     round_trip: LatencyHistogram,
     session: LatencyHistogram,
     connect: LatencyHistogram,
+    close: LatencyHistogram,
+    unfinished: LatencyHistogram,
+    /// Context switches, and the messages that they were counted over.
+    switches: (f64, f64),
 }
 
 impl Merged {
-    /// Takes a round.
+    /// Takes a round of so many connections, of whose sessions something is said if there were enough.
     ///
     /// # Errors
     /// When a histogram cannot be decoded.
-    pub(super) fn of(round: &RoundLine) -> anyhow::Result<Self> {
-        let RoundLine { run, server, client, .. } = round;
-        let counts = Counts {
-            messages: run.messages as f64,
-            messages_in_all: run.messages_in_all as f64,
-            window_s: run.window_ns as f64 / 1e9,
-            server_cpu_us: server.cpu_s() * 1e6,
-            client_cpu_us: client.cpu_s() * 1e6,
-            server_switches: (server.voluntary_switches + server.involuntary_switches) as f64,
+    pub(super) fn of(round: &RoundLine, connections: usize, counts_sessions: bool) -> anyhow::Result<Self> {
+        let RoundLine { run, server, .. } = round;
+        let counted = counts_sessions && run.sessions >= SESSIONS_THAT_COUNT * connections as u64;
+        let of_sessions =
+            |histogram: LatencyHistogram| if counted { histogram } else { LatencyHistogram::new() };
+        let in_all = run.messages_in_all as f64;
+        let switches = match round.server_switches_per_message {
+            Some(each) => (each * in_all, in_all),
+            None if round.slices.is_empty() => {
+                ((server.voluntary_switches + server.involuntary_switches) as f64, in_all)
+            }
+            // Each stop of a slice is a switch too.
+            None => (0.0, 0.0),
         };
         Ok(Self {
-            counts,
+            counts: Counts::of_round(round),
             round_trip: run.round_trip.decode()?,
-            session: run.session.decode()?,
-            connect: run.connect.decode()?,
+            session: of_sessions(run.session.decode()?),
+            connect: of_sessions(run.connect.decode()?),
+            close: of_sessions(run.close.decode()?),
+            unfinished: run.unfinished.decode()?,
+            switches,
         })
     }
 
@@ -167,6 +265,10 @@ impl Merged {
         self.round_trip.merge(&other.round_trip);
         self.session.merge(&other.session);
         self.connect.merge(&other.connect);
+        self.close.merge(&other.close);
+        self.unfinished.merge(&other.unfinished);
+        self.switches.0 += other.switches.0;
+        self.switches.1 += other.switches.1;
     }
 
     /// What all of them together say.
@@ -176,11 +278,14 @@ impl Merged {
             0 => f64::NAN,
             _ => histogram.quantile(share).as_nanos() as f64 / 1e3,
         };
+        let (switches, over) = self.switches;
         Figures {
             counts: self.counts,
             round_trip: [0.5, 0.9, 0.99].map(|share| us(&self.round_trip, share)),
-            session_p50: us(&self.session, 0.5),
+            session: [0.5, 0.99].map(|share| us(&self.session, share)),
             connect_p50: us(&self.connect, 0.5),
+            close_p50: us(&self.close, 0.5),
+            server_switches: if over > 0.0 { switches / over } else { f64::NAN },
         }
     }
 
@@ -188,4 +293,30 @@ impl Merged {
     pub(super) fn round_trip(&self) -> &LatencyHistogram {
         &self.round_trip
     }
+
+    /// Where the time of a session goes, on average, and the longest that anything took.
+    pub(super) fn session_time(&self, messages: u32) -> Option<SessionTime> {
+        let us = |histogram: &LatencyHistogram| histogram.mean_s() * 1e6;
+        (self.connect.count() > 0 && self.close.count() > 0).then(|| SessionTime {
+            connect_us: us(&self.connect),
+            round_trips_us: us(&self.round_trip) * f64::from(messages),
+            close_us: us(&self.close),
+        })
+    }
+
+    /// The longest round trip, in µs: also of one that had not ended when the window closed.
+    pub(super) fn longest_us(&self) -> f64 {
+        self.round_trip.max_s().max(self.unfinished.max_s()) * 1e6
+    }
+}
+
+/// Where the time of a session goes, on average, in µs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SessionTime {
+    /// Until the connection stands.
+    pub connect_us: f64,
+    /// For all its replies, one after the other.
+    pub round_trips_us: f64,
+    /// Until the connection is closed, once the last reply is there.
+    pub close_us: f64,
 }

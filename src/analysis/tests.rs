@@ -7,7 +7,7 @@ use crate::{
     load::{LatencyHistogram, LoadRun},
     net::PortLimit,
     placement::Placement,
-    record::{Line, Place, RoundLine, RunLine, SCHEMA, Setup},
+    record::{Arrivals, Line, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup},
     stats::Verdict,
 };
 
@@ -40,6 +40,7 @@ fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
                 epoch,
                 block,
                 turn,
+                step: None,
             };
             lines.push(match level(&arm.name, epoch, block) {
                 Some(level) => Line::Round(Box::new(round(place, level))),
@@ -55,11 +56,10 @@ fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
         server_exec: None,
         server_address: None,
         client_exec: Vec::new(),
-        blocks: 2,
-        ramp_ms: 0,
-        window_ms: 1000,
         contests: vec![Contest {
-            workload: "session".to_owned(),
+            workload: Workload::default(),
+            arrivals: Arrivals::Closed,
+            schedule: Schedule::Rounds { blocks: 2 },
             view: View::Own,
             class: Class::Single,
             placement: Placement { server: None, client: None },
@@ -87,6 +87,8 @@ fn round(place: Place, level: f64) -> RoundLine {
         connect: LatencyHistogram::new(),
         round_trip: histogram.clone(),
         session: histogram,
+        close: LatencyHistogram::new(),
+        unfinished: LatencyHistogram::new(),
         failures: 0,
         first_failure: None,
         port_limit: PortLimit::towards(&[]),
@@ -96,11 +98,16 @@ fn round(place: Place, level: f64) -> RoundLine {
         run: RunLine::new(&run),
         server: Cost { user_s: 0.5, ..Cost::default() },
         client: Cost { user_s: 0.5, ..Cost::default() },
+        slices: Vec::new(),
+        server_switches_per_message: None,
         steal: None,
+        others: None,
         cpu_pressure: None,
         flags: Vec::new(),
-        set_aside: Vec::new(),
+        excluded: Vec::new(),
         client_bound: false,
+        open: None,
+        worker_spread: None,
     }
 }
 
@@ -138,7 +145,7 @@ fn the_order_of_lines_decides_nothing() {
 }
 
 #[test]
-fn more_than_a_tenth_set_aside_is_no_verdict_and_says_why() {
+fn more_than_a_tenth_excluded_is_no_verdict_and_says_why() {
     let lost = |epochs: usize| {
         record(move |name, epoch, block| {
             (name != "arm" || block == 1 || epoch >= epochs).then(|| mood(name, epoch, block))
@@ -149,7 +156,7 @@ fn more_than_a_tenth_set_aside_is_no_verdict_and_says_why() {
     let barred = result(&lost(2), "arm");
     assert_eq!(
         barred.no_verdict.as_deref(),
-        Some("2 of 16 rounds were set aside, most for this: failed: gone")
+        Some("2 of 16 rounds were excluded, most for this: failed: gone")
     );
     assert!(barred.comparisons.is_empty() && barred.ranks.is_empty());
     assert_eq!(barred.rounds, 14);

@@ -75,7 +75,14 @@ impl Args {
             None => Extent::Sessions(self.sessions.unwrap_or(connections as u64)),
         };
         let shape = Shape::new(self.messages, self.message_size).map_err(wrong_usage)?;
-        Ok(LoadPlan { destinations: vec![self.connect], connections, shape, extent, workers: self.workers })
+        Ok(LoadPlan {
+            destinations: vec![self.connect],
+            connections,
+            shape,
+            extent,
+            workers: self.workers,
+            seed: rand::random(),
+        })
     }
 }
 
@@ -85,7 +92,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = args.plan()?;
     raise_descriptor_limit()?.require(plan.connections)?;
     let (shows, format) = (args.shows_one_session(), Format::new(args.json));
-    let load = if shows { Load::watched(plan, Box::new(show)) } else { Load::new(plan) };
+    let load = if shows { Load::watched(plan, Box::new(show))? } else { Load::new(plan)? };
 
     let interrupted = Arc::clone(&load);
     ctrlc::set_handler(move || {
@@ -147,6 +154,7 @@ fn drive(backend: &dyn Backend, load: &Arc<Load>) -> anyhow::Result<()> {
     let total = match load.plan().extent {
         Extent::Sessions(sessions) => sessions,
         Extent::Timed { window_ms, .. } => window_ms,
+        Extent::Sliced { .. } => 0,
     };
     let mut last = (0, Instant::now());
     let look = move || {
@@ -162,7 +170,7 @@ fn drive(backend: &dyn Backend, load: &Arc<Load>) -> anyhow::Result<()> {
         }
         let done = match load.plan().extent {
             Extent::Sessions(_) => progress.sessions,
-            Extent::Timed { .. } => millis(progress.elapsed),
+            Extent::Timed { .. } | Extent::Sliced { .. } => millis(progress.elapsed),
         };
         (done, format!("{} sessions in {:.1} s", progress.sessions, progress.elapsed.as_secs_f64()))
     };
@@ -176,7 +184,7 @@ fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
 }
 
 fn report(run: &LoadRun, plan: &LoadPlan, format: Format) -> anyhow::Result<Figures> {
-    let figures = Figures::new(run, load_flags(run, plan.connections, plan.extent));
+    let figures = Figures::new(run, load_flags(run, plan.connections, plan.shape.messages(), &plan.extent));
     match format {
         Format::Json => output::print_json(&figures)?,
         Format::Table => output::print(&figures.to_string())?,

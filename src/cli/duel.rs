@@ -21,32 +21,26 @@ use super::{Chosen, Words, duration, output, pages, words, wrong_usage};
 use crate::{
     contestant,
     doctor::{examine, warnings},
-    duel::{AgentArena, DuelPlan, Terms, Until, fight, handicapped},
+    duel::{AgentArena, DuelPlan, Terms, Until, fight, handicapped, slices},
     environment::Environment,
     load::Workload,
     placement::{Cpus, Placement},
-    record::{Class, Contest, RecordWriter, SCHEMA, Setup, View},
+    record::{Class, Contest, RecordWriter, SCHEMA, Schedule, Setup, View},
     round::Launch,
 };
 pub use bench::bench;
 use lineup::Lineup;
 use scribe::Scribe;
 
-/// What is fought unless told otherwise. The interval hangs on the number of epochs: with ten, Student's t asks for a
-/// sixth more width than with endlessly many.
-const STANDARD: Length = Length { epochs: 10, blocks: 2, ramp_ms: 100, window_ms: 250 };
+/// Epochs of a duel unless told otherwise. The interval hangs on their number: with ten, Student's t asks for a sixth more
+/// width than with endlessly many.
+const EPOCHS: usize = 10;
 
-/// A first look: few and short rounds, each with processes of its own.
-const QUICK: Length = Length { epochs: 6, blocks: 1, ramp_ms: 50, window_ms: 100 };
+/// Epochs of a first look.
+const QUICK_EPOCHS: usize = 6;
 
-/// How much is fought.
-struct Length {
-    epochs: usize,
-    /// Blocks in an epoch.
-    blocks: usize,
-    ramp_ms: u64,
-    window_ms: u64,
-}
+/// By how much shorter the epochs of a first look are.
+const QUICK_SHARE: u64 = 4;
 
 /// Compare backends in short interleaved rounds, and record every round.
 #[derive(clap::Args)]
@@ -59,7 +53,7 @@ pub(super) struct Args {
     /// The backends, the reference first [default: all that run here]
     backends: Vec<Chosen>,
     /// The workloads
-    #[arg(long = "workload", value_name = "NAME", default_values_t = [Workload::ALL[0]])]
+    #[arg(long = "workload", value_name = "NAME", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
     /// What differs between the arms
     #[arg(long = "view", value_enum, default_values_t = [ViewChoice::Own])]
@@ -101,9 +95,12 @@ pub(super) struct Args {
     /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
     #[arg(long, value_name = "NS", hide = true)]
     handicap_ns: Vec<u64>,
-    /// Fewer and shorter rounds, for a first look
+    /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     quick: bool,
+    /// Whole rounds, one arm after the other, instead of slices: as it is done across machines
+    #[arg(long)]
+    rounds: bool,
     /// Where to record
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
@@ -159,7 +156,7 @@ impl From<ViewChoice> for View {
 
 impl Args {
     fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
-        refuse_twice(self.workloads.iter().map(|workload| workload.name))?;
+        refuse_twice(self.workloads.iter().map(|workload| workload.name.as_str()))?;
         refuse_twice(self.views.iter().map(|view| View::from(*view).name()))?;
         let workers = self.workers.map(usize::from);
         let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
@@ -172,7 +169,8 @@ impl Args {
             for class in &classes {
                 let placement = self.placement(*class)?;
                 let terms = Terms {
-                    workload: workload.name.to_owned(),
+                    workload: workload.clone(),
+                    schedule: self.schedule(workload, lineup),
                     view: view.into(),
                     class: *class,
                     workers: lineup::workers(*class, workers, &placement),
@@ -204,15 +202,27 @@ impl Args {
         .map_err(wrong_usage)
     }
 
-    fn length(&self) -> Length {
-        if self.quick { QUICK } else { STANDARD }
+    /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
+    fn schedule(&self, workload: &Workload, lineup: &Lineup) -> Schedule {
+        if self.rounds
+            || self.server_exec.is_some()
+            || !self.client_exec.is_empty()
+            || !lineup.all_sliceable()
+        {
+            return Schedule::Rounds { blocks: 1 };
+        }
+        let share = if self.quick { QUICK_SHARE } else { 1 };
+        slices(workload, workload.window_ms / share)
     }
 
     fn until(&self) -> Until {
         match (self.time, self.until) {
             (Some(time), _) => Until::Time(time),
             (None, Some(_)) => Until::Time(Duration::from_secs(600)),
-            (None, None) => Until::Epochs(self.epochs.map_or(self.length().epochs, usize::from)),
+            (None, None) => {
+                let usual = if self.quick { QUICK_EPOCHS } else { EPOCHS };
+                Until::Epochs(self.epochs.map_or(usual, usize::from))
+            }
         }
     }
 }
@@ -251,7 +261,6 @@ impl Args {
         let lineup = Lineup::new(&self.backends, program)?;
         let contests = self.contests(&lineup)?;
         let environment = Environment::read();
-        let Length { blocks, ramp_ms, window_ms, .. } = self.length();
         Ok(Setup {
             schema: SCHEMA,
             began: jiff::Timestamp::now().to_string(),
@@ -260,9 +269,6 @@ impl Args {
             server_address: self.server_address.map(|ip| ip.to_string()),
             server_exec: self.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
             client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
-            blocks,
-            ramp_ms,
-            window_ms,
             contests,
             contestants: lineup.descriptions(),
             skipped: lineup.skipped,
@@ -280,12 +286,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
         output::tell(&format!("{name} is skipped: {why}"));
     }
     setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
-    let plan = DuelPlan {
-        contests: setup.contests.clone(),
-        seed: setup.seed,
-        blocks: setup.blocks,
-        until: args.until(),
-    };
+    let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
     let day = setup.began.split('T').next().unwrap_or_default().to_owned();
     let writer = RecordWriter::create(&args.out, &day, &setup)?;
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
@@ -300,7 +301,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     })
     .context("cannot handle signals")?;
 
-    let mut arena = AgentArena::new(launch, setup.ramp_ms, setup.window_ms);
+    let mut arena = AgentArena::new(launch, setup.seed);
     if args.quick {
         arena = arena.without_idle();
     }

@@ -21,6 +21,10 @@ pub(super) struct Figures {
     connect_us: Summary,
     round_trip_us: Summary,
     session_us: Summary,
+    close_us: Summary,
+    /// How long what had not ended when the window closed was under way by then, and how many those were.
+    unfinished_us: Summary,
+    unfinished: u64,
     errors: u64,
     #[serde(skip)]
     first_error: Option<String>,
@@ -37,6 +41,9 @@ impl Figures {
             connect_us: run.connect.summary(),
             round_trip_us: run.round_trip.summary(),
             session_us: run.session.summary(),
+            close_us: run.close.summary(),
+            unfinished_us: run.unfinished.summary(),
+            unfinished: run.unfinished.count(),
             errors: run.failures,
             first_error: run.first_failure.clone(),
             flags,
@@ -59,8 +66,15 @@ impl fmt::Display for Figures {
             "{sessions} sessions in {window_s:.2} s: {rate:.0} sessions/s, {messages:.0} messages/s"
         )?;
         let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
-        let rows =
-            [("connect", self.connect_us), ("round trip", self.round_trip_us), ("session", self.session_us)];
+        let mut rows = vec![
+            ("connect", self.connect_us),
+            ("round trip", self.round_trip_us),
+            ("close", self.close_us),
+            ("session", self.session_us),
+        ];
+        if self.unfinished > 0 {
+            rows.push(("unfinished", self.unfinished_us));
+        }
         for (name, Summary { p50, p90, p99, p999, max, .. }) in rows {
             let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(|us| format!("{us:.1}"));
             latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
@@ -93,6 +107,8 @@ mod tests {
             connect: histogram(&[30, 40]),
             round_trip: histogram(&[100, 110, 120, 2000]),
             session: histogram(&[1000, 3000]),
+            close: histogram(&[5, 6]),
+            unfinished: histogram(&[150_000]),
             failures: 0,
             first_failure: None,
             port_limit: PortLimit::towards(&[]),
@@ -100,11 +116,13 @@ mod tests {
         let figures = Figures::new(&run, vec![Flag::Little { departure: 0.07 }]);
         insta::assert_snapshot!(figures, @r"
         2 sessions in 0.50 s: 4 sessions/s, 32 messages/s
-         µs             p50     p90     p99   p99.9     max 
-         connect       30.0    40.0    40.0    40.0    40.0 
-         round trip   110.0  2000.9  2000.9  2000.9  2000.9 
-         session     1000.4  3000.3  3000.3  3000.3  3000.3 
-        flag: Little's law: rate × session time is +7.0% off the number of connections
+         µs               p50       p90       p99     p99.9       max 
+         connect         30.0      40.0      40.0      40.0      40.0 
+         round trip     110.0    2000.9    2000.9    2000.9    2000.9 
+         close            5.0       6.0       6.0       6.0       6.0 
+         session       1000.4    3000.3    3000.3    3000.3    3000.3 
+         unfinished  150077.4  150077.4  150077.4  150077.4  150077.4 
+        flag: Little's law: rate × time is +7.0% off the number of connections
         ");
     }
 }

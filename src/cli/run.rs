@@ -12,9 +12,6 @@ use crate::{
     round::{Launch, Pair, PairPlan, Round},
 };
 
-/// What is discarded at the head of a run: connections open, caches fill.
-const RAMP_MS: u64 = 200;
-
 /// Measure one backend's client against its own server, or another's, in processes of their own.
 #[derive(clap::Args)]
 #[command(
@@ -29,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "BACKEND")]
     server: Option<Chosen>,
     /// The workload: session, solo, crowd, stream or bulk
-    #[arg(long, value_name = "NAME", default_value_t = Workload::ALL[0])]
+    #[arg(long, value_name = "NAME", default_value_t = Workload::default())]
     workload: Workload,
     /// How long to measure
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
@@ -85,12 +82,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut pair = Pair::start(&launch, plan)?;
     let extent = match args.sessions {
         Some(sessions) => Extent::Sessions(sessions),
-        None => Extent::Timed { ramp_ms: RAMP_MS, window_ms: millis(args.duration) },
+        None => Extent::Timed { ramp_ms: args.workload.ramp_ms, window_ms: millis(args.duration) },
     };
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
-        let round = pair.workload(args.workload, extent)?;
-        let measured = Measured::new(args.backend, server, args.workload, &round);
+        let round = pair.workload(&args.workload, extent.clone())?;
+        let measured = Measured::new(args.backend, server, &args.workload, &round);
         match Format::new(args.json) {
             Format::Json => output::print_json(&measured)?,
             Format::Table => output::print(&measured.to_string())?,
@@ -107,7 +104,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 struct Measured {
     backend: &'static str,
     server: &'static str,
-    workload: &'static str,
+    workload: String,
     placement: Placement,
     /// `null` where connections decide.
     server_workers: Option<usize>,
@@ -122,11 +119,11 @@ struct Measured {
 }
 
 impl Measured {
-    fn new(client: Chosen, server: Chosen, workload: Workload, round: &Round) -> Self {
+    fn new(client: Chosen, server: Chosen, workload: &Workload, round: &Round) -> Self {
         Self {
             backend: client.name(),
             server: server.name(),
-            workload: workload.name,
+            workload: workload.name.clone(),
             placement: round.placement.clone(),
             server_workers: round.server_workers,
             client_workers: round.client_workers,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     load::{Extent, LoadPlan, LoadRun},
-    protocol::{Framing, Shape, text},
+    protocol::{DEFAULT_MESSAGES, Framing, Shape, text},
     service::Served,
 };
 
@@ -151,13 +151,16 @@ pub(super) fn ends_in_time(subject: &Subject) -> anyhow::Result<()> {
 }
 
 fn follows_little(run: &LoadRun) -> anyhow::Result<()> {
-    let departure = run.little_departure(CONNECTIONS);
+    let departure = run.little_departure(CONNECTIONS, DEFAULT_MESSAGES);
     let cut_off = run.session.quantile(1.0).as_secs_f64() / run.window_s;
     ensure!(
         departure.abs() < MOST_DEPARTURE + cut_off,
-        "Little's law: {:.1} sessions/s of {:.1} µs make {:.2} at a time, not {CONNECTIONS}",
-        run.sessions_per_second(),
-        run.session.mean_s() * 1e6,
+        "Little's law: {:.1} messages/s of {:.1} µs, with connects of {:.1} µs and closes of {:.1} µs, make {:.2} \
+         connections at a time, not {CONNECTIONS}",
+        run.messages_per_second(),
+        run.round_trip.mean_s() * 1e6,
+        run.connect.mean_s() * 1e6,
+        run.close.mean_s() * 1e6,
         CONNECTIONS as f64 * (1.0 + departure)
     );
     Ok(())

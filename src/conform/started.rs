@@ -174,6 +174,7 @@ pub(super) fn sessions(destinations: &[SocketAddr], connections: usize, sessions
         shape: Shape::default(),
         extent: Extent::Sessions(sessions),
         workers: None,
+        seed: 0,
     }
 }
 

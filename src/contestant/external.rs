@@ -40,6 +40,8 @@ struct WireContestant {
     maintenance: Option<Maintenance>,
     #[serde(default)]
     portable: bool,
+    #[serde(default)]
+    slices: bool,
 }
 
 /// How it waits, and on how many threads.
@@ -60,6 +62,7 @@ pub(super) struct External {
     threading: Threading,
     maintenance: Maintenance,
     portable: bool,
+    slices: bool,
     command: Vec<OsString>,
     version_command: Vec<OsString>,
     build_command: Option<Vec<OsString>>,
@@ -106,6 +109,7 @@ impl External {
             threading: wire.kind.threading,
             maintenance: wire.maintenance.unwrap_or(Maintenance::Active),
             portable: wire.portable,
+            slices: wire.slices,
             version: OnceLock::new(),
             built: OnceLock::new(),
         })
@@ -121,6 +125,10 @@ impl External {
 
     pub(super) fn threading(&self) -> Threading {
         self.threading
+    }
+
+    pub(super) fn is_sliceable(&self) -> bool {
+        self.slices
     }
 
     pub(super) fn command(&self) -> &[OsString] {

@@ -1,12 +1,13 @@
 //! The arena of agents: real processes, real sockets.
 
-use std::fs;
+use std::time::Duration;
 
 use crate::{
     duel::Arena,
-    load::{Extent, Workload},
-    record::{Contest, Line, Place, RoundLine, RunLine},
-    round::{Flag, Launch, Pair, PairPlan, Round},
+    load::Extent,
+    placement::Cpus,
+    record::{Arm, Contest, Line, Place, RoundLine, RunLine, Schedule},
+    round::{Flag, Launch, MachineWatch, Neighbours, Pair, PairPlan, Round, SliceLength, SlicedPair},
 };
 
 /// Connections that are held to see what an idle one costs.
@@ -15,17 +16,37 @@ const IDLE_CONNECTIONS: usize = 1000;
 /// Starts agents for every arm of an epoch, and lets them fight.
 pub struct AgentArena {
     launch: Launch,
-    ramp_ms: u64,
-    window_ms: u64,
+    seed: u64,
     measures_idle: bool,
     /// The pair of each arm of the contest at hand, or why there is none.
-    pairs: Vec<Result<Pair, String>>,
+    arms: Vec<Result<Fighter, String>>,
+    /// What was watched since the first slice.
+    watch: Option<Watch>,
+}
+
+/// The processes of an arm.
+enum Fighter {
+    /// It rests until its slice.
+    Sliced(Box<SlicedPair>),
+    /// It waits for its round.
+    Whole(Box<Pair>),
+}
+
+/// What is watched while slices run.
+struct Watch {
+    machine: MachineWatch,
+    /// What all arms had spent when it began.
+    spent: Duration,
+    /// What others did, once all slices are over; until then what they came to is not asked.
+    seen: Option<Neighbours>,
+    /// Where this process ran before it made room.
+    away_from: Option<Cpus>,
 }
 
 impl AgentArena {
-    /// Prepares an arena for rounds of this ramp and window.
-    pub fn new(launch: Launch, ramp_ms: u64, window_ms: u64) -> Self {
-        Self { launch, ramp_ms, window_ms, measures_idle: true, pairs: Vec::new() }
+    /// Prepares an arena; the seed decides where in their sessions connections begin.
+    pub fn new(launch: Launch, seed: u64) -> Self {
+        Self { launch, seed, measures_idle: true, arms: Vec::new(), watch: None }
     }
 
     /// Leaves out what an idle connection costs.
@@ -34,15 +55,26 @@ impl AgentArena {
         self
     }
 
-    /// Runs `work` with the pair of an arm; one that fails is not asked again before the next epoch.
-    fn with_pair<T>(
+    fn start(&self, contest: &Contest, arm: &Arm, seed: u64) -> anyhow::Result<Fighter> {
+        let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
+        let plan = pair_plan(contest, arm);
+        Ok(match contest.schedule {
+            Schedule::Slices { .. } => {
+                Fighter::Sliced(Box::new(SlicedPair::start(&launch, plan, &contest.workload, seed)?))
+            }
+            Schedule::Rounds { .. } => Fighter::Whole(Box::new(Pair::start(&launch, plan)?)),
+        })
+    }
+
+    /// Runs `work` with the processes of an arm; one that fails is not asked again before the next epoch.
+    fn with_arm<T>(
         &mut self,
         arm: usize,
-        work: impl FnOnce(&mut Pair) -> anyhow::Result<T>,
+        work: impl FnOnce(&mut Fighter) -> anyhow::Result<T>,
     ) -> Result<T, String> {
-        let slot = &mut self.pairs[arm];
+        let slot = &mut self.arms[arm];
         let outcome = match slot {
-            Ok(pair) => work(pair).map_err(|error| format!("{error:#}")),
+            Ok(fighter) => work(fighter).map_err(|error| format!("{error:#}")),
             Err(error) => Err(error.clone()),
         };
         if let Err(error) = &outcome {
@@ -50,103 +82,128 @@ impl AgentArena {
         }
         outcome
     }
+
+    /// What all arms have spent; those that failed no longer tell.
+    fn spent(&self) -> Duration {
+        let sliced = self.arms.iter().flatten().filter_map(|fighter| match fighter {
+            Fighter::Sliced(pair) => pair.spent().ok(),
+            Fighter::Whole(_) => None,
+        });
+        sliced.sum()
+    }
+
+    /// Looks once, after the last slice, at what others did meanwhile.
+    fn neighbours(&mut self) -> Neighbours {
+        let spent = self.spent();
+        let Some(watch) = &mut self.watch else { return Neighbours::default() };
+        *watch.seen.get_or_insert_with(|| watch.machine.end(spent.saturating_sub(watch.spent)))
+    }
 }
 
 impl Arena for AgentArena {
-    fn begin_epoch(&mut self, contest: &Contest) {
-        let message_bytes = workload(contest).message_bytes;
+    fn idle(&mut self, contest: &Contest, place: Place) -> Option<Line> {
+        let arm = contest.arms.iter().find(|arm| arm.name == place.arm).filter(|_| self.measures_idle)?;
         let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
-        let start = |arm: &crate::record::Arm| {
-            let plan = PairPlan {
-                server: arm.server.clone(),
-                client: arm.client.clone(),
-                server_workers: arm.server_workers,
-                client_workers: arm.client_workers,
-                message_bytes,
-                burn_ns: arm.burn_ns,
-            };
-            Pair::start(&launch, plan).map_err(|error| format!("{error:#}"))
-        };
-        self.pairs = contest.arms.iter().map(start).collect();
-    }
-
-    fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line {
-        let extent = Extent::Timed { ramp_ms: self.ramp_ms, window_ms: self.window_ms };
-        let before = CpuTimes::read();
-        match self.with_pair(arm, |pair| pair.workload(workload(contest), extent)) {
-            Ok(round) => Line::Round(Box::new(round_line(place, &round, before))),
-            Err(error) => Line::Failed { place, error },
-        }
-    }
-
-    fn idle(&mut self, _contest: &Contest, arm: usize, place: Place) -> Option<Line> {
-        if !self.measures_idle {
-            return None;
-        }
-        match self.with_pair(arm, |pair| pair.idle_bytes_per_connection(IDLE_CONNECTIONS)) {
+        let measured = Pair::start(&launch, pair_plan(contest, arm))
+            .and_then(|mut pair| pair.idle_bytes_per_connection(IDLE_CONNECTIONS));
+        match measured {
             Ok(bytes) => bytes.map(|bytes_per_connection| Line::Idle { place, bytes_per_connection }),
             // The rounds of this epoch fail with the same error, and tell it.
             Err(_) => None,
         }
     }
 
+    fn begin_epoch(&mut self, contest: &Contest, epoch: usize) {
+        // The same for all arms of an epoch: where connections begin is everybody's.
+        let seed = self.seed.wrapping_add(epoch as u64);
+        let start = |arm: &Arm| self.start(contest, arm, seed).map_err(|error| format!("{error:#}"));
+        self.arms = contest.arms.iter().map(start).collect();
+        if let Schedule::Slices { .. } = contest.schedule {
+            let away_from = contest.placement.make_room();
+            let (machine, spent) = (MachineWatch::begin(), self.spent());
+            self.watch = Some(Watch { machine, spent, seen: None, away_from });
+        }
+    }
+
+    fn slice(&mut self, contest: &Contest, arm: usize, turn: usize) {
+        let Schedule::Slices { warm_ms, slice_ms, .. } = contest.schedule else { return };
+        let (warm, window) = (Duration::from_millis(warm_ms), Duration::from_millis(slice_ms));
+        // Whoever fails here says so when asked for its round.
+        let _ = self.with_arm(arm, |fighter| match fighter {
+            Fighter::Sliced(pair) => pair.slice(SliceLength { warm, window }, turn),
+            Fighter::Whole(_) => Ok(()),
+        });
+    }
+
+    fn sliced_round(&mut self, _contest: &Contest, arm: usize, place: Place) -> Line {
+        let neighbours = self.neighbours();
+        let gone = Err("its round was taken".to_owned());
+        let ended = match std::mem::replace(&mut self.arms[arm], gone) {
+            Ok(Fighter::Sliced(pair)) => pair.end().map_err(|error| format!("{error:#}")),
+            Ok(Fighter::Whole(_)) => Err("it does not run in slices".to_owned()),
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(round) => Line::Round(Box::new(round_line(place, Round { neighbours, ..round }))),
+            Err(error) => Line::Failed { place, error },
+        }
+    }
+
+    fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line {
+        let (ramp_ms, window_ms) = (contest.workload.ramp_ms, contest.workload.window_ms);
+        let measured = self.with_arm(arm, |fighter| match fighter {
+            Fighter::Whole(pair) => pair.workload(&contest.workload, Extent::Timed { ramp_ms, window_ms }),
+            Fighter::Sliced(_) => anyhow::bail!("it runs in slices"),
+        });
+        match measured {
+            Ok(round) => Line::Round(Box::new(round_line(place, round))),
+            Err(error) => Line::Failed { place, error },
+        }
+    }
+
     fn end_epoch(&mut self) {
-        self.pairs.clear();
+        self.arms.clear();
+        let back = self.watch.take().and_then(|watch| watch.away_from);
+        // Where it can't go back, this process stays out of the way.
+        back.into_iter().for_each(|cpus| drop(cpus.pin_this_process()));
     }
 }
 
-/// The workload of a contest.
-fn workload(contest: &Contest) -> Workload {
-    contest.workload.parse().expect("contests are made of named workloads")
+fn pair_plan(contest: &Contest, arm: &Arm) -> PairPlan {
+    PairPlan {
+        server: arm.server.clone(),
+        client: arm.client.clone(),
+        server_workers: arm.server_workers,
+        client_workers: arm.client_workers,
+        message_bytes: contest.workload.message_bytes,
+        burn_ns: arm.burn_ns,
+    }
 }
 
-fn round_line(place: Place, round: &Round, before: Option<CpuTimes>) -> RoundLine {
+fn round_line(place: Place, round: Round) -> RoundLine {
     let flags = round.flags();
-    let mut set_aside: Vec<String> =
-        flags.iter().filter(|flag| flag.sets_aside()).map(|flag| flag.name().to_owned()).collect();
+    let mut excluded: Vec<String> =
+        flags.iter().filter(|flag| flag.excludes()).map(|flag| flag.name().to_owned()).collect();
     if round.run.failures > 0 {
-        set_aside.insert(0, "errors".to_owned());
+        excluded.insert(0, "errors".to_owned());
     }
     if round.run.messages == 0 {
-        set_aside.insert(0, "no replies".to_owned());
+        excluded.insert(0, "no replies".to_owned());
     }
     RoundLine {
         place,
         run: RunLine::new(&round.run),
+        slices: round.slices,
         server: round.server,
         client: round.client,
-        steal: before.zip(CpuTimes::read()).map(|(before, after)| after.steal_since(before)),
-        cpu_pressure: cpu_pressure(),
+        server_switches_per_message: round.server_switches_per_message,
+        steal: round.neighbours.steal,
+        others: round.neighbours.others,
+        cpu_pressure: round.neighbours.cpu_pressure,
         client_bound: flags.iter().any(|flag| matches!(flag, Flag::ClientBound { .. })),
         flags: flags.iter().map(ToString::to_string).collect(),
-        set_aside,
+        excluded,
+        open: None,
+        worker_spread: None,
     }
-}
-
-/// What all processors together spent since boot, in clock ticks (proc(5), `/proc/stat`).
-#[derive(Clone, Copy)]
-struct CpuTimes {
-    all: u64,
-    steal: u64,
-}
-
-impl CpuTimes {
-    fn read() -> Option<Self> {
-        let text = fs::read_to_string("/proc/stat").ok()?;
-        let ticks: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).flat_map(str::parse).collect();
-        // The eighth is what the hypervisor gave to others; the two after it are counted in the first two already.
-        Some(Self { all: ticks.iter().take(8).sum(), steal: *ticks.get(7)? })
-    }
-
-    fn steal_since(self, before: Self) -> f64 {
-        let since = |is: u64, was: u64| is.saturating_sub(was);
-        since(self.steal, before.steal) as f64 / since(self.all, before.all).max(1) as f64
-    }
-}
-
-/// The share of the last ten seconds in which somebody waited for a processor (`/proc/pressure/cpu`).
-fn cpu_pressure() -> Option<f64> {
-    let text = fs::read_to_string("/proc/pressure/cpu").ok()?;
-    let value = text.lines().next()?.split_whitespace().find_map(|word| word.strip_prefix("avg10="))?;
-    value.parse::<f64>().ok().map(|percent| percent / 100.0)
 }

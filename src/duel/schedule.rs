@@ -2,7 +2,10 @@
 
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus, seq::SliceRandom as _};
 
-use crate::record::Contest;
+use crate::{
+    load::Workload,
+    record::{Contest, Schedule},
+};
 
 /// The order of the arms in a block. The same seed, contest, epoch and block give the same order, whatever else runs.
 pub fn order(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<usize> {
@@ -11,10 +14,35 @@ pub fn order(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<us
     order
 }
 
+/// The window of a slice, in milliseconds. Shorter ones see through more of the processor's flicker, and spend more of
+/// the time on stopping and continuing: METHODOLOGY.md, "Slices".
+const SLICE_MS: u64 = 20;
+
+/// What passes at the head of a slice before its window opens, in milliseconds: caches are cold, and who was in the air
+/// when the pair was stopped comes down.
+const WARM_MS: u64 = 2;
+
+/// Connections from which on a slice is longer.
+const MANY: usize = 256;
+
+/// How much longer: a round trip of a thousand connections is a thousand times that of one.
+const MANY_LONGER: u64 = 4;
+
+/// The fewest blocks of an epoch.
+const LEAST_BLOCKS: u64 = 4;
+
+/// Cuts a window of so many milliseconds into slices: of each arm, that much in an epoch.
+pub fn slices(workload: &Workload, window_ms: u64) -> Schedule {
+    let times = if workload.connections >= MANY { MANY_LONGER } else { 1 };
+    let (warm_ms, slice_ms) = (WARM_MS * times, SLICE_MS * times);
+    let blocks = (window_ms / slice_ms).max(LEAST_BLOCKS) as usize;
+    Schedule::Slices { warm_ms, slice_ms, blocks }
+}
+
 /// Mixes all that decides an order into one number, the same with every compiler: FNV-1a (G. Fowler, L. C. Noll,
 /// K.-P. Vo, 1991).
 fn mix(seed: u64, contest: &Contest, epoch: usize, block: usize) -> u64 {
-    let Contest { workload, view, class, .. } = contest;
+    let Contest { workload: Workload { name: workload, .. }, view, class, .. } = contest;
     let place = format!("{seed} {workload} {view:?} {class:?} {epoch} {block}");
     place
         .bytes()

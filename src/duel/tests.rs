@@ -17,7 +17,8 @@ fn looping(name: &str) -> Contender {
 fn terms(view: View, class: Class) -> Terms {
     let workers = if class == Class::Multi { 2 } else { 1 };
     let placement = Placement { server: None, client: None };
-    Terms { workload: "session".to_owned(), view, class, workers, placement }
+    let schedule = Schedule::Rounds { blocks: 2 };
+    Terms { workload: Workload::default(), schedule, view, class, workers, placement }
 }
 
 #[test]
@@ -64,21 +65,39 @@ fn the_same_seed_gives_the_same_order_and_every_arm_its_turn() {
 struct Counting {
     epochs: usize,
     open: bool,
+    /// The slices of the epoch at hand: which arm, and its turn.
+    slices: Vec<(usize, usize)>,
 }
 
 impl Arena for Counting {
-    fn begin_epoch(&mut self, _contest: &Contest) {
+    fn idle(&mut self, _contest: &Contest, place: Place) -> Option<Line> {
+        assert!(!self.open, "it has processes of its own");
+        Some(Line::Idle { place, bytes_per_connection: 1.0 })
+    }
+
+    fn begin_epoch(&mut self, _contest: &Contest, epoch: usize) {
         assert!(!self.open, "the processes before were ended");
+        assert_eq!(epoch, self.epochs);
         self.open = true;
         self.epochs += 1;
+        self.slices.clear();
+    }
+
+    fn slice(&mut self, contest: &Contest, arm: usize, turn: usize) {
+        assert_eq!(self.slices.len() % contest.arms.len(), turn, "one turn after the other");
+        self.slices.push((arm, turn));
+    }
+
+    fn sliced_round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line {
+        let blocks = self.slices.len() / contest.arms.len();
+        let error = format!("{blocks} blocks");
+        let turns = self.slices.iter().filter(|(of, _)| *of == arm).count();
+        assert_eq!(turns, blocks, "every arm once a block");
+        Line::Failed { place, error }
     }
 
     fn round(&mut self, _contest: &Contest, _arm: usize, place: Place) -> Line {
         Line::Failed { place, error: "a stand-in".to_owned() }
-    }
-
-    fn idle(&mut self, _contest: &Contest, _arm: usize, place: Place) -> Option<Line> {
-        Some(Line::Idle { place, bytes_per_connection: 1.0 })
     }
 
     fn end_epoch(&mut self) {
@@ -86,43 +105,75 @@ impl Arena for Counting {
     }
 }
 
-/// A witness that stops after some blocks.
+/// A witness that stops after some blocks, or epochs of slices.
 struct Patient {
-    blocks: Vec<Vec<Line>>,
+    told: Vec<Vec<Line>>,
     most: usize,
 }
 
 impl Witness for Patient {
-    fn block(&mut self, lines: Vec<Line>, _elapsed: Duration) -> anyhow::Result<Next> {
-        self.blocks.push(lines);
-        Ok(if self.blocks.len() == self.most { Next::Stop } else { Next::GoOn })
+    fn lines(&mut self, lines: Vec<Line>, _elapsed: Duration) -> anyhow::Result<Next> {
+        self.told.push(lines);
+        Ok(if self.told.len() == self.most { Next::Stop } else { Next::GoOn })
+    }
+
+    fn is_interrupted(&self) -> bool {
+        false
     }
 }
 
-fn fight_a_stand_in(until: Until, most: usize) -> (Counting, Patient) {
-    let plan = DuelPlan { contests: vec![three()], seed: 1, blocks: 2, until };
-    let (mut arena, mut witness) = (Counting::default(), Patient { blocks: Vec::new(), most });
+fn fight_a_stand_in(schedule: Schedule, until: Until, most: usize) -> (Counting, Patient) {
+    let plan = DuelPlan { contests: vec![Contest { schedule, ..three() }], seed: 1, until };
+    let (mut arena, mut witness) = (Counting::default(), Patient { told: Vec::new(), most });
     fight(&plan, &mut arena, &mut witness).unwrap();
     assert!(!arena.open, "no process is left");
     (arena, witness)
 }
 
+const ROUNDS: Schedule = Schedule::Rounds { blocks: 2 };
+const SLICES: Schedule = Schedule::Slices { warm_ms: 1, slice_ms: 2, blocks: 5 };
+
+/// How many lines are rounds, and how many idle ones.
+fn kinds(lines: &[Line]) -> (usize, usize) {
+    let rounds = lines.iter().filter(|line| matches!(line, Line::Failed { .. })).count();
+    (rounds, lines.len() - rounds)
+}
+
 #[test]
-fn every_block_has_every_arm_once_and_every_epoch_an_idle_line_for_each() {
-    let (arena, witness) = fight_a_stand_in(Until::Epochs(3), usize::MAX);
-    assert_eq!((arena.epochs, witness.blocks.len()), (3, 6));
-    for (index, lines) in witness.blocks.iter().enumerate() {
-        let rounds = lines.iter().filter(|line| matches!(line, Line::Failed { .. })).count();
-        let idle = lines.len() - rounds;
-        assert_eq!((rounds, idle), (4, if index % 2 == 0 { 4 } else { 0 }));
+fn every_block_of_rounds_has_every_arm_once() {
+    let (arena, witness) = fight_a_stand_in(ROUNDS, Until::Epochs(3), usize::MAX);
+    assert_eq!((arena.epochs, witness.told.len()), (3, 6));
+    for (index, lines) in witness.told.iter().enumerate() {
+        assert_eq!(kinds(lines), (4, if index % 2 == 0 { 4 } else { 0 }));
         assert!(lines.iter().all(|line| line.place().epoch == index / 2 && line.place().block == index % 2));
     }
 }
 
 #[test]
+fn every_epoch_of_slices_has_a_round_of_every_arm_and_only_three_have_idle_lines() {
+    let (arena, witness) = fight_a_stand_in(SLICES, Until::Epochs(5), usize::MAX);
+    assert_eq!((arena.epochs, witness.told.len()), (5, 5));
+    for (epoch, lines) in witness.told.iter().enumerate() {
+        assert_eq!(kinds(lines), (4, if epoch < 3 { 4 } else { 0 }));
+        let of_five = |line: &&Line| matches!(line, Line::Failed { error, .. } if error == "5 blocks");
+        assert_eq!(lines.iter().filter(of_five).count(), 4);
+    }
+}
+
+#[test]
+fn slices_are_as_long_as_the_workload_asks_for() {
+    let crowd = Workload { connections: 1024, ..Workload::default() };
+    assert_eq!(slices(&Workload::default(), 400), Schedule::Slices { warm_ms: 2, slice_ms: 20, blocks: 20 });
+    assert_eq!(slices(&Workload::default(), 1).blocks(), 4);
+    assert!(matches!(slices(&crowd, 400), Schedule::Slices { slice_ms, .. } if slice_ms > 20));
+}
+
+#[test]
 fn a_duel_ends_after_the_block_when_told_to() {
-    let (_, witness) = fight_a_stand_in(Until::Epochs(100), 3);
-    assert_eq!(witness.blocks.len(), 3);
-    let (_, witness) = fight_a_stand_in(Until::Time(Duration::ZERO), usize::MAX);
-    assert_eq!(witness.blocks.len(), 0);
+    for schedule in [ROUNDS, SLICES] {
+        let (_, witness) = fight_a_stand_in(schedule, Until::Epochs(100), 3);
+        assert_eq!(witness.told.len(), 3);
+        let (_, witness) = fight_a_stand_in(schedule, Until::Time(Duration::ZERO), usize::MAX);
+        assert_eq!(witness.told.len(), 0);
+    }
 }

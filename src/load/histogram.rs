@@ -7,7 +7,7 @@ use hdrhistogram::{
     Histogram,
     serialization::{Deserializer, Serializer as _, V2DeflateSerializer},
 };
-use serde::{Deserialize, Serialize, de::Error as _, ser::Error as _};
+use serde::{Deserialize, Serialize, de::Error as _};
 
 /// The longest duration told apart, in nanoseconds; longer ones count as this. No measurement lasts that long.
 const LONGEST_NS: u64 = 120_000_000_000;
@@ -46,6 +46,11 @@ impl LatencyHistogram {
     /// The mean, in seconds.
     pub fn mean_s(&self) -> f64 {
         self.0.mean() / 1e9
+    }
+
+    /// The longest, in seconds; 0 when nothing was counted.
+    pub fn max_s(&self) -> f64 {
+        self.0.max() as f64 / 1e9
     }
 
     /// The duration that this share (0 to 1) of all do not exceed.
@@ -91,27 +96,42 @@ pub struct Summary {
     pub mean: f64,
 }
 
-impl Serialize for LatencyHistogram {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl LatencyHistogram {
+    /// Writes it as the base64 text of HdrHistogram's compressed V2 encoding.
+    pub fn encoded(&self) -> String {
         let mut encoded = Vec::new();
-        V2DeflateSerializer::new().serialize(&self.0, &mut encoded).map_err(S::Error::custom)?;
-        serializer.serialize_str(&STANDARD.encode(encoded))
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut encoded);
+        written.expect("a vector takes any write, and the counts of all these histograms fit");
+        STANDARD.encode(encoded)
     }
-}
 
-impl<'de> Deserialize<'de> for LatencyHistogram {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let encoded = STANDARD.decode(text).map_err(D::Error::custom)?;
-        let decoded = Deserializer::new().deserialize(&mut encoded.as_slice()).map_err(D::Error::custom)?;
+    /// Reads such a text.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn decode(text: &str) -> anyhow::Result<Self> {
+        let encoded = STANDARD.decode(text)?;
+        let decoded = Deserializer::new().deserialize(&mut encoded.as_slice()).map_err(anyhow::Error::msg)?;
         let bounds = |histogram: &Histogram<u64>| (histogram.low(), histogram.high(), histogram.sigfig());
         if bounds(&decoded) == (1, LONGEST_NS, DIGITS) {
             return Ok(Self(decoded));
         }
         // Of other bounds, as another program would write it: what fits is taken over.
         let mut histogram = Self::new();
-        histogram.0.add::<&Histogram<u64>>(&decoded).map_err(D::Error::custom)?;
+        histogram.0.add::<&Histogram<u64>>(&decoded).map_err(anyhow::Error::msg)?;
         Ok(histogram)
+    }
+}
+
+impl Serialize for LatencyHistogram {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.encoded())
+    }
+}
+
+impl<'de> Deserialize<'de> for LatencyHistogram {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::decode(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -23,8 +23,8 @@ pub struct ClientEnd {
     buffer: Box<[u8]>,
     /// When the message could first have been sent: at the connection, or at the reply before.
     since: Option<Instant>,
-    /// From when on no further message is sent.
-    deadline: Option<Instant>,
+    /// Whether the session began with its first message.
+    whole: bool,
     /// The last byte of the reply was there.
     answered: bool,
     finished: bool,
@@ -53,7 +53,7 @@ impl ClientEnd {
             received: 0,
             buffer: vec![0; reply_bytes + SPARE_BYTES].into(),
             since: None,
-            deadline: None,
+            whole: true,
             answered: false,
             finished: false,
             round_trip: None,
@@ -62,15 +62,21 @@ impl ClientEnd {
         client
     }
 
-    /// Begins the session of this number; with a `deadline`, it ends at the first reply that comes at or after it.
-    pub fn begin(&mut self, session: u64, deadline: Option<Instant>) {
+    /// Begins the session of this number at one of its messages, counted from 1: at the first, unless the load is to
+    /// begin in the middle of its sessions.
+    pub fn begin(&mut self, session: u64, message: u32) {
         self.session = session;
-        self.deadline = deadline;
+        self.whole = message == 1;
         self.since = None;
         self.finished = false;
         self.round_trip = None;
         self.fill();
-        self.compose(1);
+        self.compose(message);
+    }
+
+    /// Ends the session with the reply that came last: no further message is sent.
+    pub fn cut(&mut self) {
+        self.finished = self.answered;
     }
 
     /// Takes note that the connection stands since `now`: the first round trip begins.
@@ -78,9 +84,19 @@ impl ClientEnd {
         self.since = Some(now);
     }
 
-    /// Whether every message of the session was answered.
+    /// Whether every message of the session was sent and answered.
     pub fn completed(&self) -> bool {
-        self.finished && self.message == self.shape.messages()
+        self.whole && self.finished && self.message == self.shape.messages()
+    }
+
+    /// Whether the session is over: its last message was answered, or it was cut.
+    pub fn is_over(&self) -> bool {
+        self.finished
+    }
+
+    /// When the message in the air could first have been sent; `None` before the connection stands.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// Takes the round trip that the last [`End::read`] ended, if it ended one.
@@ -150,8 +166,7 @@ impl ClientEnd {
         let since = self.since.replace(now).unwrap_or(now);
         self.round_trip = Some(RoundTrip { took: now.saturating_duration_since(since), ended: now });
         self.answered = true;
-        let cut = self.deadline.is_some_and(|deadline| now >= deadline);
-        self.finished = cut || self.message == self.shape.messages();
+        self.finished = self.message == self.shape.messages();
     }
 }
 

@@ -83,7 +83,7 @@ fn join(
 
 fn begun(shape: Shape, session: u64) -> ClientEnd {
     let mut client = ClientEnd::new(shape);
-    client.begin(session, None);
+    client.begin(session, 1);
     client.connected(Instant::now());
     client
 }
@@ -208,7 +208,7 @@ fn in_chunk_framing_a_read_is_a_message_of_125_bytes_at_most() {
 fn a_round_trip_goes_from_reply_to_reply() {
     let start = Instant::now();
     let mut client = ClientEnd::new(Shape::default());
-    client.begin(1, None);
+    client.begin(1, 1);
     client.connected(start);
     for n in 1..=8_u32 {
         client.wrote(16);
@@ -226,18 +226,54 @@ fn a_round_trip_goes_from_reply_to_reply() {
     assert_eq!(client.want(), Want::Close);
 }
 
+/// Takes a session to its end, cut after so many replies; says what was sent.
+fn exchange(client: &mut ClientEnd, cut_after: usize) -> Vec<String> {
+    let mut sent = Vec::new();
+    let mut reply = Vec::new();
+    loop {
+        match client.want() {
+            Want::Write(bytes) => {
+                let n = bytes.len();
+                sent.push(String::from_utf8(bytes.to_vec()).unwrap());
+                reply = [REPLY_PREFIX, bytes].concat();
+                client.wrote(n);
+            }
+            Want::Read(buffer) => {
+                buffer[..reply.len()].copy_from_slice(&reply);
+                client.read(reply.len(), Instant::now).unwrap();
+                if sent.len() == cut_after {
+                    client.cut();
+                }
+            }
+            Want::Close => return sent,
+        }
+    }
+}
+
 #[test]
-fn a_session_past_its_deadline_ends_at_the_next_reply_and_is_not_complete() {
-    let shape = Shape::default();
+fn a_session_that_is_cut_ends_with_the_reply_at_hand_and_is_not_complete() {
+    let mut client = begun(Shape::default(), 1);
+    client.cut();
+    assert!(!client.is_over(), "a message in the air is waited for");
+    assert_eq!(exchange(&mut client, 3).len(), 3);
+    assert!(client.is_over() && !client.completed());
+}
+
+#[test]
+fn a_session_that_begins_in_its_middle_sends_the_rest_and_is_not_complete() {
+    let shape = Shape::new(12, 40).unwrap();
     let mut client = ClientEnd::new(shape);
-    let start = Instant::now();
-    client.begin(1, Some(start + Duration::from_millis(3)));
-    client.connected(start);
-    let (client, server, heard) = join(client, fixed(shape), &[64]);
-    assert_eq!((&client.over, &server.over), (&Some(Over::Closed), &Some(Over::Closed)));
-    assert!(!client.end.completed());
-    assert_eq!(heard.len(), 16 * server.end.messages() as usize);
-    assert!(server.end.messages() < 8);
+    client.begin(7, 11);
+    let sent = exchange(&mut client, usize::MAX);
+    let filled = |text: &str| {
+        let filler: String = ".7".chars().cycle().take(24).collect();
+        format!("{text}{}", &filler[text.len() - 16..])
+    };
+    assert_eq!(sent, [filled("11 - Send Message"), filled("12 - Send Message")]);
+    assert!(client.is_over() && !client.completed());
+    client.begin(8, 1);
+    assert_eq!(exchange(&mut client, usize::MAX).len(), 12);
+    assert!(client.completed());
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use super::{Class, View};
 use crate::{
     agent::Cost,
     load::{LatencyHistogram, LoadRun},
+    round::Slice,
 };
 
 /// A line of `rounds.jsonl`.
@@ -57,13 +58,16 @@ pub struct Place {
     pub arm: String,
     /// The epoch, from 0: fresh processes in each.
     pub epoch: usize,
-    /// The block within its epoch, from 0.
+    /// The block within its epoch, from 0; the first of those that a round's slices belong to.
     pub block: usize,
-    /// Whose turn it was in the block, from 0.
+    /// Whose turn it was in the block, from 0; each slice of a round has a turn of its own.
     pub turn: usize,
+    /// Which of the contest's rates was offered, from 0; absent in a closed loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
 }
 
-/// A round that was measured.
+/// A round that was measured: one stretch, or slices of it between those of the other arms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundLine {
@@ -71,20 +75,52 @@ pub struct RoundLine {
     pub place: Place,
     /// What the client measured.
     pub run: RunLine,
-    /// What the server spent.
+    /// The slices, one for each block from that of the place; empty where the round is one stretch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<Slice>,
+    /// What the server spent, ramp included, and between slices too.
     pub server: Cost,
-    /// What the client, or all of them together, spent.
+    /// What the client, or all of them together, spent; as the server's.
     pub client: Cost,
+    /// The server's context switches per message, where they were counted apart from its cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_switches_per_message: Option<f64>,
     /// The share of CPU time that the hypervisor gave to others meanwhile.
     pub steal: Option<f64>,
+    /// The share of CPU time that other processes of the machine had meanwhile.
+    #[serde(default)]
+    pub others: Option<f64>,
     /// The share of time in which somebody waited for a processor, on average over ten seconds.
     pub cpu_pressure: Option<f64>,
     /// What a reader must know before believing it.
     pub flags: Vec<String>,
-    /// Why it must not count; empty when it does.
-    pub set_aside: Vec<String>,
+    /// Why it must not count; empty when it does. Formats 1 and 2 called it `set_aside`.
+    #[serde(alias = "set_aside")]
+    pub excluded: Vec<String>,
     /// Whether the client was the bottleneck.
     pub client_bound: bool,
+    /// What only a load at an offered rate has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenLine>,
+    /// How unevenly messages spread over the server's workers: the largest share over the mean one, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_spread: Option<f64>,
+}
+
+/// What only a load at an offered rate has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenLine {
+    /// Messages that were to be sent per second.
+    pub offered_per_second: f64,
+    /// From when a message was to be sent to the last byte of its reply.
+    pub response: EncodedHistogram,
+    /// From when it was sent to the last byte of its reply.
+    pub service: EncodedHistogram,
+    /// By how much it was sent too late.
+    pub lateness: EncodedHistogram,
+    /// Messages that were not answered by the end of the time to drain.
+    pub unfinished: u64,
 }
 
 /// What a client measured in a round; its histograms stay encoded until they are asked for, which keeps a thousand
@@ -98,16 +134,22 @@ pub struct RunLine {
     pub messages: u64,
     /// Replies verified in all.
     pub messages_in_all: u64,
-    /// The length of the window, in nanoseconds.
+    /// The length of the window, in nanoseconds; of all slices together.
     pub window_ns: u64,
-    /// The whole round, ramp and tail included, in nanoseconds.
+    /// The whole round, ramp and tail included and rests left out, in nanoseconds.
     pub elapsed_ns: u64,
     /// From asking for a connection to having it.
     pub connect: EncodedHistogram,
     /// From the moment that a message could be sent to the last byte of its reply.
     pub round_trip: EncodedHistogram,
-    /// From asking for a connection to having closed it.
+    /// From asking for a connection to the last byte of the last reply; in formats 1 and 2 to having closed it.
     pub session: EncodedHistogram,
+    /// From the last byte of the last reply to having closed the connection.
+    #[serde(default)]
+    pub close: EncodedHistogram,
+    /// How long what had not ended when the window closed was under way by then.
+    #[serde(default)]
+    pub unfinished: EncodedHistogram,
 }
 
 impl RunLine {
@@ -123,18 +165,20 @@ impl RunLine {
             connect: EncodedHistogram::new(&run.connect),
             round_trip: EncodedHistogram::new(&run.round_trip),
             session: EncodedHistogram::new(&run.session),
+            close: EncodedHistogram::new(&run.close),
+            unfinished: EncodedHistogram::new(&run.unfinished),
         }
     }
 }
 
-/// A histogram as it stands on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A histogram as it stands on disk; nothing where nothing was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct EncodedHistogram(serde_json::Value);
+pub struct EncodedHistogram(Option<Box<str>>);
 
 impl EncodedHistogram {
     fn new(histogram: &LatencyHistogram) -> Self {
-        Self(serde_json::to_value(histogram).expect("a histogram is encoded as text"))
+        Self((histogram.count() > 0).then(|| histogram.encoded().into()))
     }
 
     /// Decodes it.
@@ -142,6 +186,9 @@ impl EncodedHistogram {
     /// # Errors
     /// When it is none.
     pub fn decode(&self) -> anyhow::Result<LatencyHistogram> {
-        Ok(LatencyHistogram::deserialize(&self.0)?)
+        match &self.0 {
+            None => Ok(LatencyHistogram::new()),
+            Some(text) => LatencyHistogram::decode(text),
+        }
     }
 }

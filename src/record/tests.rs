@@ -8,6 +8,7 @@ use crate::{
     load::{LatencyHistogram, LoadRun},
     net::PortLimit,
     placement::Cpus,
+    round::Slice,
 };
 
 fn setup() -> Setup {
@@ -28,12 +29,11 @@ fn setup() -> Setup {
         seed: 7,
         server_exec: None,
         server_address: None,
-        blocks: 2,
         client_exec: Vec::new(),
-        ramp_ms: 100,
-        window_ms: 250,
         contests: vec![Contest {
-            workload: "session".to_owned(),
+            workload: Workload::default(),
+            arrivals: Arrivals::Closed,
+            schedule: Schedule::Slices { warm_ms: 2, slice_ms: 20, blocks: 20 },
             view: View::Own,
             class: Class::Single,
             placement: Placement { server: Some(cpus.clone()), client: Some(cpus) },
@@ -56,6 +56,18 @@ fn place(block: usize) -> Place {
         epoch: 0,
         block,
         turn: 0,
+        step: None,
+    }
+}
+
+fn slice(excluded: Option<&str>) -> Slice {
+    Slice {
+        turn: 1,
+        messages: 1000,
+        window_ns: 20_000_000,
+        server_cpu_ns: 9_000_000,
+        client_cpu_ns: 11_000_000,
+        excluded: excluded.map(str::to_owned),
     }
 }
 
@@ -70,7 +82,9 @@ fn round(block: usize) -> Line {
         elapsed_s: 0.35,
         connect: histogram.clone(),
         round_trip: histogram.clone(),
-        session: histogram,
+        session: histogram.clone(),
+        close: histogram,
+        unfinished: LatencyHistogram::new(),
         failures: 0,
         first_failure: None,
         port_limit: PortLimit::towards(&[]),
@@ -80,11 +94,16 @@ fn round(block: usize) -> Line {
         run: RunLine::new(&run),
         server: Cost::default(),
         client: Cost::default(),
+        slices: vec![slice(None), slice(Some("kernel"))],
+        server_switches_per_message: Some(0.125),
         steal: Some(0.0),
+        others: None,
         cpu_pressure: None,
         flags: Vec::new(),
-        set_aside: Vec::new(),
+        excluded: Vec::new(),
         client_bound: false,
+        open: None,
+        worker_spread: None,
     }))
 }
 
@@ -129,6 +148,13 @@ fn a_record_is_never_overwritten() {
         .collect();
     let names: Vec<&str> = paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["2026-11-22.1", "2026-11-22.2", "2026-11-22.3"]);
+    // Nor is the number of one that was thrown away given again.
+    fs::remove_dir_all(&paths[0]).unwrap();
+    fs::create_dir(folder.0.join("2026-11-22.10")).unwrap();
+    let next = RecordWriter::create(&folder.0, "2026-11-22", &setup()).unwrap();
+    assert!(next.folder().ends_with("2026-11-22.11"), "{:?}", next.folder());
+    let other_day = RecordWriter::create(&folder.0, "2026-11-23", &setup()).unwrap();
+    assert!(other_day.folder().ends_with("2026-11-23.1"), "{:?}", other_day.folder());
 }
 
 /// Writes two rounds, then lets `spoil` have its way with the file, and reads.
@@ -155,10 +181,10 @@ fn a_foreign_line_and_another_format_are_told() {
     assert_eq!(record.lines.len(), 2);
     assert!(record.damage.unwrap().contains("rounds.jsonl:3: "));
 
-    let record = spoilt("newer", |text| text.replacen("\"schema\":2", "\"schema\":9", 1)).unwrap();
+    let record = spoilt("newer", |text| text.replacen("\"schema\":3", "\"schema\":9", 1)).unwrap();
     let damage = record.damage.unwrap();
     assert!(
-        damage.ends_with(":1: its format is number 9, and this program reads numbers 1 to 2"),
+        damage.ends_with(":1: its format is number 9, and this program reads numbers 1 to 3"),
         "{damage}"
     );
 

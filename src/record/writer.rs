@@ -57,13 +57,18 @@ impl RecordWriter {
     }
 }
 
-/// Makes the first folder `DAY.N` that is not there yet.
+/// Makes the folder `DAY.N`, with N the day's highest plus one: a number that was given up is not given again.
 fn new_folder(results: &Path, day: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(results).with_context(|| format!("cannot make {}", results.display()))?;
-    for number in 1_u32.. {
+    let entries = fs::read_dir(results).with_context(|| format!("cannot read {}", results.display()))?;
+    let number = |name: &str| name.strip_prefix(day)?.strip_prefix('.')?.parse::<u32>().ok();
+    let taken = entries.flatten().filter_map(|entry| number(entry.file_name().to_str()?));
+    let first = taken.max().map_or(1, |highest| highest.saturating_add(1));
+    for number in first.. {
         let folder = results.join(format!("{day}.{number}"));
         match fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
+            // Another duel began at the same time.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", folder.display())),
         }

@@ -23,6 +23,7 @@ use askama::Template;
 
 use crate::{
     analysis::{Change, Field, Measure, each_contest},
+    load::Workload,
     record::{Class, Record, Setup, View},
     report::words::{class_words, heading},
 };
@@ -130,13 +131,17 @@ fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
     classes.map(|class| (class.name(), class_words(class))).collect()
 }
 
-/// Throughput by connections, for each view and class: over the workloads of the same sessions.
+/// Throughput by connections, for each view and class: over the workloads of the headline's sessions.
 fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
+    let session = |field: &Field<'_>| {
+        let Workload { messages, message_bytes, .. } = field.contest().workload;
+        (messages, message_bytes)
+    };
+    let headline = fields.first().map(session);
     let of = |(view, class): (View, Class)| {
         let alike = |field: &&Field<'_>| {
             let contest = field.contest();
-            (contest.view, contest.class) == (view, class)
-                && ["solo", "session", "crowd"].contains(&contest.workload.as_str())
+            (contest.view, contest.class) == (view, class) && Some(session(field)) == headline
         };
         let fields: Vec<&Field<'_>> = fields.iter().filter(alike).collect();
         let caption = format!("Throughput, {}; higher is better", heading(view, class));

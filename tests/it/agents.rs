@@ -73,7 +73,7 @@ fn hold(server: &dyn Backend, client: &dyn Backend, connections: usize, window_m
     let (mut serving, destinations) = serving(server, 32, &[]);
     let shape = Shape::new(1_000_000, 32).unwrap();
     let extent = Extent::Timed { ramp_ms: 0, window_ms };
-    let plan = LoadPlan { destinations, connections, shape, extent, workers: None };
+    let plan = LoadPlan { destinations, connections, shape, extent, workers: None, seed: 0 };
     let run = drive(&mut agent(names.1, &[]), client, plan);
     let served = stop(&mut serving);
     assert_eq!((run.failures, served.failures), (0, 0), "{names:?}: {:?}", run.first_failure);
@@ -163,6 +163,7 @@ fn a_client_that_waits_for_ever_is_ended_and_the_next_agent_works() {
         shape: Shape::default(),
         extent: Extent::Sessions(4),
         workers: None,
+        seed: 0,
     };
     for client in available() {
         let name = client.about().name;

@@ -21,9 +21,13 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// The order in which arms had their turns.
-fn turns(record: &Record) -> Vec<String> {
-    record.lines.iter().map(|line| line.place().arm.clone()).collect()
+/// The turns that each arm had, block by block.
+fn turns(record: &Record) -> Vec<(String, Vec<usize>)> {
+    let rounds = record.lines.iter().filter_map(|line| match line {
+        Line::Round(round) => Some(round),
+        _ => None,
+    });
+    rounds.map(|it| (it.place.arm.clone(), it.slices.iter().map(|slice| slice.turn).collect())).collect()
 }
 
 #[test]
@@ -34,7 +38,7 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
     let folder = results.record().unwrap();
     let record = Record::read(&folder).unwrap();
     assert_eq!(record.damage, None);
-    // Three arms (the second copy of the reference is one), six epochs of one block.
+    // Three arms (the second copy of the reference is one), six epochs.
     let rounds: Vec<&Line> = record.lines.iter().filter(|line| matches!(line, Line::Round(_))).collect();
     assert_eq!(rounds.len(), 18, "{}", text(&output.stderr));
     assert_eq!(
@@ -52,7 +56,7 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
     let path = folder.to_str().unwrap();
     let report = |format| text(&run(&["report", path, "--format", format]).stdout).to_owned();
     assert!(report("markdown").contains("| `mio` |"));
-    assert_eq!(report("csv").lines().count(), 1 + 3 * 9, "a row for each arm and measure that was measured");
+    assert_eq!(report("csv").lines().count(), 1 + 3 * 12, "a row for each arm and measure that was measured");
     let json: serde_json::Value = serde_json::from_str(&report("json")).unwrap();
     assert_eq!(json["contests"][0]["arms"].as_array().unwrap().len(), 3);
     let bmf: serde_json::Value = serde_json::from_str(&report("bmf")).unwrap();

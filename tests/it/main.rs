@@ -13,5 +13,6 @@ mod forbidden;
 mod page;
 mod peers;
 mod results;
+mod slices;
 mod stress;
 mod tidy;

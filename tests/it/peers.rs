@@ -60,6 +60,7 @@ pub(crate) fn drive(
         shape,
         extent: Extent::Sessions(sessions),
         workers: None,
+        seed: 0,
     });
     backend.drive(&load).unwrap();
     load.result()

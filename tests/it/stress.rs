@@ -181,6 +181,7 @@ fn peers_that_leave_anyhow_leave_nothing_behind_in_a_server() {
                 shape: Shape::default(),
                 extent: Extent::Sessions(640),
                 workers: None,
+                seed: 0,
             };
             let mut healthy = agent("healthy", &[]);
             let run = drive(&mut healthy, ALL[0], plan);
@@ -215,6 +216,7 @@ fn servers_that_leave_anyhow_leave_nothing_behind_in_a_client() {
                 shape: Shape::default(),
                 extent: Extent::Sessions(A_LOAD),
                 workers: None,
+                seed: 0,
             };
             let run = drive(&mut client, backend, plan);
             assert_eq!(run.sessions + run.failures, A_LOAD, "{name}: {:?}", run.first_failure);

@@ -54,6 +54,11 @@ impl Lineup {
         Ok(lineup)
     }
 
+    /// Whether each of them, and the neutral client, can be stopped and continued.
+    pub(super) fn all_sliceable(&self) -> bool {
+        self.contestants.iter().all(|contestant| contestant.is_sliceable())
+    }
+
     /// What each of them is, and the neutral client too.
     pub(super) fn descriptions(&self) -> BTreeMap<String, Description> {
         let neutral = contestant::find(NEUTRAL).into_iter();

@@ -14,7 +14,7 @@ use crate::{
     analysis::{Analysis, ContestResult, Measure, analyse},
     cli::{output, pages},
     duel::{DuelPlan, Next, Until, Witness},
-    record::{Line, Record, RecordWriter, Setup},
+    record::{Line, Record, RecordWriter, Schedule, Setup},
     report,
 };
 
@@ -112,20 +112,36 @@ impl Scribe {
 }
 
 impl Witness for Scribe {
-    fn block(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
+    fn lines(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
         self.tell_errors(&lines);
         let kept = self.writer.append(&lines);
-        let place = lines.last().map(|line| (line.place().epoch, line.place().block));
+        let last = lines.last().map(|line| (line.place().epoch, ends_epoch(line, &self.plan)));
         self.record.lines.extend(lines);
         kept?;
         if self.interrupted.load(Relaxed) {
             return Ok(Next::Stop);
         }
-        match place {
-            Some((epoch, block)) if block + 1 == self.plan.blocks => self.look(epoch, elapsed),
+        match last {
+            Some((epoch, true)) => self.look(epoch, elapsed),
             _ => Ok(Next::GoOn),
         }
     }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+}
+
+/// Whether a line is one of the last of its epoch.
+fn ends_epoch(line: &Line, plan: &DuelPlan) -> bool {
+    let place = line.place();
+    let contest = plan.contests.iter().find(|contest| {
+        (&contest.workload.name, contest.view, contest.class) == (&place.workload, place.view, place.class)
+    });
+    contest.is_some_and(|contest| match contest.schedule {
+        Schedule::Slices { .. } => true,
+        Schedule::Rounds { blocks } => place.block + 1 == blocks,
+    })
 }
 
 /// Whether every interval of messages/s is narrower than this.

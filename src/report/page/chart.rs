@@ -5,10 +5,7 @@ use super::{
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::{
-    analysis::{Field, Measure},
-    load::Workload,
-};
+use crate::analysis::{Field, Measure};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 250.0;
@@ -114,10 +111,8 @@ pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
 
 /// Draws throughput against the number of connections, over contests that differ in it alone.
 pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
-    let mut columns: Vec<(usize, &Field<'_>)> = fields
-        .iter()
-        .filter_map(|field| Some((field.contest().workload.parse::<Workload>().ok()?.connections, *field)))
-        .collect();
+    let mut columns: Vec<(usize, &Field<'_>)> =
+        fields.iter().map(|field| (field.contest().workload.connections, *field)).collect();
     columns.sort_by_key(|(connections, _)| *connections);
     let (least, most) = (columns.first()?.0, columns.last()?.0);
     if least == most {

@@ -81,7 +81,7 @@ impl<'a> Data<'a> {
 /// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of an unknown workload.
 pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let contest = field.contest();
-    let Workload { connections, messages, message_bytes, .. } = contest.workload.parse().ok()?;
+    let Workload { connections, messages, message_bytes, .. } = contest.workload;
     if contest.view == View::Matrix || field.arms().is_empty() {
         return None;
     }
@@ -90,7 +90,7 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let measures =
         CHOICES.iter().filter_map(|(key, _, measure)| Some((*key, measure_data(field, *measure)?)));
     Some(ContestData {
-        workload: &contest.workload,
+        workload: &contest.workload.name,
         view: contest.view,
         class: contest.class,
         connections,

@@ -102,15 +102,13 @@ fn sentence(arms: &[&ArmResult], measure: Measure) -> String {
 
 /// What was measured, in words.
 fn measured(contest: &ContestResult) -> String {
-    match contest.workload.parse::<Workload>() {
-        Ok(Workload { connections, messages, message_bytes, .. }) => format!(
-            "Measured: {connections} {}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
-            if connections == 1 { "connection" } else { "connections at a time" },
-            contest.workload,
-            heading(contest.view, contest.class)
-        ),
-        Err(_) => format!("Measured: {}, {}.", contest.workload, heading(contest.view, contest.class)),
-    }
+    let Workload { connections, messages, message_bytes, .. } = contest.shape;
+    format!(
+        "Measured: {connections} {}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
+        if connections == 1 { "connection" } else { "connections at a time" },
+        contest.workload,
+        heading(contest.view, contest.class)
+    )
 }
 
 fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row {

@@ -69,9 +69,7 @@ pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<
 }
 
 fn description(contest: &ContestResult) -> String {
-    let Ok(Workload { connections, messages, message_bytes, shows, .. }) = contest.workload.parse() else {
-        return String::new();
-    };
+    let Workload { connections, messages, message_bytes, shows, .. } = &contest.shape;
     format!("{shows}: {connections} at a time, {messages} messages of {message_bytes} bytes in a session.")
 }
 

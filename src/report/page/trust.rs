@@ -7,7 +7,7 @@ use crate::{
     analysis::ContestResult,
     contestant::Description,
     environment::Environment,
-    record::{BackendFootprint, Record, Setup},
+    record::{BackendFootprint, Contest, Record, Schedule, Setup},
     report::words::{heading, reason_words},
 };
 
@@ -103,15 +103,9 @@ pub(super) fn environment(setup: &Setup) -> Table {
         ("clients started with", (!setup.client_exec.is_empty()).then(|| setup.client_exec.join("; "))),
         ("servers listened at", setup.server_address.clone()),
     ];
-    let rounds = format!(
-        "{} ms, the first {} ms of it discarded; {} blocks in an epoch",
-        setup.ramp_ms + setup.window_ms,
-        setup.ramp_ms,
-        setup.blocks
-    );
     let of_setup = placement
         .into_iter()
-        .chain([("rounds", rounds)])
+        .chain([("turns", turns(setup))])
         .chain(exec.into_iter().filter_map(|(name, value)| Some((name, value?))))
         .map(|(name, value)| (name.to_owned(), value));
     let rows = of_setup.chain(setup.environment.fields());
@@ -121,6 +115,29 @@ pub(super) fn environment(setup: &Setup) -> Table {
         columns: ["what", "found"].map(str::to_owned).to_vec(),
         rows: rows.map(|(name, value)| vec![Cell::text(name), Cell::text(told(value))]).collect(),
     }
+}
+
+/// How the arms of each contest took turns, each way once.
+fn turns(setup: &Setup) -> String {
+    let mut ways: Vec<String> = Vec::new();
+    for Contest { workload, schedule, .. } in &setup.contests {
+        let way = match schedule {
+            Schedule::Slices { warm_ms, slice_ms, blocks } => {
+                format!(
+                    "{}: slices of {slice_ms} ms after {warm_ms} ms, {blocks} blocks in an epoch",
+                    workload.name
+                )
+            }
+            Schedule::Rounds { blocks } => format!(
+                "{}: rounds of {} ms after {} ms, {blocks} blocks in an epoch",
+                workload.name, workload.window_ms, workload.ramp_ms
+            ),
+        };
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    ways.join("; ")
 }
 
 /// A field of the environment as a person reads it.

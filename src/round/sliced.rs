@@ -1,0 +1,270 @@
+//! A pair that runs in slices: stopped most of the time, continued for some milliseconds, again and again.
+//!
+//! Between two slices of an arm others have theirs, so each sees the machine as all see it within the same fraction of
+//! a second. A rest is no part of what is measured: the client takes its times in active time ([`Board`]), replies and
+//! CPU time are read at the two ends of a slice's window while the pair runs, and what the stopping and continuing
+//! itself costs falls into the stretch before the window, which counts for nothing.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Launch, PATIENCE, Pair, PairPlan, Round};
+use crate::{
+    agent::{Reply, Request},
+    load::{Board, Done, Extent, Workload},
+    net::KernelCounters,
+};
+
+/// Sessions that each connection runs before anything counts, where sessions count.
+const RAMP_SESSIONS: u64 = 2;
+
+/// Messages that each connection exchanges before anything counts, where sessions don't.
+const RAMP_MESSAGES: u64 = 32;
+
+/// For how long a pair runs on once its ramp is over, before it is stopped first: context switches are counted in that
+/// time, which stopping and continuing would add to. A server that is asked for its cost takes a little longer still, to
+/// see that no connection is about to end.
+const UNDISTURBED: Duration = Duration::from_millis(10);
+
+/// How long a ramp may take: some hundred times the longest seen.
+const RAMP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// CPU time of a process at rest that is no sign of its having run: what a stop itself may still cost.
+const REST_CPU: Duration = Duration::from_millis(1);
+
+/// How long a slice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceLength {
+    /// What passes after a pair was continued before the window opens.
+    pub warm: Duration,
+    /// The window.
+    pub window: Duration,
+}
+
+/// What a pair did in the window of one slice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slice {
+    /// Whose turn it was in the block, from 0.
+    pub turn: usize,
+    /// Replies verified.
+    pub messages: u64,
+    /// The length of the window, in nanoseconds.
+    pub window_ns: u64,
+    /// CPU time of the server's process, in nanoseconds.
+    pub server_cpu_ns: u64,
+    /// CPU time of the client's process, in nanoseconds.
+    pub client_cpu_ns: u64,
+    /// Why it must not count; absent when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<String>,
+}
+
+/// A pair that rests between slices.
+#[derive(Debug)]
+pub struct SlicedPair {
+    pair: Pair,
+    board: Board,
+    workload: Workload,
+    /// Since when it rests.
+    stopped: Instant,
+    /// What both processes had spent when they were stopped.
+    spent: Spent,
+    slices: Vec<Slice>,
+    server_switches_per_message: Option<f64>,
+    counters: Option<KernelCounters>,
+}
+
+/// The CPU time of both processes since they were started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spent {
+    server: Duration,
+    client: Duration,
+}
+
+/// What is read at either end of a window.
+struct Reading {
+    at: Instant,
+    done: Done,
+    spent: Spent,
+}
+
+impl SlicedPair {
+    /// Starts a pair, lets it drive until it is in steady state, and stops it. The seed decides where its slots begin.
+    ///
+    /// # Errors
+    /// When an agent cannot be started, cannot drive in slices, or gets no further.
+    pub fn start(launch: &Launch, plan: PairPlan, workload: &Workload, seed: u64) -> anyhow::Result<Self> {
+        let board = Board::create().context("cannot share memory with the client")?;
+        let mut pair = Pair::start(launch, plan)?;
+        pair.start_sliced(&board, workload, seed)?;
+        let spent = Spent::read(&pair)?;
+        let mut sliced = Self {
+            pair,
+            board,
+            workload: workload.clone(),
+            stopped: Instant::now(),
+            spent,
+            slices: Vec::new(),
+            server_switches_per_message: None,
+            counters: None,
+        };
+        sliced.ramp()?;
+        sliced.server_switches_per_message = sliced.run_undisturbed()?;
+        sliced.stop()?;
+        Ok(sliced)
+    }
+
+    /// Waits until each connection has run some sessions, or exchanged some messages.
+    fn ramp(&mut self) -> anyhow::Result<()> {
+        let Workload { connections, counts_sessions, .. } = self.workload;
+        let connections = connections as u64;
+        let begun = Instant::now();
+        loop {
+            let Done { messages, sessions } = self.board.done();
+            let steady = if counts_sessions {
+                sessions >= RAMP_SESSIONS * connections
+            } else {
+                messages >= RAMP_MESSAGES * connections
+            };
+            if steady {
+                return Ok(());
+            }
+            self.pair.check_client()?;
+            if begun.elapsed() > RAMP_PATIENCE {
+                let waited = RAMP_PATIENCE.as_secs();
+                bail!(
+                    "client {}: {messages} messages in {waited} s are no ramp for {connections} connections",
+                    self.pair.plan.client
+                )
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Lets the pair run for a while, and says how many context switches the server makes for each message.
+    fn run_undisturbed(&mut self) -> anyhow::Result<Option<f64>> {
+        self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        let before = self.board.done().messages;
+        thread::sleep(UNDISTURBED);
+        let Reply { cost, .. } = self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        let messages = self.board.done().messages - before;
+        let switches = cost.voluntary_switches + cost.involuntary_switches;
+        Ok((messages > 0).then(|| switches as f64 / messages as f64))
+    }
+
+    /// Stops both processes, and returns when they stand still.
+    fn stop(&mut self) -> anyhow::Result<()> {
+        self.pair.each_agent(|agent| agent.send_stop())?;
+        self.stopped = Instant::now();
+        self.pair.each_agent(|agent| agent.wait_until_stopped())?;
+        self.spent = Spent::read(&self.pair)?;
+        Ok(())
+    }
+
+    /// Runs one slice, and stops the pair again.
+    ///
+    /// # Errors
+    /// When a process of the pair is gone.
+    pub fn slice(&mut self, length: SliceLength, turn: usize) -> anyhow::Result<()> {
+        let before = Spent::read(&self.pair)?;
+        let counters = self.pair.counters();
+        self.board.resume(self.stopped);
+        self.pair.each_agent(|agent| agent.resume())?;
+        thread::sleep(length.warm);
+        self.board.set_open(true);
+        let opened = self.read()?;
+        thread::sleep(length.window);
+        let closed = self.read()?;
+        self.board.set_open(false);
+        self.counters = counters;
+        let ran_at_rest = self.ran_at_rest(before);
+        self.stop()?;
+        self.slices.push(Slice {
+            turn,
+            messages: closed.done.messages - opened.done.messages,
+            window_ns: nanoseconds(closed.at - opened.at),
+            server_cpu_ns: nanoseconds(closed.spent.server.saturating_sub(opened.spent.server)),
+            client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
+            excluded: ran_at_rest.or_else(|| self.kernel_moved()),
+        });
+        Ok(())
+    }
+
+    fn read(&self) -> anyhow::Result<Reading> {
+        Ok(Reading { at: Instant::now(), done: self.board.done(), spent: Spent::read(&self.pair)? })
+    }
+
+    /// Whether somebody else continued a process of the pair while it was to rest.
+    fn ran_at_rest(&self, before: Spent) -> Option<String> {
+        let ran = |is: Duration, was: Duration| is.saturating_sub(was) > REST_CPU;
+        let either = ran(before.server, self.spent.server) || ran(before.client, self.spent.client);
+        either.then(|| "ran while it was to rest".to_owned())
+    }
+
+    /// Whether the kernel dropped or sent again since the slice began.
+    fn kernel_moved(&self) -> Option<String> {
+        let (is, was) = (self.pair.counters()?, self.counters?);
+        (!(is - was).is_quiet()).then(|| "kernel".to_owned())
+    }
+
+    /// What both processes have spent since they were started.
+    ///
+    /// # Errors
+    /// When one of them is gone.
+    pub fn spent(&self) -> anyhow::Result<Duration> {
+        let Spent { server, client } = Spent::read(&self.pair)?;
+        Ok(server + client)
+    }
+
+    /// Ends the load, and says what came of it.
+    ///
+    /// # Errors
+    /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
+    pub fn end(mut self) -> anyhow::Result<Round> {
+        self.board.resume(self.stopped);
+        self.pair.each_agent(|agent| agent.resume())?;
+        self.board.end();
+        let (mut run, client) = self.pair.receive_run()?;
+        let server = self.pair.server.ask(&Request::Cost, PATIENCE)?.cost;
+        let counted = self.board.done().messages;
+        if counted != run.messages_in_all {
+            let (client, told) = (&self.pair.plan.client, run.messages_in_all);
+            bail!("client {client}: it counted {counted} messages while it ran, and {told} in its answer")
+        }
+        run.window_s = self.slices.iter().map(|slice| slice.window_ns as f64 / 1e9).sum();
+        let [server_workers, client_workers] = self.pair.workers()?;
+        Ok(Round {
+            connections: self.workload.connections,
+            messages: self.workload.messages,
+            clients: 1,
+            extent: Extent::Sliced { board: self.board.path() },
+            server_workers,
+            client_workers,
+            placement: self.pair.placement.clone(),
+            run,
+            slices: std::mem::take(&mut self.slices),
+            server,
+            client,
+            server_switches_per_message: self.server_switches_per_message,
+            neighbours: super::Neighbours::default(),
+            fallbacks: self.pair.fallbacks.clone(),
+        })
+    }
+}
+
+impl Spent {
+    fn read(pair: &Pair) -> anyhow::Result<Self> {
+        let client = pair.clients.first().context("a pair has at least one client")?;
+        Ok(Self { server: pair.server.cpu_time()?, client: client.cpu_time()? })
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

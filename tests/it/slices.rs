@@ -1,0 +1,174 @@
+//! Arms that are stopped and continued: a rest leaves no trace, for whichever backend.
+
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ioduel::{
+    contestant::{self, Contestant},
+    load::Workload,
+    placement::{Cpus, Placement},
+    round::{Flag, Launch, PairPlan, Round, SliceLength, SlicedPair},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{peers::wait_until, results::Results};
+
+/// So long that no round trip of a busy machine is taken for a rest.
+const REST: Duration = Duration::from_millis(400);
+
+const SLICES: usize = 6;
+
+const LENGTH: SliceLength = SliceLength { warm: Duration::from_millis(5), window: Duration::from_millis(30) };
+
+fn workload() -> Workload {
+    Workload { connections: 16, ..Workload::default() }
+}
+
+/// Both sides on all processors, with two workers where there are such.
+fn start(contestant: &Contestant) -> SlicedPair {
+    let all = Cpus::of_this_process().unwrap();
+    let placement = Placement { server: Some(all.clone()), client: Some(all) };
+    let launch = Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), placement);
+    let workers = contestant.threading().has_free_workers().then_some(2);
+    let plan = PairPlan {
+        server: contestant.name().to_owned(),
+        client: contestant.name().to_owned(),
+        server_workers: workers,
+        client_workers: workers,
+        message_bytes: workload().message_bytes,
+        burn_ns: 0,
+    };
+    SlicedPair::start(&launch, plan, &workload(), 7).unwrap()
+}
+
+fn sliceable() -> impl Iterator<Item = &'static Contestant> {
+    contestant::all().iter().filter(|it| it.available().is_ok() && it.is_sliceable())
+}
+
+#[test]
+fn a_rest_leaves_no_trace_in_any_backend() {
+    for contestant in sliceable() {
+        contestant.prepare().unwrap();
+        let mut pair = start(contestant);
+        let mut rested = Duration::ZERO;
+        for turn in 0..SLICES {
+            let before = pair.spent().unwrap();
+            thread::sleep(REST);
+            rested += pair.spent().unwrap() - before;
+            pair.slice(LENGTH, turn).unwrap();
+        }
+        let round = pair.end().unwrap();
+        let name = contestant.name();
+        assert_eq!(rested, Duration::ZERO, "{name} spent CPU time while it rested");
+        no_trace(name, &round);
+    }
+}
+
+fn no_trace(name: &str, round: &Round) {
+    let run = &round.run;
+    assert_eq!((round.slices.len(), run.failures), (SLICES, 0), "{name}: {:?}", run.first_failure);
+    for histogram in [&run.connect, &run.round_trip, &run.session, &run.close, &run.unfinished] {
+        assert!(histogram.max_s() < REST.as_secs_f64() * 0.75, "{name}: {:?}", histogram.summary());
+    }
+    assert!(run.elapsed_s < REST.as_secs_f64() * SLICES as f64 / 2.0, "{name}: {} s", run.elapsed_s);
+    let little = round.flags().into_iter().find(|flag| matches!(flag, Flag::Little { .. }));
+    assert_eq!(little, None, "{name}");
+    let sliced: u64 = round.slices.iter().map(|slice| slice.messages).sum();
+    let off = sliced as f64 / run.messages as f64 - 1.0;
+    assert!(off.abs() < 0.02, "{name}: {sliced} messages in the slices, {} in the histogram", run.messages);
+    let processors = Cpus::of_this_process().unwrap().count() as u64;
+    for slice in &round.slices {
+        let spent = slice.server_cpu_ns + slice.client_cpu_ns;
+        assert!(slice.messages > 0 && spent > 0, "{name}: {slice:?}");
+        assert!(spent < processors * slice.window_ns * 11 / 10, "{name}: {slice:?}");
+        let ran = slice.excluded.as_deref() == Some("ran while it was to rest");
+        assert!(!ran, "{name}");
+    }
+}
+
+#[test]
+fn an_arm_that_somebody_else_continues_is_noticed() {
+    let mut pair = start(sliceable().next().unwrap());
+    pair.slice(LENGTH, 0).unwrap();
+    let agents = children(std::process::id());
+    for agent in &agents {
+        kill(*agent, Signal::SIGCONT).unwrap();
+    }
+    thread::sleep(Duration::from_millis(50));
+    pair.slice(LENGTH, 0).unwrap();
+    let excluded: Vec<_> = pair.end().unwrap().slices.into_iter().map(|slice| slice.excluded).collect();
+    assert_eq!(excluded, [None, Some("ran while it was to rest".to_owned())]);
+}
+
+/// The agents that this process has started and that are stopped.
+fn children(id: u32) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    let all: Vec<i32> =
+        lists.flat_map(|it| it.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    all.into_iter().filter(|child| is_stopped(*child)).map(Pid::from_raw).collect()
+}
+
+fn is_stopped(id: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| stat.contains(") T "))
+}
+
+#[test]
+fn arms_at_rest_are_gone_when_the_duel_is_killed() {
+    let results = Results::new("rest");
+    let words = ["epoll", "mio", "--time", "60s"];
+    let mut duel: std::process::Child = results.duel(&words).spawn().unwrap();
+    let id = duel.id();
+    let stopped = || children(id).len();
+    wait_until("arms rest", || stopped() >= 4);
+    let agents = children(id);
+    duel.kill().unwrap();
+    duel.wait().unwrap();
+    wait_until("they are gone", || agents.iter().all(|agent| kill(*agent, None).is_err()));
+}
+
+/// Stops a server for a while in the middle of a round of a workload, and says how long the longest round trip was, as
+/// `run --json` tells it.
+fn longest_of_a_round_with_a_stop(workload: &str, stop: Duration) -> (f64, String) {
+    let words = ["run", "epoll", "--workload", workload, "--duration", "1s", "--json"];
+    let run = Command::new(env!("CARGO_BIN_EXE_ioduel"))
+        .args(words)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = run.id();
+    let agents = || -> Vec<i32> {
+        let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        list.split_whitespace().flat_map(str::parse).collect()
+    };
+    wait_until("both agents run", || agents().len() == 2);
+    // Beyond the longest ramp, within the window.
+    let ramp = workload.parse::<Workload>().unwrap().ramp_ms;
+    thread::sleep(Duration::from_millis(ramp + 500));
+    let server = Pid::from_raw(agents()[0]);
+    kill(server, Signal::SIGSTOP).unwrap();
+    let begun = Instant::now();
+    thread::sleep(stop);
+    kill(server, Signal::SIGCONT).unwrap();
+    assert!(begun.elapsed() >= stop);
+    let output = run.wait_with_output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let longest = ["round_trip_us", "unfinished_us"].map(|of| json[of]["max"].as_f64().unwrap());
+    (longest[0].max(longest[1]), json["flags"].to_string())
+}
+
+#[test]
+fn a_server_that_stands_still_is_seen_in_every_workload() {
+    let stop = Duration::from_millis(150);
+    for workload in Workload::named() {
+        let (longest_us, flags) = longest_of_a_round_with_a_stop(&workload.name, stop);
+        let seen = longest_us >= stop.as_micros() as f64 * 0.95;
+        assert!(seen || flags.contains("Little"), "{workload}: the longest is {longest_us} µs, {flags}");
+    }
+}
