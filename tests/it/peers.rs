@@ -61,7 +61,8 @@ pub(crate) fn drive(
         extent: Extent::Sessions(sessions),
         workers: None,
         seed: 0,
-    });
+    })
+    .unwrap();
     backend.drive(&load).unwrap();
     load.result()
 }

@@ -72,6 +72,9 @@ fn poison(value: &mut serde_json::Value, text: &str) {
                 "model",
                 "threading",
                 "maintenance",
+                "arrivals",
+                "close",
+                "unfinished",
             ];
             let all = members.iter_mut().filter(|(name, value)| {
                 !(meaning.contains(&name.as_str()) && !value.is_object() || *name == "placement")
