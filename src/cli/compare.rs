@@ -56,10 +56,10 @@ fn told(folder: &Path) -> anyhow::Result<Told> {
 /// Renders the changes; where the runs are not comparable, without a verdict.
 fn render(changes: &[Change], comparable: bool) -> String {
     let header =
-        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
+        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "needed", "verdict"];
     let mut table = Table::new(header);
     for Change { workload, view, class, arm, measure, comparison } in changes {
-        let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
+        let Comparison { ratio, low, high, needed, verdict, .. } = comparison;
         table.add([
             workload.clone(),
             view.name().to_owned(),
@@ -68,7 +68,7 @@ fn render(changes: &[Change], comparable: bool) -> String {
             measure.name().to_owned(),
             format!("{ratio:.3}"),
             format!("{low:.3} to {high:.3}"),
-            format!("{:.1}%", detectable * 100.0),
+            format!("{:.1}%", needed * 100.0),
             if comparable { verdict.to_string() } else { "not comparable".to_owned() },
         ]);
     }

@@ -22,10 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use crate::{
-    analysis::{Change, Field, Measure, each_contest},
+    analysis::{Change, ContestResult, Field, Measure, each_contest},
     load::Workload,
     record::{Class, Record, Setup, View},
-    report::words::{class_words, heading},
+    report::words::{alarm_words, class_words, heading, percent},
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
@@ -38,6 +38,7 @@ use table::{Cell, Figure, Figures, Legend, Table};
 struct Page<'a> {
     shell: Shell,
     title: String,
+    alarms: Vec<String>,
     headline: Headline,
     reference: &'a str,
     references: Vec<&'a str>,
@@ -76,6 +77,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
     let page = Page {
         shell: Shell::new(),
         title: title(setup),
+        alarms: alarms(&contests),
         headline: headline(first, &references(setup)),
         reference: &first.reference,
         references: references(setup),
@@ -105,6 +107,12 @@ fn title(setup: &Setup) -> String {
     let machine = environment.cpu_model.as_deref().unwrap_or("an unknown processor");
     let kernel = environment.kernel.as_deref().unwrap_or("unknown");
     format!("{day}, {machine}, {} processors, Linux {kernel}", environment.processors.unwrap_or(0))
+}
+
+/// All alarms of a record, in sentences.
+fn alarms(contests: &[ContestResult]) -> Vec<String> {
+    let each = |contest| move |alarm| alarm_words(contest, alarm);
+    contests.iter().flat_map(|contest| contest.alarms.iter().map(each(contest))).collect()
 }
 
 /// The backends that stand in a ranking.
@@ -208,7 +216,7 @@ pub fn changes_page(
                     "class",
                     "new / old",
                     "95% interval",
-                    "could have seen",
+                    "needed",
                     "verdict",
                 ]
                 .map(str::to_owned)
@@ -231,7 +239,7 @@ fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<
         Cell::text(change.class.name()),
         Cell::number(format!("{:.3}", found.ratio), found.ratio),
         Cell::number(format!("{:.3} to {:.3}", found.low, found.high), found.low),
-        Cell::number(format!("{:.1}%", found.detectable * 100.0), found.detectable),
+        Cell::number(percent(found.needed), found.needed),
         Cell::text(verdict),
     ]
 }

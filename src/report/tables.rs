@@ -8,10 +8,12 @@ use crate::{
     stats::Better,
 };
 
-/// Renders one row for each contest, arm and measure.
+/// Renders one row for each contest, arm and measure. The verdict is `better`, `worse`, `suggestive` (its own interval leaves 1
+/// out, but not after correction for the number of arms) or `no difference seen`; `needed` is the difference, as a share, that
+/// was needed for one of the first two.
 pub fn csv(analysis: &Analysis) -> String {
     let mut text =
-        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,detectable,verdict,rounds\n"
+        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rounds\n"
             .to_owned();
     for (contest, arm) in arms(analysis) {
         for measure in Measure::ALL {
@@ -30,8 +32,7 @@ pub fn csv(analysis: &Analysis) -> String {
             match arm.comparisons.get(&measure) {
                 Some(found) => {
                     row.extend(
-                        [found.ratio, found.low, found.high, found.detectable]
-                            .map(|value| format!("{value:.6}")),
+                        [found.ratio, found.low, found.high, found.needed].map(|value| format!("{value:.6}")),
                     );
                     row.push(found.verdict.to_string());
                 }
