@@ -146,13 +146,13 @@ pub(super) struct Centre {
     pub(super) resampled: Vec<f64>,
     /// Epochs that have a value.
     pub(super) epochs: usize,
-    /// Values.
+    /// Blocks that the values are of.
     pub(super) blocks: usize,
 }
 
 impl Centre {
-    /// Takes values by epoch, as many epochs as the resamples are of.
-    pub(super) fn of(values: &[Vec<f64>], resamples: &Resamples) -> Self {
+    /// Takes values by epoch, as many epochs as the resamples are of; so many blocks have any.
+    pub(super) fn of(values: &[&[f64]], blocks: usize, resamples: &Resamples) -> Self {
         let numbered = values.iter().enumerate();
         let mut sorted: Vec<(f64, usize)> =
             numbered.flat_map(|(epoch, blocks)| blocks.iter().map(move |&value| (value, epoch))).collect();
@@ -161,7 +161,7 @@ impl Centre {
             value: trimmed_means(&sorted, &vec![vec![1.0]; values.len()])[0],
             resampled: trimmed_means(&sorted, &resamples.times),
             epochs: values.iter().filter(|blocks| !blocks.is_empty()).count(),
-            blocks: sorted.len(),
+            blocks,
         }
     }
 }

@@ -20,9 +20,13 @@ const IN_COMMON: f64 = 1.0 / 9.0;
 
 /// Centres and errors of all arms of a contest, by one measure. Arms go by their numbers; the reference's is 0.
 ///
-/// In each block the log difference of an arm is taken from the mean of both copies of the reference, or from the one that has
-/// the block. The centre of an arm is the 20% trimmed mean of its differences, and that of the reference is 0. The centre of
-/// any two arms is the difference of theirs: if A is better than B and B than C, then A is better than C.
+/// In each block the log difference of an arm is taken from each copy of the reference that has the block. The centre of an arm
+/// is the 20% trimmed mean of all its differences, and that of the reference is 0. The centre of any two arms is the difference
+/// of theirs: if A is better than B and B than C, then A is better than C.
+///
+/// The differences are not taken from the mean of both copies: a block in which something slows down one round in twenty would
+/// disturb that mean twice as often as an arm, and to one side alone, so that equal arms had centres other than 0. With 20 epochs
+/// of 20 such blocks a difference was told in 15 of 100 duels of 12 equal arms, against 5 with each copy by itself.
 ///
 /// The errors are those of a bootstrap over epochs, the same resamples for all arms, so that what two arms have in common
 /// cancels. They are widened by √(n/(n−1)) for n epochs, as T. C. Hesterberg, What Teachers Should Know About the Bootstrap,
@@ -41,21 +45,20 @@ impl Estimates {
     /// Estimates what all arms of a contest measured.
     pub fn of(measured: &Measured, draws: &Draws) -> Self {
         let copies: Vec<&Series> = [&measured.reference].into_iter().chain(&measured.copy).collect();
-        let mut all: Vec<Vec<Vec<f64>>> =
-            measured.others.iter().map(|arm| differences(arm, &copies)).collect();
+        let mut all: Vec<Differences> =
+            measured.others.iter().map(|arm| Differences::of(arm, &copies)).collect();
         if let Some(copy) = &measured.copy {
-            all.push(differences(copy, &[&measured.reference]));
+            all.push(Differences::of(copy, &[&measured.reference]));
         }
         // An epoch in which nothing can be compared is none.
-        let epochs = all.iter().map(Vec::len).max().unwrap_or(0);
-        let counts = |epoch: &usize| all.iter().any(|arm| arm.get(*epoch).is_some_and(|it| !it.is_empty()));
+        let epochs = all.iter().map(|arm| arm.epochs.len()).max().unwrap_or(0);
+        let counts = |epoch: &usize| all.iter().any(|arm| !arm.of_epoch(*epoch).is_empty());
         let counting: Vec<usize> = (0..epochs).filter(counts).collect();
         let resamples = draws.of(counting.len());
-        let centre = |arm: &Vec<Vec<f64>>| {
-            let values: Vec<Vec<f64>> =
-                counting.iter().map(|epoch| arm.get(*epoch).cloned().unwrap_or_default()).collect();
-            let there = values.iter().filter(|blocks| !blocks.is_empty()).count();
-            (there >= MIN_EPOCHS).then(|| Centre::of(&values, &resamples))
+        let centre = |arm: &Differences| {
+            let values: Vec<&[f64]> = counting.iter().map(|epoch| arm.of_epoch(*epoch)).collect();
+            let there = values.iter().filter(|values| !values.is_empty()).count();
+            (there >= MIN_EPOCHS).then(|| Centre::of(&values, arm.blocks, &resamples))
         };
         let mut others: Vec<Option<Centre>> = all.iter().map(centre).collect();
         let copy = measured.copy.as_ref().and_then(|_| others.pop()?);
@@ -125,18 +128,32 @@ impl Estimates {
     }
 }
 
-/// The log differences of a series from the mean of others, block by block, by epoch. A block that it lacks, or all of the
-/// others, is left out.
-fn differences(arm: &Series, from: &[&Series]) -> Vec<Vec<f64>> {
-    let log = |value: Option<f64>| value.filter(|value| *value > 0.0 && value.is_finite()).map(f64::ln);
-    let at = |series: &Series, epoch: usize, block: usize| log(*series.get(epoch)?.get(block)?);
-    let difference = |epoch: usize, block: usize| {
-        let value = at(arm, epoch, block)?;
-        let there: Vec<f64> = from.iter().filter_map(|series| at(series, epoch, block)).collect();
-        (!there.is_empty()).then(|| value - there.iter().sum::<f64>() / there.len() as f64)
-    };
-    let epochs = arm.iter().enumerate();
-    epochs
-        .map(|(epoch, blocks)| (0..blocks.len()).filter_map(|block| difference(epoch, block)).collect())
-        .collect()
+/// The log differences of a series from each of others, by epoch.
+struct Differences {
+    epochs: Vec<Vec<f64>>,
+    /// Blocks in which there is any.
+    blocks: usize,
+}
+
+impl Differences {
+    fn of(arm: &Series, from: &[&Series]) -> Self {
+        let log = |value: Option<f64>| value.filter(|value| *value > 0.0 && value.is_finite()).map(f64::ln);
+        let at = |series: &Series, epoch: usize, block: usize| log(*series.get(epoch)?.get(block)?);
+        let mut all = Self { epochs: Vec::new(), blocks: 0 };
+        for (epoch, blocks) in arm.iter().enumerate() {
+            let mut differences = Vec::new();
+            for block in 0..blocks.len() {
+                let before = differences.len();
+                let difference = |other: &&Series| Some(at(arm, epoch, block)? - at(other, epoch, block)?);
+                differences.extend(from.iter().filter_map(difference));
+                all.blocks += usize::from(differences.len() > before);
+            }
+            all.epochs.push(differences);
+        }
+        all
+    }
+
+    fn of_epoch(&self, epoch: usize) -> &[f64] {
+        self.epochs.get(epoch).map_or(&[], Vec::as_slice)
+    }
 }

@@ -118,6 +118,20 @@ fn equal_arms_are_ranked_apart_in_at_most_5_of_100_duels() {
 }
 
 #[test]
+fn outliers_to_one_side_do_not_move_the_reference() {
+    let machine = Machine { epochs: 6, blocks: 20, noise: Noise::Outliers, between: 0.005, ..MACHINE };
+    let mut centres = Vec::new();
+    for seed in 0..60 {
+        let judgement = Simulation::new(seed).duel(machine, &[1.0; 6]);
+        centres.extend((1..7).filter_map(|arm| Some(judgement.estimate(arm, 0)?.centre)));
+    }
+    let mean = centres.iter().sum::<f64>() / centres.len() as f64;
+    // The reference is the same for 6 arms of a duel: the mean of 60 duels is known to some 0.0006. From the mean of its copies
+    // it would be 0.002.
+    assert!(mean.abs() < 0.0012, "{mean}");
+}
+
+#[test]
 #[ignore = "takes minutes: all kinds of noise, and 10 and 20 epochs"]
 fn equal_arms_are_ranked_apart_in_at_most_5_of_100_duels_of_any_kind() {
     for noise in [Noise::Normal, Noise::HeavyTailed, Noise::Outliers] {
@@ -137,7 +151,7 @@ fn intervals_hold_the_truth_in_93_to_97_of_100_duels() {
             let (to_reference, between) =
                 coverage(Machine { epochs, blocks: 5, noise, ..MACHINE }, &levels, duels);
             assert!(
-                (0.93..=0.98).contains(&to_reference) && (0.93..=0.98).contains(&between),
+                (0.93..=0.975).contains(&to_reference) && (0.93..=0.98).contains(&between),
                 "{noise:?}, {epochs} epochs: {to_reference} and {between}"
             );
         }

@@ -54,7 +54,8 @@ fn the_copies_of_the_reference_are_one() {
     let copy = times(&reference, 1.21);
     let arm = times(&reference, 1.1);
     let found = judged(&reference, Some(&copy), std::slice::from_ref(&arm), Better::More);
-    assert!((found.comparison(1, 0).unwrap().ratio - 1.0).abs() < 1e-12);
+    let compared = found.comparison(1, 0).unwrap();
+    assert!((compared.ratio - 1.0).abs() < 1e-12 && compared.blocks == 18, "{compared:?}");
     let (copies, p) = found.copy().unwrap();
     assert!((copies.ratio - 1.21).abs() < 1e-12 && copies.verdict == Verdict::Better && p < 0.01);
     // A block that one copy lacks is compared with the other.
