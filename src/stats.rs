@@ -10,12 +10,14 @@ mod estimate;
 mod estimates;
 mod judgement;
 mod moderation;
+mod precision;
 mod verdict;
 
 pub use bootstrap::{Draws, trimmed_mean};
 pub use estimate::{Estimate, change};
 pub use estimates::{Estimates, MIN_EPOCHS};
 pub use judgement::Judgement;
+pub use precision::Precision;
 pub use verdict::{Better, Comparison, Verdict, holm, judge};
 
 /// What an arm measured in each block, by epoch; `None` where the round was excluded.
