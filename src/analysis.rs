@@ -137,19 +137,14 @@ pub struct Change {
 }
 
 /// Compares two records arm by arm, each arm by its ratio to the reference: levels drift with the machine from one run to the
-/// next.
+/// next. Whether their designs allow that is for [`crate::record::Setup::differences`] to say.
 ///
 /// # Errors
 /// When a histogram cannot be decoded, or the records have no contest with the same reference in common.
 pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for contest in &new.setup.contests {
-        let same = |other: &&Contest| {
-            other.workload == contest.workload
-                && other.view == contest.view
-                && other.class == contest.class
-                && other.arms.first() == contest.arms.first()
-        };
+        let same = |other: &&Contest| other.is_same(contest) && other.arms.first() == contest.arms.first();
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
         let (was, is) = (Field::read(before, old)?, Field::read(contest, new)?);
         for measure in Measure::ALL {

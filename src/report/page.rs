@@ -23,6 +23,7 @@ use askama::Template;
 
 use crate::{
     analysis::{Change, ContestResult, Field, Measure, each_contest},
+    environment::Difference,
     load::Workload,
     record::{Class, Record, Setup, View},
     report::words::{alarm_words, class_words, heading, percent},
@@ -166,7 +167,8 @@ struct ChangesPage<'a> {
     shell: Shell,
     old: &'a Told,
     new: &'a Told,
-    differences: &'a [(String, String, String)],
+    differences: &'a [Difference],
+    causes: &'a [Difference],
     tables: Vec<Table>,
 }
 
@@ -188,7 +190,7 @@ impl Told {
     }
 }
 
-/// Renders what changed between two records; where `differences` has any, without a verdict.
+/// Renders what changed between two records, with what may have caused it; where their designs differ, without a verdict.
 ///
 /// # Errors
 /// Never; a template may fail, and these don't.
@@ -196,7 +198,8 @@ pub fn changes_page(
     old: &Told,
     new: &Told,
     changes: &[Change],
-    differences: &[(String, String, String)],
+    differences: &[Difference],
+    causes: &[Difference],
 ) -> anyhow::Result<String> {
     let mut tables: Vec<Table> = Vec::new();
     for measure in Measure::ALL {
@@ -225,10 +228,10 @@ pub fn changes_page(
             });
         }
     }
-    Ok(ChangesPage { shell: Shell::new(), old, new, differences, tables }.render()?)
+    Ok(ChangesPage { shell: Shell::new(), old, new, differences, causes, tables }.render()?)
 }
 
-fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<Cell> {
+fn change_row(change: &Change, differences: &[Difference]) -> Vec<Cell> {
     let found = &change.comparison;
     let verdict =
         if differences.is_empty() { found.verdict.to_string() } else { "not comparable".to_owned() };

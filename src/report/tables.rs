@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    analysis::{Analysis, ArmResult, ContestResult, Measure},
+    analysis::{Analysis, ArmResult, Change, ContestResult, Measure},
+    environment::Difference,
     record::Class,
-    stats::Better,
+    stats::{Better, Comparison},
 };
 
 /// Renders one row for each contest, arm and measure. The verdict is `better`, `worse`, `suggestive` (its own interval leaves 1
@@ -94,4 +95,18 @@ pub fn github_action_benchmark(analysis: &Analysis) -> Value {
         }
     }
     entries.into()
+}
+
+/// Renders what changed between two records, for a program: in what their designs differ, what else does, and the changes. A
+/// change has no verdict where the designs differ.
+pub fn changes_json(changes: &[Change], design: &[Difference], causes: &[Difference]) -> Value {
+    let each = changes.iter().map(|change| {
+        let Comparison { ratio, low, high, needed, verdict, .. } = change.comparison;
+        json!({
+            "workload": change.workload, "view": change.view, "class": change.class, "arm": change.arm,
+            "measure": change.measure, "ratio": ratio, "low": low, "high": high, "needed": needed,
+            "verdict": design.is_empty().then_some(verdict),
+        })
+    });
+    json!({ "design_differences": design, "possible_causes": causes, "changes": each.collect::<Vec<_>>() })
 }
