@@ -40,8 +40,31 @@ pub struct ContestResult {
     pub class: Class,
     /// The name of the arm that the others are compared with.
     pub reference: String,
-    /// The arms, the best throughput first; the second copy of the reference last.
+    /// The arms by their ranks by throughput and then by their ratios, the best first; the second copy of the reference last.
     pub arms: Vec<ArmResult>,
+    /// What tells the reference from its second copy, which is the same program: this contest is not to be trusted in that.
+    pub alarms: Vec<Alarm>,
+}
+
+/// A measure by which the reference and its second copy are told apart, with p < 1%.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Alarm {
+    /// The measure.
+    pub measure: Measure,
+    /// The ratio of the second copy to the reference.
+    pub ratio: f64,
+    /// The lower end of its 95% interval.
+    pub low: f64,
+    /// The upper end of that.
+    pub high: f64,
+    /// The probability of a ratio this far from 1, if nothing distinguished the two.
+    pub p: f64,
+}
+
+impl Alarm {
+    fn new(measure: Measure, found: &Comparison, p: f64) -> Self {
+        Self { measure, ratio: found.ratio, low: found.low, high: found.high, p }
+    }
 }
 
 /// What is known of an arm.
@@ -51,7 +74,7 @@ pub struct ArmResult {
     pub arm: Arm,
     /// Rounds that count.
     pub rounds: usize,
-    /// Rounds that were set aside or failed, and how many for each reason.
+    /// Rounds that were excluded or failed, and how many for each reason.
     pub set_aside: BTreeMap<String, usize>,
     /// Why there is no verdict, where there is none.
     pub no_verdict: Option<String>,
@@ -113,20 +136,15 @@ pub struct Change {
     pub comparison: Comparison,
 }
 
-/// Compares two records arm by arm, each arm by its ratio to the reference: levels change with the machine's mood, and
-/// two runs had theirs at different times.
+/// Compares two records arm by arm, each arm by its ratio to the reference: levels drift with the machine from one run to the
+/// next. Whether their designs allow that is for [`crate::record::Setup::differences`] to say.
 ///
 /// # Errors
 /// When a histogram cannot be decoded, or the records have no contest with the same reference in common.
 pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     let mut changes = Vec::new();
     for contest in &new.setup.contests {
-        let same = |other: &&Contest| {
-            other.workload == contest.workload
-                && other.view == contest.view
-                && other.class == contest.class
-                && other.arms.first() == contest.arms.first()
-        };
+        let same = |other: &&Contest| other.is_same(contest) && other.arms.first() == contest.arms.first();
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
         let (was, is) = (Field::read(before, old)?, Field::read(contest, new)?);
         for measure in Measure::ALL {
@@ -148,12 +166,10 @@ fn changes_by(measure: Measure, was: &Field<'_>, is: &Field<'_>) -> Vec<Change> 
         |arm: usize| was.arms().into_iter().find(|old| was.contest().arms[*old] == contest.arms[arm]);
     let pairs: Vec<(usize, usize)> =
         is.arms().into_iter().filter(|arm| *arm > 0).filter_map(|arm| Some((before(arm)?, arm))).collect();
-    let estimates: Vec<Estimate> = pairs
-        .iter()
-        .map(|(old, new)| change(was.estimate(measure, *old, 0), is.estimate(measure, *new, 0)))
-        .collect();
-    let noise = was.noise(measure).max(is.noise(measure));
-    let found = judge(&estimates, noise, measure.better());
+    let both = |(old, new): &(usize, usize)| was.estimate(measure, *old).zip(is.estimate(measure, *new));
+    let estimates: Vec<Option<Estimate>> =
+        pairs.iter().map(|pair| both(pair).map(|(old, new)| change(old, new))).collect();
+    let found = judge(&estimates, measure.better());
     let named = pairs.iter().zip(found).filter_map(|((_, arm), comparison)| {
         Some(Change {
             workload: contest.workload.name.clone(),

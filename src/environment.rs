@@ -2,7 +2,11 @@
 //!
 //! Absent from here: judgement. What of it spoils a measurement is [`crate::doctor`]'s to say.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,33 +99,44 @@ impl Environment {
 
     /// Every field by its path, as text.
     pub fn fields(&self) -> BTreeMap<String, String> {
-        let mut fields = BTreeMap::new();
-        flatten("", &serde_json::to_value(self).unwrap_or_default(), &mut fields);
-        fields
+        leaves(self)
     }
 
-    /// The fields in which two environments differ, and that make results incomparable: name, this, the other.
-    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
-        let flat = |environment: &Self| {
-            let mut fields = environment.fields();
-            // A new version of the code or of a crate is what one compares; and a kernel keeps some KiB more or less.
-            fields.retain(|name, _| {
-                !name.starts_with("git_") && !name.starts_with("crates.") && name != "memory_kib"
-            });
-            fields
-        };
-        let (ours, theirs) = (flat(self), flat(other));
-        let names: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-        let absent = || "absent".to_owned();
-        names
-            .into_iter()
-            .filter(|name| ours.get(*name) != theirs.get(*name))
-            .map(|name| {
-                let of = |fields: &BTreeMap<String, String>| fields.get(name).cloned().unwrap_or_else(absent);
-                (name.clone(), of(&ours), of(&theirs))
-            })
-            .collect()
+    /// The fields in which another environment differs from this.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let mut differences = differences(&self.fields(), &other.fields());
+        // A kernel keeps some KiB more or less.
+        differences.retain(|difference| difference.name != "memory_kib");
+        differences
     }
+}
+
+/// A field in which two things differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The field.
+    pub name: String,
+    /// What it was in the older.
+    pub was: String,
+    /// What it is in the newer.
+    pub is: String,
+}
+
+/// The fields of which one thing has another text than the other.
+pub fn differences(was: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<Difference> {
+    let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let of = |fields: &BTreeMap<String, String>, name: &String| {
+        fields.get(name).cloned().unwrap_or_else(|| "absent".to_owned())
+    };
+    let differ = names.into_iter().filter(|name| was.get(*name) != is.get(*name));
+    differ.map(|name| Difference { name: name.clone(), was: of(was, name), is: of(is, name) }).collect()
+}
+
+/// Every leaf of what can be written as JSON, by its path, as text.
+pub fn leaves(value: &impl Serialize) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    flatten("", &serde_json::to_value(value).unwrap_or_default(), &mut fields);
+    fields
 }
 
 /// Puts every leaf of a JSON value into `fields`, under its path.
@@ -196,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_named_and_versions_may_differ() {
+    fn what_differs_is_named() {
         let ours = Environment::read();
         let mut theirs = ours.clone();
         theirs.settings.insert("net/ipv4/tcp_tw_reuse".to_owned(), "9".to_owned());
         theirs.crates.insert("tokio".to_owned(), "9.9.9".to_owned());
-        theirs.git_dirty = !ours.git_dirty;
-        let names: Vec<String> = ours.differences(&theirs).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["settings.net/ipv4/tcp_tw_reuse"]);
+        theirs.memory_kib = Some(1);
+        let names: Vec<String> = ours.differences(&theirs).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["crates.tokio", "settings.net/ipv4/tcp_tw_reuse"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! fields are refused, and a change of theirs is a new [`SCHEMA`]. Absent from here: what the lines mean.
 
 mod class;
+mod design;
 mod footprint;
 mod line;
 mod upgrade;
@@ -90,25 +91,6 @@ impl Setup {
             }
         }
         told.join("; ")
-    }
-
-    /// The fields in which two setups differ so that their results cannot be compared: name, this, the other.
-    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
-        let mut differences = self.environment.differences(&other.environment);
-        let told = |setup: &Self| {
-            [
-                ("placement", setup.placements()),
-                ("server_address", setup.server_address.clone().unwrap_or_default()),
-                ("server_exec", setup.server_exec.clone().unwrap_or_default()),
-                ("client_exec", setup.client_exec.join("; ")),
-            ]
-        };
-        for ((name, ours), (_, theirs)) in told(self).into_iter().zip(told(other)) {
-            if ours != theirs {
-                differences.push((name.to_owned(), ours, theirs));
-            }
-        }
-        differences
     }
 }
 

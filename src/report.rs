@@ -7,7 +7,7 @@ mod words;
 
 pub use markdown::markdown;
 pub use page::{Told, changes_page, list_page, page};
-pub use tables::{bencher, csv, github_action_benchmark};
+pub use tables::{bencher, changes_json, csv, github_action_benchmark};
 
 #[cfg(test)]
 mod tests;

@@ -1,29 +1,40 @@
-//! Ratios, intervals, verdicts: what the rounds of a duel say; pure.
+//! Ratios, intervals, verdicts, ranks: what the rounds of a contest say; pure.
 //!
-//! An arm is compared with another block by block: both ran within seconds of each other, so the log ratio of the two
-//! is free of whatever drifts more slowly. The blocks of an epoch share their processes and so are no independent
-//! witnesses; epochs are. Absent from here: records, I/O, and any clock.
+//! Everything that is said of a contest by one measure comes from one estimator, in [`Estimates`]: the centre of each arm's
+//! log differences from the reference, block by block. All arms of a block ran within seconds of each other, so the drift of
+//! the machine affects all of them and cancels. The blocks of an epoch share their processes and are not independent; epochs
+//! are. [`Judgement`] turns the estimates into verdicts and ranks that cannot contradict each other.
 
 mod bootstrap;
+mod estimate;
+mod estimates;
+mod judgement;
+mod moderation;
+mod precision;
 mod verdict;
 
-pub use bootstrap::{Draws, Interval, bootstrap, trimmed_mean};
-pub use verdict::{
-    Better, Comparison, Estimate, MIN_EPOCHS, Verdict, change, estimate, holm, judge, order, ranks,
-    told_apart,
-};
+pub use bootstrap::{Draws, trimmed_mean};
+pub use estimate::{Estimate, change};
+pub use estimates::{Estimates, MIN_EPOCHS};
+pub use judgement::Judgement;
+pub use precision::Precision;
+pub use verdict::{Better, Comparison, Verdict, holm, judge};
 
-/// What an arm measured in each block, by epoch; `None` where the round was set aside.
+/// What an arm measured in each block, by epoch; `None` where the round was excluded.
 pub type Series = Vec<Vec<Option<f64>>>;
 
-/// The log ratio of one series to another, block by block, by epoch; blocks that either lacks are left out.
-pub fn log_ratios(of: &Series, to: &Series) -> Vec<Vec<f64>> {
-    let both = |(of, to): (&Option<f64>, &Option<f64>)| match (of, to) {
-        (Some(of), Some(to)) if *of > 0.0 && *to > 0.0 => Some((of / to).ln()),
-        _ => None,
-    };
-    of.iter().zip(to).map(|(of, to)| of.iter().zip(to).filter_map(both).collect()).collect()
+/// What the arms of a contest measured, by one measure.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The reference.
+    pub reference: Series,
+    /// The second copy of the reference, if there is one.
+    pub copy: Option<Series>,
+    /// The arms that are compared with it.
+    pub others: Vec<Series>,
 }
 
+#[cfg(test)]
+mod simulations;
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,11 @@
 // The page is whole without this. With it one can choose, and tables can be sorted, filtered, copied and saved.
 // Every text is set as text: nothing of a record is ever taken for markup.
 (() => {
-  // Ranks places that are in order: those that can't be told from the first of their rank share it.
-  const ranked = (order, apart) => {
-    const ranks = [];
-    let first = null;
-    order.forEach((arm, place) => {
-      if (first === null || apart[arm][first.arm] === "1") first = { arm, rank: place + 1 };
-      ranks.push({ arm, rank: first.rank });
-    });
-    return ranks;
-  };
+  // Ranks the arms that are shown, given in the order of their ratios. Rust decides which arm is better than which; a rank is
+  // one more than the number of shown arms that are better.
+  const ranked = (shown, betterThan) => shown
+    .map((arm) => ({ arm, rank: 1 + shown.filter((other) => betterThan[other][arm] === "1").length }))
+    .sort((one, other) => one.rank - other.rank);
 
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
   const few = (connections) => connections < 8;
@@ -44,9 +39,9 @@
 
   const verdict = (found, reference) => {
     if (!found) return `${reference} has no verdict here`;
-    if (found[4] > 0) return "better";
-    if (found[4] < 0) return "worse";
-    return `no difference seen; one below ${(found[3] * 100).toFixed(1)}% could not have been`;
+    if (found[4] === 1) return "better";
+    if (found[4] === -1) return "worse";
+    return `${found[4] === 0 ? "no difference seen" : "suggestive"}; a verdict needed ${(found[3] * 100).toFixed(1)}%`;
   };
 
   const chooser = (form, data) => {
@@ -61,7 +56,7 @@
       const text =
         best.length === 0 ? "No backend that was measured is what you need."
         : best.length === 1 ? `${best[0]} is the best${among} by ${measure.name}.`
-        : `${best.join(", ")} can’t be told apart, and are the best${among} by ${measure.name}.`;
+        : `${best.join(", ")} are not told apart, and are the best${among} by ${measure.name}.`;
       document.getElementById("verdict").textContent = text;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
@@ -98,7 +93,7 @@
       const measure = contest.measures[wish.measure];
       const needs = contest.servers.map((server) => data.needs[server]);
       const fits = satisfies(wish.need, needs);
-      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.apart);
+      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.better_than);
       const reference = contest.arms.indexOf(wish.reference);
       const ratios = measure.ratios[reference] ?? [];
       const shown = ranks.map((is) => ratios[is.arm]).filter(Boolean);

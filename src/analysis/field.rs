@@ -1,12 +1,12 @@
-//! A contest whose rounds were read: any arm compared with any other, each pair by the same estimate.
+//! A contest whose rounds were read: any arm compared with any other, all by the same estimates.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
-use super::{ArmResult, ContestResult, ledger::Ledger, measure::Measure};
+use super::{Alarm, ArmResult, ContestResult, ledger::Ledger, measure::Measure};
 use crate::{
     load::LatencyHistogram,
     record::{Arm, Contest, Record},
-    stats::{Comparison, Draws, Estimate, Series, estimate, judge, order, ranks, told_apart},
+    stats::{Comparison, Draws, Estimate, Judgement, Measured, Series},
 };
 
 /// The arms of a contest with all that was measured of them. Arms are named by their number, the reference's is 0.
@@ -16,8 +16,8 @@ pub struct Field<'a> {
     /// Why nothing can be said of an arm, for each.
     barred: Vec<Option<String>>,
     draws: Draws,
-    /// Estimates that were made, by measure, arm and the arm of a lower number that it is compared with.
-    made: RefCell<BTreeMap<(Measure, usize, usize), Estimate>>,
+    /// What was judged already, by measure.
+    judged: RefCell<BTreeMap<Measure, Arc<Judgement>>>,
 }
 
 impl<'a> Field<'a> {
@@ -28,7 +28,13 @@ impl<'a> Field<'a> {
     pub fn read(contest: &'a Contest, record: &Record) -> anyhow::Result<Self> {
         let ledgers = Ledger::read_all(contest, record)?;
         let barred = barred(&ledgers);
-        Ok(Self { contest, ledgers, barred, draws: Draws::new(record.setup.seed), made: RefCell::default() })
+        Ok(Self {
+            contest,
+            ledgers,
+            barred,
+            draws: Draws::new(record.setup.seed),
+            judged: RefCell::default(),
+        })
     }
 
     /// The contest.
@@ -72,70 +78,80 @@ impl<'a> Field<'a> {
         &self.ledgers[arm].lost
     }
 
-    /// Estimates the ratio of one arm to another. Both ways round it is the same estimate, mirrored.
-    pub fn estimate(&self, measure: Measure, arm: usize, to: usize) -> Estimate {
-        if arm < to {
-            return self.estimate(measure, to, arm).map(|(interval, blocks)| (interval.inverse(), blocks));
-        }
-        let make = || estimate(&self.series(measure, arm), &self.series(measure, to), &self.draws);
-        *self.made.borrow_mut().entry((measure, arm, to)).or_insert_with(make)
+    /// What is said by one measure of the arms that are compared, which go by their places in [`Field::arms`].
+    fn judgement(&self, measure: Measure) -> Arc<Judgement> {
+        let make = || {
+            let measured = Measured {
+                reference: self.arms().first().map_or_else(Series::new, |arm| self.series(measure, *arm)),
+                copy: self.copy().map(|copy| self.series(measure, copy)),
+                others: self.arms().iter().skip(1).map(|arm| self.series(measure, *arm)).collect(),
+            };
+            Arc::new(Judgement::of(&measured, measure.better(), &self.draws))
+        };
+        Arc::clone(self.judged.borrow_mut().entry(measure).or_insert_with(make))
     }
 
-    /// What the second copy of the reference shows, on the log scale.
-    pub fn noise(&self, measure: Measure) -> f64 {
-        let shown = self.copy().and_then(|copy| self.estimate(measure, copy, 0));
-        shown.map_or(0.0, |(interval, _)| interval.centre.abs())
+    /// The place of an arm among those that are compared. The reference's is 0: without it, there are none.
+    fn place(&self, arm: usize) -> Option<usize> {
+        self.arms().into_iter().position(|is| is == arm)
+    }
+
+    /// Estimates the log ratio of an arm to the reference.
+    pub fn estimate(&self, measure: Measure, arm: usize) -> Option<Estimate> {
+        self.judgement(measure).estimate(self.place(arm)?, 0)
     }
 
     /// Compares arms with one of them, each by its number, by one measure.
     pub fn comparisons(&self, measure: Measure, reference: usize) -> Vec<(usize, Comparison)> {
-        let others: Vec<usize> = self.arms().into_iter().filter(|arm| *arm != reference).collect();
-        self.judged(measure, &others, reference, self.noise(measure))
+        let Some(to) = self.place(reference) else { return Vec::new() };
+        let judgement = self.judgement(measure);
+        let arms = self.arms().into_iter().enumerate();
+        arms.filter_map(|(place, arm)| Some((arm, judgement.comparison(place, to)?))).collect()
     }
 
-    /// Compares the second copy of the reference with it; by itself, for it is the noise of the others.
-    pub fn copy_comparison(&self, measure: Measure) -> Option<Comparison> {
-        let copy = self.copy()?;
-        self.judged(measure, &[copy], 0, 0.0).into_iter().next().map(|(_, comparison)| comparison)
+    /// Compares the second copy of the reference with it, with the probability of what it shows; a verdict is an alarm.
+    fn copy_comparison(&self, measure: Measure) -> Option<(Comparison, f64)> {
+        self.copy().and_then(|_| self.judgement(measure).copy())
     }
 
-    fn judged(&self, measure: Measure, arms: &[usize], to: usize, noise: f64) -> Vec<(usize, Comparison)> {
-        let estimates: Vec<Estimate> = arms.iter().map(|arm| self.estimate(measure, *arm, to)).collect();
-        let found = judge(&estimates, noise, measure.better());
-        arms.iter().zip(found).filter_map(|(arm, found)| Some((*arm, found?))).collect()
+    /// The arms by one measure, by their ratios to the reference, the best first.
+    pub fn order(&self, measure: Measure) -> Vec<usize> {
+        let arms = self.arms();
+        self.judgement(measure).order().into_iter().map(|place| arms[place]).collect()
     }
 
     /// Ranks the arms by one measure, the best first, each by its number and with its rank; ties share one.
     pub fn ranks(&self, measure: Measure) -> Vec<(usize, usize)> {
-        ranks(&self.order(measure), |arm, first| self.told_apart(measure, arm, first))
-    }
-
-    /// The arms by one measure, the best first.
-    pub fn order(&self, measure: Measure) -> Vec<usize> {
         let arms = self.arms();
-        let series: Vec<Series> = arms.iter().map(|arm| self.series(measure, *arm)).collect();
-        order(&series, measure.better()).into_iter().map(|place| arms[place]).collect()
+        self.judgement(measure).ranks().into_iter().map(|(place, rank)| (arms[place], rank)).collect()
     }
 
-    /// Whether an arm is worse than another, with which it would share a rank otherwise.
-    pub fn told_apart(&self, measure: Measure, arm: usize, first: usize) -> bool {
-        let estimate = self.estimate(measure, arm, first);
-        told_apart(estimate, self.arms().len(), self.noise(measure), measure.better())
+    /// Whether an arm is told better than another, directly or by way of others.
+    pub fn is_better(&self, measure: Measure, arm: usize, than: usize) -> bool {
+        let places = self.place(arm).zip(self.place(than));
+        places.is_some_and(|(arm, than)| self.judgement(measure).is_better(arm, than))
     }
 
     /// What is known of each arm, compared with the first.
     pub fn result(&self) -> ContestResult {
         let mut arms: Vec<ArmResult> = (0..self.ledgers.len()).map(|arm| self.arm_result(arm)).collect();
+        let mut alarms = Vec::new();
         for measure in Measure::ALL {
-            let copy = self.copy().zip(self.copy_comparison(measure));
-            for (arm, found) in self.comparisons(measure, 0).into_iter().chain(copy) {
+            for (arm, found) in self.comparisons(measure, 0) {
                 arms[arm].comparisons.insert(measure, found);
             }
             for (arm, rank) in self.ranks(measure) {
                 arms[arm].ranks.insert(measure, rank);
             }
+            if let Some((copy, (found, p))) = self.copy().zip(self.copy_comparison(measure)) {
+                arms[copy].comparisons.insert(measure, found);
+                alarms.extend(found.verdict.is_told().then(|| Alarm::new(measure, &found, p)));
+            }
         }
-        arms.sort_by_key(|arm| (arm.arm.copy, arm.rank().unwrap_or(usize::MAX), arm.arm.name.clone()));
+        let order = self.ranks(Measure::Throughput);
+        let place = |arm: usize| order.iter().position(|(is, _)| *is == arm).unwrap_or(usize::MAX);
+        let mut arms: Vec<(usize, ArmResult)> = arms.into_iter().enumerate().collect();
+        arms.sort_by_key(|(number, arm)| (arm.arm.copy, place(*number), arm.arm.name.clone()));
         let reference = self.contest.arms.first().map_or_else(String::new, |arm| arm.name.clone());
         let Contest { workload, schedule, view, class, .. } = self.contest;
         ContestResult {
@@ -145,7 +161,8 @@ impl<'a> Field<'a> {
             view: *view,
             class: *class,
             reference,
-            arms,
+            arms: arms.into_iter().map(|(_, arm)| arm).collect(),
+            alarms,
         }
     }
 

@@ -6,45 +6,82 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 
-use super::{output, pages, report::read, table::Table};
+use super::{output, pages, report::read, table::Table, wrong_usage};
 use crate::{
     analysis::{Change, changes},
+    environment::Difference,
     report::{self, Told},
-    stats::Comparison,
+    stats::{Comparison, Verdict},
 };
 
 /// Show what changed between two recorded runs, arm by arm, each by its ratio to the reference.
+///
+/// Runs whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
+/// kernel or the version of a crate, is named as a possible cause.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  ioduel compare results/2026-11-22.1 results/2026-12-01.1")]
+#[command(after_help = "Examples:\n  ioduel compare results/2026-11-22.1 results/2026-12-01.1\n  \
+                  ioduel compare main branch --json --fail-on worse\n\n\
+                  Exit codes:\n  0  compared, and nothing that --fail-on asks for\n  1  --fail-on worse, and an arm is told worse; or a \
+                  run cannot be read\n  2  wrong usage, also --fail-on with runs whose design differs")]
 pub(super) struct Args {
     /// The folder of the older run
     old: PathBuf,
     /// The folder of the newer run
     new: PathBuf,
     /// Write it as a page [default: changes-since-OLD.html in the folder of the newer run]
-    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
     html: Option<Option<PathBuf>>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if there is such a verdict, for CI
+    #[arg(long, value_name = "VERDICT", value_enum)]
+    fail_on: Option<FailOn>,
+}
+
+/// A verdict that makes a comparison fail.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// An arm is told worse by any measure
+    Worse,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
-    let differences = old.setup.differences(&new.setup);
-    for (field, was, is) in &differences {
-        output::tell(&format!("not comparable: {field} was {was}, and is {is}"));
-    }
+    let design = old.setup.differences(&new.setup);
+    let causes = old.setup.possible_causes(&new.setup);
     let changes = changes(&old, &new)?;
-    match &args.html {
-        None => output::print(&render(&changes, differences.is_empty()))?,
-        Some(path) => {
-            let (old, new) = (told(&args.old)?, told(&args.new)?);
-            let path =
-                path.clone().unwrap_or_else(|| args.new.join(format!("changes-since-{}.html", old.name)));
-            pages::write(&path, &report::changes_page(&old, &new, &changes, &differences)?)?;
-            output::print(&path.display().to_string())?;
+    show(&args, &changes, &design, &causes)?;
+    match args.fail_on {
+        None => Ok(ExitCode::SUCCESS),
+        Some(_) if !design.is_empty() => {
+            Err(wrong_usage("the design of the two runs differs; --fail-on needs runs that can be compared"))
+        }
+        Some(FailOn::Worse) => {
+            let is_worse = changes.iter().any(|change| change.comparison.verdict == Verdict::Worse);
+            Ok(ExitCode::from(u8::from(is_worse)))
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &Args, changes: &[Change], design: &[Difference], causes: &[Difference]) -> anyhow::Result<()> {
+    for Difference { name, was, is } in design {
+        output::tell(&format!("not comparable: {name} was {was}, and is {is}"));
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&report::changes_json(changes, design, causes))?;
+        return output::print(&json);
+    }
+    for Difference { name, was, is } in causes {
+        output::tell(&format!("possible cause: {name} was {was}, and is {is}"));
+    }
+    let Some(path) = &args.html else { return output::print(&render(changes, design.is_empty())) };
+    let (old, new) = (told(&args.old)?, told(&args.new)?);
+    let path = path.clone().unwrap_or_else(|| args.new.join(format!("changes-since-{}.html", old.name)));
+    pages::write(&path, &report::changes_page(&old, &new, changes, design, causes)?)?;
+    output::print(&path.display().to_string())
 }
 
 /// What a page tells of the record in a folder, however the folder was named.
@@ -56,10 +93,10 @@ fn told(folder: &Path) -> anyhow::Result<Told> {
 /// Renders the changes; where the runs are not comparable, without a verdict.
 fn render(changes: &[Change], comparable: bool) -> String {
     let header =
-        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "seen from", "verdict"];
+        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "needed", "verdict"];
     let mut table = Table::new(header);
     for Change { workload, view, class, arm, measure, comparison } in changes {
-        let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
+        let Comparison { ratio, low, high, needed, verdict, .. } = comparison;
         table.add([
             workload.clone(),
             view.name().to_owned(),
@@ -68,9 +105,11 @@ fn render(changes: &[Change], comparable: bool) -> String {
             measure.name().to_owned(),
             format!("{ratio:.3}"),
             format!("{low:.3} to {high:.3}"),
-            format!("{:.1}%", detectable * 100.0),
+            format!("{:.1}%", needed * 100.0),
             if comparable { verdict.to_string() } else { "not comparable".to_owned() },
         ]);
     }
-    table.to_string()
+    let suggestive = "suggestive: its own interval leaves 1 out, but not after correction for the number of arms\n\
+                      needed: the change that the arm needed for a verdict";
+    format!("{table}\n\n{suggestive}")
 }

@@ -42,6 +42,9 @@ const QUICK_EPOCHS: usize = 6;
 /// By how much shorter the epochs of a first look are.
 const QUICK_SHARE: u64 = 4;
 
+/// How long `--until` may take unless told otherwise.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Compare backends in short interleaved rounds, and record every round.
 #[derive(clap::Args)]
 #[command(
@@ -80,7 +83,8 @@ pub(super) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every interval of messages/s is narrower than this
+    /// Stop when every interval of messages/s is narrower than this, twice in a row and after 6 epochs at least, or after 10
+    /// minutes, or --time
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     until: Option<f64>,
     /// Stop after so long
@@ -218,12 +222,33 @@ impl Args {
     fn until(&self) -> Until {
         match (self.time, self.until) {
             (Some(time), _) => Until::Time(time),
-            (None, Some(_)) => Until::Time(Duration::from_secs(600)),
+            (None, Some(_)) => Until::Time(LONGEST),
             (None, None) => {
                 let usual = if self.quick { QUICK_EPOCHS } else { EPOCHS };
                 Until::Epochs(self.epochs.map_or(usual, usize::from))
             }
         }
+    }
+}
+
+impl Args {
+    /// What `--until` will do, if it was asked for.
+    fn intention(&self) -> Option<String> {
+        let width = self.until? * 100.0;
+        let limit = self.time.unwrap_or(LONGEST);
+        let other = if self.time.is_none() { "; --time sets another limit" } else { "" };
+        Some(format!(
+            "until every interval of messages/s is narrower than {width}%, at most {}{other}",
+            span(limit)
+        ))
+    }
+}
+
+/// A duration in words: whole minutes, or seconds.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds > 0 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{} s", time.as_secs_f64()),
     }
 }
 
@@ -291,6 +316,10 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let writer = RecordWriter::create(&args.out, &day, &setup)?;
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
 
+    if let Some(intention) = args.intention() {
+        output::tell(&intention);
+    }
+
     let interrupted = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&interrupted);
     ctrlc::set_handler(move || {
@@ -314,6 +343,11 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.trim_end()));
     fought?;
     let page = kept?;
+    if !scribe.interrupted.load(Relaxed)
+        && let Some(shortfall) = scribe.shortfall()
+    {
+        output::tell(&format!("the limit came first: {shortfall}; --time sets another limit"));
+    }
     output::tell(&format!("recorded in {}", scribe.folder().display()));
     page.iter().for_each(|page| output::tell(&format!("to look at: {}", page.display())));
     // Without the list the record is as good.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::words::{heading, level_text, ratio_text};
+use super::words::{SIGNS, alarm_words, heading, level_text, ratio_text};
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure},
     record::Setup,
@@ -24,6 +24,14 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     let environment = &setup.environment;
     let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     for contest in &analysis.contests {
+        for alarm in &contest.alarms {
+            writeln!(text, "- **{}**", escape(&alarm_words(contest, alarm)))?;
+        }
+    }
+    if analysis.contests.iter().any(|contest| !contest.alarms.is_empty()) {
+        writeln!(text)?;
+    }
+    for contest in &analysis.contests {
         write_contest(text, contest)?;
     }
     for (name, why) in &setup.skipped {
@@ -34,8 +42,8 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     }
     writeln!(
         text,
-        "A ratio is to the reference in the same block, with its 95% interval. *= 2%* means that no difference was seen, and \
-         that one of less than 2% could not have been. Arms that can't be told apart share a rank.\n"
+        "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. A rank is one more than the number of arms \
+         that are told better; arms that are not told apart share one.\n"
     )?;
     writeln!(
         text,
@@ -69,7 +77,7 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
         let verdict = arm.no_verdict.as_deref().map(|why| format!("no verdict: {}", escape(why)));
         let parts: Vec<String> = verdict
             .into_iter()
-            .chain((!reasons.is_empty()).then(|| format!("set aside: {}", reasons.join(", "))))
+            .chain((!reasons.is_empty()).then(|| format!("excluded: {}", reasons.join(", "))))
             .collect();
         writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
     }

@@ -22,10 +22,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use crate::{
-    analysis::{Change, Field, Measure, each_contest},
+    analysis::{Change, ContestResult, Field, Measure, each_contest},
+    environment::Difference,
     load::Workload,
     record::{Class, Record, Setup, View},
-    report::words::{class_words, heading},
+    report::words::{alarm_words, class_words, heading, percent},
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
@@ -38,6 +39,7 @@ use table::{Cell, Figure, Figures, Legend, Table};
 struct Page<'a> {
     shell: Shell,
     title: String,
+    alarms: Vec<String>,
     headline: Headline,
     reference: &'a str,
     references: Vec<&'a str>,
@@ -76,6 +78,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
     let page = Page {
         shell: Shell::new(),
         title: title(setup),
+        alarms: alarms(&contests),
         headline: headline(first, &references(setup)),
         reference: &first.reference,
         references: references(setup),
@@ -105,6 +108,12 @@ fn title(setup: &Setup) -> String {
     let machine = environment.cpu_model.as_deref().unwrap_or("an unknown processor");
     let kernel = environment.kernel.as_deref().unwrap_or("unknown");
     format!("{day}, {machine}, {} processors, Linux {kernel}", environment.processors.unwrap_or(0))
+}
+
+/// All alarms of a record, in sentences.
+fn alarms(contests: &[ContestResult]) -> Vec<String> {
+    let each = |contest| move |alarm| alarm_words(contest, alarm);
+    contests.iter().flat_map(|contest| contest.alarms.iter().map(each(contest))).collect()
 }
 
 /// The backends that stand in a ranking.
@@ -158,7 +167,8 @@ struct ChangesPage<'a> {
     shell: Shell,
     old: &'a Told,
     new: &'a Told,
-    differences: &'a [(String, String, String)],
+    differences: &'a [Difference],
+    causes: &'a [Difference],
     tables: Vec<Table>,
 }
 
@@ -180,7 +190,7 @@ impl Told {
     }
 }
 
-/// Renders what changed between two records; where `differences` has any, without a verdict.
+/// Renders what changed between two records, with what may have caused it; where their designs differ, without a verdict.
 ///
 /// # Errors
 /// Never; a template may fail, and these don't.
@@ -188,7 +198,8 @@ pub fn changes_page(
     old: &Told,
     new: &Told,
     changes: &[Change],
-    differences: &[(String, String, String)],
+    differences: &[Difference],
+    causes: &[Difference],
 ) -> anyhow::Result<String> {
     let mut tables: Vec<Table> = Vec::new();
     for measure in Measure::ALL {
@@ -208,7 +219,7 @@ pub fn changes_page(
                     "class",
                     "new / old",
                     "95% interval",
-                    "could have seen",
+                    "needed",
                     "verdict",
                 ]
                 .map(str::to_owned)
@@ -217,10 +228,10 @@ pub fn changes_page(
             });
         }
     }
-    Ok(ChangesPage { shell: Shell::new(), old, new, differences, tables }.render()?)
+    Ok(ChangesPage { shell: Shell::new(), old, new, differences, causes, tables }.render()?)
 }
 
-fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<Cell> {
+fn change_row(change: &Change, differences: &[Difference]) -> Vec<Cell> {
     let found = &change.comparison;
     let verdict =
         if differences.is_empty() { found.verdict.to_string() } else { "not comparable".to_owned() };
@@ -231,7 +242,7 @@ fn change_row(change: &Change, differences: &[(String, String, String)]) -> Vec<
         Cell::text(change.class.name()),
         Cell::number(format!("{:.3}", found.ratio), found.ratio),
         Cell::number(format!("{:.3} to {:.3}", found.low, found.high), found.low),
-        Cell::number(format!("{:.1}%", found.detectable * 100.0), found.detectable),
+        Cell::number(percent(found.needed), found.needed),
         Cell::text(verdict),
     ]
 }

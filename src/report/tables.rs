@@ -3,15 +3,18 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    analysis::{Analysis, ArmResult, ContestResult, Measure},
+    analysis::{Analysis, ArmResult, Change, ContestResult, Measure},
+    environment::Difference,
     record::Class,
-    stats::Better,
+    stats::{Better, Comparison},
 };
 
-/// Renders one row for each contest, arm and measure.
+/// Renders one row for each contest, arm and measure. The verdict is `better`, `worse`, `suggestive` (its own interval leaves 1
+/// out, but not after correction for the number of arms) or `no difference seen`; `needed` is the difference, as a share, that
+/// was needed for one of the first two.
 pub fn csv(analysis: &Analysis) -> String {
     let mut text =
-        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,detectable,verdict,rounds\n"
+        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rounds\n"
             .to_owned();
     for (contest, arm) in arms(analysis) {
         for measure in Measure::ALL {
@@ -30,8 +33,7 @@ pub fn csv(analysis: &Analysis) -> String {
             match arm.comparisons.get(&measure) {
                 Some(found) => {
                     row.extend(
-                        [found.ratio, found.low, found.high, found.detectable]
-                            .map(|value| format!("{value:.6}")),
+                        [found.ratio, found.low, found.high, found.needed].map(|value| format!("{value:.6}")),
                     );
                     row.push(found.verdict.to_string());
                 }
@@ -93,4 +95,18 @@ pub fn github_action_benchmark(analysis: &Analysis) -> Value {
         }
     }
     entries.into()
+}
+
+/// Renders what changed between two records, for a program: in what their designs differ, what else does, and the changes. A
+/// change has no verdict where the designs differ.
+pub fn changes_json(changes: &[Change], design: &[Difference], causes: &[Difference]) -> Value {
+    let each = changes.iter().map(|change| {
+        let Comparison { ratio, low, high, needed, verdict, .. } = change.comparison;
+        json!({
+            "workload": change.workload, "view": change.view, "class": change.class, "arm": change.arm,
+            "measure": change.measure, "ratio": ratio, "low": low, "high": high, "needed": needed,
+            "verdict": design.is_empty().then_some(verdict),
+        })
+    });
+    json!({ "design_differences": design, "possible_causes": causes, "changes": each.collect::<Vec<_>>() })
 }

@@ -1,10 +1,15 @@
 //! How figures and verdicts are written, in every table alike.
 
 use crate::{
-    analysis::Measure,
+    analysis::{Alarm, ContestResult, Measure},
     record::{Class, View},
     stats::{Comparison, Verdict},
 };
+
+/// What the signs of verdicts mean, as it stands at every table.
+pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval leaves 1 out, but not after correction for the \
+                                number of arms; = no difference seen. Beside ~ and = stands the difference that was needed for a \
+                                verdict";
 
 /// What a contest of this view and class is called in a heading.
 pub(super) fn heading(view: View, class: Class) -> String {
@@ -41,18 +46,42 @@ pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Better => "▲",
         Verdict::Worse => "▼",
+        Verdict::Suggestive => "~",
         Verdict::NoDifferenceSeen => "=",
     }
 }
 
-/// A ratio with its interval and the sign of its verdict; where no difference was seen, with what could have been.
+/// A ratio with its interval and the sign of its verdict; without a verdict, with the difference that was needed for one.
 pub(super) fn ratio_text(comparison: &Comparison) -> String {
-    let Comparison { ratio, low, high, detectable, verdict, .. } = comparison;
-    let limit = match verdict {
-        Verdict::NoDifferenceSeen => format!(" {:.1}%", detectable * 100.0),
-        _ => String::new(),
-    };
+    let Comparison { ratio, low, high, needed, verdict, .. } = comparison;
+    let limit = if verdict.is_told() { String::new() } else { format!(" {}", percent(*needed)) };
     format!("{ratio:.3} ({low:.3} to {high:.3}) {}{limit}", sign(*verdict))
+}
+
+/// A share as a percentage.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// A verdict in words; where there is none, with the difference that was needed for one.
+pub(super) fn verdict_words(found: &Comparison) -> String {
+    match found.verdict {
+        told if told.is_told() => told.to_string(),
+        untold => format!("{untold}; a verdict needed {}", percent(found.needed)),
+    }
+}
+
+/// What the reference and its second copy were told apart by, in a sentence.
+pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
+    let Alarm { measure, ratio, low, high, p } = alarm;
+    format!(
+        "Alarm: {}, {}: the second copy of {} differs from the first by {}, although both are the same program: ratio {ratio:.3} \
+         ({low:.3} to {high:.3}), p = {p:.1e}. Do not trust small differences by that measure here.",
+        contest.workload,
+        heading(contest.view, contest.class),
+        contest.reference,
+        measure.name(),
+    )
 }
 
 /// Why a round was set aside, in words.

@@ -1,78 +1,23 @@
-//! Known answers, and simulated duels with drift, outliers and autocorrelation.
+//! Known answers, and what holds of any duel, however strange.
 
-use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
+use proptest::prelude::*;
 
 use super::*;
 
-/// What a simulated machine does to rounds.
-#[derive(Clone, Copy)]
-struct Machine {
-    epochs: usize,
-    blocks: usize,
-    /// Standard deviation between epochs, on the log scale.
-    between: f64,
-    /// Standard deviation within an epoch, on the log scale.
-    within: f64,
-    /// Correlation of a block with the next.
-    correlation: f64,
-    /// The share of rounds that something else slows down by half.
-    outliers: f64,
-    /// What the machine gains over the whole duel, on the log scale; both arms alike.
-    drift: f64,
+/// Judges arms against a reference that has a second copy.
+fn judged(reference: &Series, copy: Option<&Series>, others: &[Series], better: Better) -> Judgement {
+    let measured = Measured { reference: reference.clone(), copy: copy.cloned(), others: others.to_vec() };
+    Judgement::of(&measured, better, &Draws::new(1))
 }
 
-const QUIET: Machine = Machine {
-    epochs: 10,
-    blocks: 3,
-    between: 0.0,
-    within: 0.03,
-    correlation: 0.0,
-    outliers: 0.0,
-    drift: 0.0,
-};
-
-struct Simulation(Xoshiro256PlusPlus);
-
-impl Simulation {
-    fn new(seed: u64) -> Self {
-        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
-    }
-
-    /// A normal deviate (G. E. P. Box and M. E. Muller, Annals of Mathematical Statistics 29(2), 1958).
-    fn normal(&mut self) -> f64 {
-        let (u, v): (f64, f64) = (1.0 - self.0.random::<f64>(), self.0.random());
-        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    }
-
-    /// One arm's rounds, of a true level.
-    fn arm(&mut self, machine: Machine, level: f64) -> Series {
-        let total = (machine.epochs * machine.blocks) as f64;
-        let mut done = 0.0;
-        (0..machine.epochs)
-            .map(|_| {
-                let epoch = machine.between * self.normal();
-                let mut previous = self.normal();
-                (0..machine.blocks)
-                    .map(|_| {
-                        let fresh = (1.0 - machine.correlation.powi(2)).sqrt() * self.normal();
-                        previous = machine.correlation * previous + fresh;
-                        let spoilt = if self.0.random::<f64>() < machine.outliers { -0.7 } else { 0.0 };
-                        done += 1.0;
-                        let drift = machine.drift * done / total;
-                        Some((level.ln() + epoch + machine.within * previous + spoilt + drift).exp())
-                    })
-                    .collect()
-            })
-            .collect()
-    }
+/// A series of which each value is so many times the other's.
+fn times(series: &Series, factor: f64) -> Series {
+    series.iter().map(|blocks| blocks.iter().map(|it| it.map(|it| it * factor)).collect()).collect()
 }
 
-/// Judges one arm alone.
-fn compare_one(arm: &Series, reference: &Series, noise: f64, better: Better) -> Option<Comparison> {
-    judge(&[estimate(arm, reference, &Draws::new(1))], noise, better)[0]
+fn steps(epochs: usize, blocks: usize) -> Series {
+    (1..=epochs).map(|epoch| vec![Some(epoch as f64); blocks]).collect()
 }
-
-const ROUGH: Machine = Machine { between: 0.02, correlation: 0.4, outliers: 0.05, drift: 0.3, ..QUIET };
 
 #[test]
 fn a_fifth_is_trimmed_at_each_end() {
@@ -93,143 +38,143 @@ fn holm_is_what_it_is_in_the_paper() {
 
 #[test]
 fn an_exact_ratio_is_found_exactly() {
-    let reference: Series = (1..=6).map(|epoch| vec![Some(f64::from(epoch)); 3]).collect();
-    let double: Series =
-        reference.iter().map(|blocks| blocks.iter().map(|v| v.map(|v| v * 2.0)).collect()).collect();
-    let found = compare_one(&double, &reference, 0.0, Better::More).unwrap();
+    let reference = steps(6, 3);
+    let double = times(&reference, 2.0);
+    let found =
+        judged(&reference, Some(&reference), &[double.clone()], Better::More).comparison(1, 0).unwrap();
     assert!((found.ratio - 2.0).abs() < 1e-12 && (found.low - found.high).abs() < 1e-9, "{found:?}");
     assert_eq!((found.verdict, found.blocks), (Verdict::Better, 18));
-    let slower = compare_one(&double, &reference, 0.0, Better::Less).unwrap();
+    let slower = judged(&reference, Some(&reference), &[double], Better::Less).comparison(1, 0).unwrap();
     assert_eq!(slower.verdict, Verdict::Worse);
+}
+
+#[test]
+fn the_copies_of_the_reference_are_one() {
+    let reference = steps(6, 3);
+    let copy = times(&reference, 1.21);
+    let arm = times(&reference, 1.1);
+    let found = judged(&reference, Some(&copy), std::slice::from_ref(&arm), Better::More);
+    let compared = found.comparison(1, 0).unwrap();
+    assert!((compared.ratio - 1.0).abs() < 1e-12 && compared.blocks == 18, "{compared:?}");
+    let (copies, p) = found.copy().unwrap();
+    assert!((copies.ratio - 1.21).abs() < 1e-12 && copies.verdict == Verdict::Better && p < 0.01);
+    // A block that one copy lacks is compared with the other.
+    let missing: Series = copy.iter().map(|blocks| vec![None; blocks.len()]).collect();
+    let alone = judged(&reference, Some(&missing), &[arm], Better::More);
+    assert!((alone.comparison(1, 0).unwrap().ratio - 1.1).abs() < 1e-12 && alone.copy().is_none());
 }
 
 #[test]
 fn too_few_epochs_say_nothing() {
     let two: Series = vec![vec![Some(1.0); 50]; 2];
-    assert_eq!(compare_one(&two, &two, 0.0, Better::More), None);
-    let set_aside: Series = vec![vec![None; 5]; 10];
-    assert_eq!(compare_one(&set_aside, &set_aside, 0.0, Better::More), None);
-}
-
-#[test]
-fn an_effect_that_the_second_copy_shows_too_is_no_difference() {
-    let mut simulation = Simulation::new(3);
-    let reference = simulation.arm(QUIET, 100.0);
-    let arm = simulation.arm(QUIET, 110.0);
-    let verdict = |noise| compare_one(&arm, &reference, noise, Better::More).unwrap().verdict;
-    assert_eq!(verdict(0.0), Verdict::Better);
-    assert_eq!(verdict(0.12), Verdict::NoDifferenceSeen);
-}
-
-#[test]
-fn the_order_of_records_decides_nothing_and_the_seed_everything() {
-    let mut simulation = Simulation::new(5);
-    let ratios = log_ratios(&simulation.arm(ROUGH, 1.03), &simulation.arm(ROUGH, 1.0));
-    let mut turned: Vec<Vec<f64>> = ratios.iter().rev().cloned().collect();
-    turned.iter_mut().for_each(|blocks| blocks.reverse());
-    assert_eq!(bootstrap(&ratios, &Draws::new(9)), bootstrap(&turned, &Draws::new(9)));
-    assert_ne!(bootstrap(&ratios, &Draws::new(9)), bootstrap(&ratios, &Draws::new(10)));
-}
-
-/// The share of simulated duels whose interval holds the true ratio, and of those with a verdict.
-fn simulate(machine: Machine, ratio: f64, duels: u64) -> (f64, f64) {
-    let (mut covered, mut told) = (0.0, 0.0);
-    for duel in 0..duels {
-        let mut simulation = Simulation::new(duel);
-        let (arm, reference) = (simulation.arm(machine, ratio), simulation.arm(machine, 1.0));
-        let found = judge(&[estimate(&arm, &reference, &Draws::new(duel))], 0.0, Better::More)[0].unwrap();
-        covered += f64::from(u8::from((found.low..=found.high).contains(&ratio)));
-        told += f64::from(u8::from(found.verdict != Verdict::NoDifferenceSeen));
-    }
-    (covered / duels as f64, told / duels as f64)
-}
-
-#[test]
-fn intervals_hold_the_truth_in_93_to_97_of_100_duels() {
-    let twenty = Machine { epochs: 20, blocks: 2, ..ROUGH };
-    for machine in [QUIET, ROUGH, twenty, Machine { between: 0.05, ..QUIET }] {
-        let (covered, _) = simulate(machine, 1.03, 1000);
-        assert!((0.93..=0.97).contains(&covered), "{covered}");
+    let excluded: Series = vec![vec![None; 5]; 10];
+    let none: Series = Vec::new();
+    for series in [two, excluded, none] {
+        let found = judged(&series, Some(&series), &[series.clone()], Better::More);
+        assert!(found.comparison(1, 0).is_none() && found.copy().is_none() && found.ranks().is_empty());
     }
 }
 
 #[test]
-fn intervals_of_few_epochs_are_wide_enough() {
-    for (epochs, machine) in [3, 4, 6].into_iter().flat_map(|epochs| [(epochs, QUIET), (epochs, ROUGH)]) {
-        let (covered, _) = simulate(Machine { epochs, blocks: 2, ..machine }, 1.03, 500);
-        assert!(covered >= 0.93, "{epochs} epochs: {covered}");
+fn a_block_in_ten_that_is_ten_times_slower_moves_no_ratio_by_a_hundredth() {
+    let reference = steps(8, 10);
+    let mut arm = times(&reference, 0.9);
+    arm.iter_mut().enumerate().for_each(|(epoch, blocks)| blocks[epoch] = blocks[epoch].map(|it| it / 10.0));
+    let found = judged(&reference, None, &[arm], Better::More).comparison(1, 0).unwrap();
+    assert!((found.ratio / 0.9 - 1.0).abs() < 0.01 && found.verdict == Verdict::Worse, "{found:?}");
+}
+
+#[test]
+fn a_change_between_two_runs_adds_their_errors() {
+    let estimate = |centre, error, freedom| Estimate { centre, error, freedom, blocks: 10 };
+    let changed = change(estimate(0.1, 0.03, 9.0), estimate(0.3, 0.04, 9.0));
+    assert!((changed.centre - 0.2).abs() < 1e-12 && (changed.error - 0.05).abs() < 1e-12);
+    // Welch's degrees of freedom are between the least and the sum.
+    assert!(changed.freedom > 9.0 && changed.freedom < 18.0, "{changed:?}");
+    assert_eq!((changed.blocks, change(changed, changed).centre), (20, 0.0));
+}
+
+/// A duel of up to 12 arms, with what can go wrong in one: blocks that are missing, outliers, ties, series that are constant or
+/// have nothing, few epochs.
+fn duels() -> impl Strategy<Value = (Measured, Better)> {
+    let value = prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(1.0)),
+        1 => prop_oneof![Just(Some(0.0)), Just(Some(f64::MAX)), Just(Some(f64::MIN_POSITIVE)), Just(Some(1e6))],
+        12 => (0.97f64..1.03).prop_map(Some),
+    ];
+    let shape = (0usize..12, 1usize..11, 1usize..4, any::<bool>(), any::<bool>());
+    shape.prop_flat_map(move |(arms, epochs, blocks, has_copy, more)| {
+        let series = proptest::collection::vec(proptest::collection::vec(value.clone(), blocks), epochs);
+        let arm = (series.clone(), 0u8..10, 0.8f64..1.25).prop_map(|(series, kind, level)| match kind {
+            0 => series.iter().map(|blocks| vec![Some(level); blocks.len()]).collect(),
+            1 => series.iter().map(|blocks| vec![None; blocks.len()]).collect(),
+            2..6 => times(&series, level),
+            _ => series,
+        });
+        let copy = series.clone().prop_map(move |copy| has_copy.then_some(copy));
+        let better = if more { Better::More } else { Better::Less };
+        (series, copy, proptest::collection::vec(arm, arms))
+            .prop_map(move |(reference, copy, others)| (Measured { reference, copy, others }, better))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ranks_marks_and_intervals_never_contradict_each_other((measured, better) in duels()) {
+        let judgement = Judgement::of(&measured, better, &Draws::new(7));
+        let ranks = judgement.ranks();
+        let rank = |arm: usize| ranks.iter().find(|(is, _)| *is == arm).map(|(_, rank)| *rank);
+        for (&(arm, own), place) in ranks.iter().zip(0..) {
+            prop_assert!(!judgement.is_better(arm, arm), "claims lead back to {arm}");
+            prop_assert!(place == 0 || ranks[place - 1].1 <= own, "not in order");
+            for &(other, others) in &ranks {
+                let Some(found) = judgement.comparison(arm, other) else { continue };
+                // Mirrored, and with additive centres.
+                let mirrored = judgement.comparison(other, arm).unwrap();
+                prop_assert!((found.ratio.ln() + mirrored.ratio.ln()).abs() < 1e-9);
+                prop_assert_eq!(found.verdict.is_told(), mirrored.verdict.is_told());
+                // Whoever is told worse ranks behind, whoever is told better before.
+                prop_assert!(found.verdict != Verdict::Worse || own > others, "{arm} {other} {ranks:?}");
+                prop_assert!(found.verdict != Verdict::Better || own < others, "{arm} {other} {ranks:?}");
+                agrees_with_itself(&found)?;
+            }
+        }
+        prop_assert_eq!(rank(0).is_some(), !ranks.is_empty());
+        if let Some((copies, _)) = judgement.copy() {
+            agrees_with_itself(&copies)?;
+        }
     }
-}
 
-#[test]
-fn same_against_same_gets_a_verdict_in_less_than_5_of_100_duels() {
-    for machine in [QUIET, ROUGH] {
-        let (_, told) = simulate(machine, 1.0, 1000);
-        assert!(told <= 0.05, "{told}");
-    }
-}
-
-#[test]
-fn eight_copies_of_the_same_together_get_one_in_less_than_5_of_100_duels() {
-    let told = (0..400)
-        .filter(|&duel| {
-            let mut simulation = Simulation::new(duel);
-            let reference = simulation.arm(QUIET, 1.0);
-            let arms: Vec<Estimate> = (0..8)
-                .map(|_| estimate(&simulation.arm(QUIET, 1.0), &reference, &Draws::new(duel)))
-                .collect();
-            let found = judge(&arms, 0.0, Better::More);
-            found.iter().flatten().any(|found| found.verdict != Verdict::NoDifferenceSeen)
-        })
-        .count();
-    // 20 are expected at most; without the correction there would be some sixty.
-    assert!(told <= 28, "{told} of 400");
-}
-
-#[test]
-fn a_large_difference_is_found_in_spite_of_drift_and_outliers() {
-    let (_, told) = simulate(ROUGH, 1.15, 200);
-    assert!(told > 0.95, "{told}");
-}
-
-#[test]
-fn a_change_between_two_runs_is_found_and_none_is_not() {
-    let mut simulation = Simulation::new(21);
-    let mut run =
-        |level| estimate(&simulation.arm(QUIET, level), &simulation.arm(QUIET, 1.0), &Draws::new(1));
-    let (old, new, same) = (run(0.9), run(1.0), run(0.9));
-    let judged = |old, new| judge(&[change(old, new)], 0.0, Better::More)[0];
-    let changed = judged(old, new).unwrap();
-    assert_eq!(changed.verdict, Verdict::Better);
-    assert!(changed.low < 1.0 / 0.9 && 1.0 / 0.9 < changed.high, "{changed:?}");
-    assert_eq!(judged(old, same).unwrap().verdict, Verdict::NoDifferenceSeen);
-    assert_eq!(judged(old, old).unwrap().verdict, Verdict::NoDifferenceSeen);
-    assert_eq!(judged(None, new), None);
-}
-
-#[test]
-fn arms_that_cannot_be_told_apart_share_a_rank() {
-    let mut simulation = Simulation::new(11);
-    let levels = [100.0, 80.0, 100.5, 60.0];
-    let arms: Vec<Series> = levels.iter().map(|level| simulation.arm(QUIET, *level)).collect();
-    let ranked = |better| {
-        let apart = |arm: usize, first: usize| {
-            told_apart(estimate(&arms[arm], &arms[first], &Draws::new(1)), arms.len(), 0.0, better)
+    #[test]
+    fn the_order_of_arms_decides_nothing((measured, better) in duels()) {
+        let turned = Measured { others: measured.others.iter().rev().cloned().collect(), ..measured.clone() };
+        let arms = measured.others.len();
+        let number = |arm: usize| if arm == 0 { 0 } else { arms + 1 - arm };
+        let judge = |measured| Judgement::of(measured, better, &Draws::new(7));
+        let (one, other) = (judge(&measured), judge(&turned));
+        let sorted = |ranks: Vec<(usize, usize)>| {
+            let mut ranks = ranks;
+            ranks.sort_unstable();
+            ranks
         };
-        ranks(&order(&arms, better), apart)
-    };
-    assert_eq!(ranked(Better::More), [(2, 1), (0, 1), (1, 3), (3, 4)]);
-    assert_eq!(ranked(Better::Less), [(3, 1), (1, 2), (0, 3), (2, 3)]);
+        let renamed = other.ranks().into_iter().map(|(arm, rank)| (number(arm), rank)).collect();
+        prop_assert_eq!(sorted(one.ranks()), sorted(renamed));
+    }
 }
 
-#[test]
-fn the_same_estimate_the_other_way_round_is_mirrored() {
-    let mut simulation = Simulation::new(13);
-    let (arm, reference) = (simulation.arm(ROUGH, 1.1), simulation.arm(ROUGH, 1.0));
-    let (interval, _) = estimate(&arm, &reference, &Draws::new(1)).unwrap();
-    let (turned, _) = estimate(&reference, &arm, &Draws::new(1)).unwrap();
-    let mirrored = interval.inverse();
-    assert!((mirrored.centre - turned.centre).abs() < 1e-12);
-    // The draws are others, so the errors are alike, not equal.
-    assert!((mirrored.low - turned.low).abs() < 0.1 * interval.error, "{mirrored:?} {turned:?}");
+/// A verdict is a ratio beyond what was needed, on its own side; a mark agrees with its interval.
+fn agrees_with_itself(found: &Comparison) -> Result<(), TestCaseError> {
+    let effect = (found.ratio - 1.0).abs();
+    let rounding = 1e-9 * (1.0 + found.ratio);
+    if found.verdict.is_told() {
+        prop_assert!(effect >= found.needed - rounding, "{found:?}");
+    } else {
+        prop_assert!(effect <= found.needed + rounding, "{found:?}");
+    }
+    let leaves_out = found.low > 1.0 || found.high < 1.0;
+    prop_assert_eq!(leaves_out, found.verdict != Verdict::NoDifferenceSeen, "{:?}", found);
+    Ok(())
 }

@@ -1,20 +1,13 @@
-//! From an interval to a word: faster, slower, or no difference seen.
+//! From an estimate to a word: better, worse, suggestive, or no difference seen.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{Draws, Interval, Series, bootstrap, log_ratios};
+use super::Estimate;
 
-/// Epochs below which nothing is said.
-pub const MIN_EPOCHS: usize = 3;
-
-/// How many standard errors an effect must have to be seen in four runs of five at a 5% risk of seeing what is not
-/// there: 1.96 + 0.84 (J. Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, section 2.4).
-const DETECTABLE: f64 = 2.8;
-
-/// The risk, over all arms together, of a verdict where there is no difference.
-const RISK: f64 = 0.05;
+/// The risk, over all arms that are compared together, of a verdict where there is no difference.
+pub(super) const RISK: f64 = 0.05;
 
 /// Which way of a measure is the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +26,17 @@ pub enum Verdict {
     Better,
     /// Worse than the reference.
     Worse,
-    /// The run cannot tell them apart.
+    /// Its own interval leaves 1 out, but not after correction for the number of arms.
+    Suggestive,
+    /// The run does not tell the two apart.
     NoDifferenceSeen,
+}
+
+impl Verdict {
+    /// Whether a difference is told: nothing else is.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Better | Self::Worse)
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -42,6 +44,7 @@ impl fmt::Display for Verdict {
         f.pad(match self {
             Self::Better => "better",
             Self::Worse => "worse",
+            Self::Suggestive => "suggestive",
             Self::NoDifferenceSeen => "no difference seen",
         })
     }
@@ -52,66 +55,76 @@ impl fmt::Display for Verdict {
 pub struct Comparison {
     /// The ratio.
     pub ratio: f64,
-    /// The lower end of its 95% interval.
+    /// The lower end of its 95% interval, which is not corrected for the number of arms.
     pub low: f64,
-    /// The upper end of its 95% interval.
+    /// The upper end of that.
     pub high: f64,
-    /// The smallest difference, as a share, that the run could have seen.
-    pub detectable: f64,
-    /// Blocks that both arms have.
+    /// The least difference, as a share and on its own side of 1, for which a verdict would have been given. There is one if,
+    /// and only if, the ratio is further from 1.
+    pub needed: f64,
+    /// Blocks that it rests on.
     pub blocks: usize,
     /// What is said.
     pub verdict: Verdict,
 }
 
-/// An estimate, and the blocks that it rests on.
-pub type Estimate = Option<(Interval, usize)>;
-
-/// Estimates the ratio of one series to another; `None` where too few epochs are left.
-pub fn estimate(arm: &Series, reference: &Series, draws: &Draws) -> Estimate {
-    let ratios = log_ratios(arm, reference);
-    let blocks = ratios.iter().map(Vec::len).sum();
-    bootstrap(&ratios, draws).map(|interval| (interval, blocks))
+/// An estimate among those that it is judged with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finding {
+    pub(super) estimate: Estimate,
+    /// The uncorrected probability below which there is a verdict: that of its step in Holm's procedure.
+    step: f64,
+    pub(super) is_told: bool,
 }
 
-/// Estimates how a ratio changed from one run to another.
+impl Finding {
+    /// The same the other way round.
+    pub(super) fn inverse(self) -> Self {
+        Self { estimate: self.estimate.inverse(), ..self }
+    }
+
+    /// Whether the arm is told to be better than what it was compared with.
+    pub(super) fn is_better(&self, better: Better) -> bool {
+        self.is_told && (self.estimate.centre > 0.0) == (better == Better::More)
+    }
+
+    /// What it says in figures, and in a word.
+    pub(super) fn comparison(&self, better: Better) -> Comparison {
+        let Estimate { centre, blocks, .. } = self.estimate;
+        let (low, high) = self.estimate.interval();
+        let verdict = match (self.is_told, self.is_better(better)) {
+            (true, true) => Verdict::Better,
+            (true, false) => Verdict::Worse,
+            (false, _) if low > 0.0 || high < 0.0 => Verdict::Suggestive,
+            (false, _) => Verdict::NoDifferenceSeen,
+        };
+        let least = self.estimate.threshold(self.step);
+        // exp(t) - 1 above 1 and 1 - exp(-t) below.
+        let needed = if centre < 0.0 { -(-least).exp_m1() } else { least.exp_m1() };
+        Comparison { ratio: centre.exp(), low: low.exp(), high: high.exp(), needed, blocks, verdict }
+    }
+}
+
+/// Judges estimates together by Holm's procedure, in which the risk is that of any verdict where there is no difference.
 ///
-/// The runs are independent, so the variances add up; the degrees of freedom are what is left of both (B. L. Welch,
-/// Biometrika 34(1/2), 1947). `None` where either run has too few epochs.
-pub fn change(old: Estimate, new: Estimate) -> Estimate {
-    let ((was, was_blocks), (is, is_blocks)) = (old?, new?);
-    let (was_variance, is_variance) = (was.error.powi(2), is.error.powi(2));
-    let error = (was_variance + is_variance).sqrt();
-    let freedom = if error > 0.0 {
-        error.powi(4) / (was_variance.powi(2) / was.freedom + is_variance.powi(2) / is.freedom)
-    } else {
-        was.freedom
+/// Where m of T others are told, an estimate is told if its probability is below risk / (T − m) (S. Holm, Scandinavian Journal
+/// of Statistics 6(2), 1979).
+pub(super) fn find(estimates: &[Option<Estimate>], risk: f64) -> Vec<Option<Finding>> {
+    let probabilities: Vec<f64> = estimates.iter().flatten().map(Estimate::p).collect();
+    let corrected = holm(&probabilities);
+    let told = corrected.iter().filter(|p| **p < risk).count();
+    let mut corrected = corrected.into_iter();
+    let mut find_one = |estimate: Estimate| {
+        let is_told = corrected.next().is_some_and(|p| p < risk);
+        let others_told = told - usize::from(is_told);
+        Finding { estimate, step: risk / (probabilities.len() - others_told) as f64, is_told }
     };
-    Some((Interval::of_student(is.centre - was.centre, error, freedom), was_blocks + is_blocks))
+    estimates.iter().map(|estimate| estimate.map(&mut find_one)).collect()
 }
 
 /// Judges estimates that are looked at together: their probabilities are corrected for their number.
-///
-/// `noise` is what a second copy of the reference shows, on the log scale: an effect no larger is no difference.
-pub fn judge(estimates: &[Estimate], noise: f64, better: Better) -> Vec<Option<Comparison>> {
-    let probabilities: Vec<f64> = estimates.iter().flatten().map(|(interval, _)| interval.p).collect();
-    let mut corrected = holm(&probabilities).into_iter();
-    let mut judge_one = |&(interval, blocks): &(Interval, usize)| {
-        comparison(interval, blocks, corrected.next().unwrap_or(1.0), noise, better)
-    };
-    estimates.iter().map(|estimate| estimate.as_ref().map(&mut judge_one)).collect()
-}
-
-fn comparison(interval: Interval, blocks: usize, p: f64, noise: f64, better: Better) -> Comparison {
-    let least = (DETECTABLE * interval.error).max(noise);
-    let seen = p < RISK && interval.centre.abs() > least;
-    let verdict = match (seen, interval.centre > 0.0, better) {
-        (false, ..) => Verdict::NoDifferenceSeen,
-        (true, true, Better::More) | (true, false, Better::Less) => Verdict::Better,
-        (true, ..) => Verdict::Worse,
-    };
-    let [ratio, low, high] = [interval.centre, interval.low, interval.high].map(f64::exp);
-    Comparison { ratio, low, high, detectable: least.exp_m1(), blocks, verdict }
+pub fn judge(estimates: &[Option<Estimate>], better: Better) -> Vec<Option<Comparison>> {
+    find(estimates, RISK).into_iter().map(|finding| Some(finding?.comparison(better))).collect()
 }
 
 /// Corrects probabilities for their number (S. Holm, Scandinavian Journal of Statistics 6(2), 1979).
@@ -126,37 +139,4 @@ pub fn holm(probabilities: &[f64]) -> Vec<f64> {
         corrected[index] = highest;
     }
     corrected
-}
-
-/// Puts arms into an order, the best first, each by its number; those that nothing was measured of are left out.
-pub fn order(arms: &[Series], better: Better) -> Vec<usize> {
-    let centre = |arm: &Series| {
-        let values: Vec<f64> =
-            arm.iter().flatten().flatten().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
-        (!values.is_empty()).then(|| super::trimmed_mean(&values))
-    };
-    let mut order: Vec<(usize, f64)> =
-        arms.iter().enumerate().filter_map(|(index, arm)| Some((index, centre(arm)?))).collect();
-    order.sort_by(|a, b| if better == Better::More { b.1.total_cmp(&a.1) } else { a.1.total_cmp(&b.1) });
-    order.into_iter().map(|(index, _)| index).collect()
-}
-
-/// Whether an arm is worse than the first of a rank, of which it would be one otherwise; `noise` as in [`judge`].
-pub fn told_apart(estimate: Estimate, arms: usize, noise: f64, better: Better) -> bool {
-    estimate.is_some_and(|(interval, blocks)| {
-        // As strict as if the arm were the first of all that Holm corrects for.
-        comparison(interval, blocks, interval.p * arms as f64, noise, better).verdict == Verdict::Worse
-    })
-}
-
-/// Ranks arms that are in order, the best 1: those that can't be told apart from the first of their rank share it.
-pub fn ranks(order: &[usize], told_apart: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
-    let mut leader: Option<(usize, usize)> = None;
-    let mut ranked = Vec::new();
-    for (place, &arm) in order.iter().enumerate() {
-        let (first, rank) = leader.filter(|(first, _)| !told_apart(arm, *first)).unwrap_or((arm, place + 1));
-        leader = Some((first, rank));
-        ranked.push((arm, rank));
-    }
-    ranked
 }

@@ -11,21 +11,19 @@ use std::{
 };
 
 use crate::{
-    analysis::{Analysis, ContestResult, Measure, analyse},
+    analysis::{Analysis, Measure, analyse},
     cli::{output, pages},
     duel::{DuelPlan, Next, Until, Witness},
     record::{Line, Record, RecordWriter, Schedule, Setup},
     report,
+    stats::Precision,
 };
-
-/// Epochs before `--until` may end a duel: an interval of fewer is narrow by luck.
-const LEAST_EPOCHS: usize = 6;
 
 /// Writes every block down, and says when enough was seen.
 pub(super) struct Scribe {
     writer: RecordWriter,
     record: Record,
-    narrow: Option<f64>,
+    precision: Option<Precision>,
     pub(super) interrupted: Arc<AtomicBool>,
     plan: DuelPlan,
     /// Epochs that are over, of all contests.
@@ -35,16 +33,17 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    /// Begins a record that is written by `writer`; `narrow` is the width of interval that is enough.
+    /// Begins a record that is written by `writer`; `until` is the width of interval that is enough.
     pub(super) fn new(
         writer: RecordWriter,
         setup: Setup,
         plan: DuelPlan,
-        narrow: Option<f64>,
+        until: Option<f64>,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
         let record = Record { setup, lines: Vec::new(), footprint: None, damage: None };
-        Self { writer, record, narrow, interrupted, plan, epochs_done: 0, told: BTreeSet::new() }
+        let precision = until.map(Precision::new);
+        Self { writer, record, precision, interrupted, plan, epochs_done: 0, told: BTreeSet::new() }
     }
 
     /// What the record says, if a round was measured.
@@ -72,14 +71,27 @@ impl Scribe {
     /// Looks at what there is once an epoch is over: whether it is enough, and who leads.
     fn look(&mut self, epoch: usize, elapsed: Duration) -> anyhow::Result<Next> {
         self.epochs_done += 1;
-        if self.narrow.is_none() && !output::shows_progress() {
+        if self.precision.is_none() && !output::shows_progress() {
             return Ok(Next::GoOn);
         }
         let analysis = analyse(&self.record)?;
         output::progress(&self.progress(elapsed, &analysis));
-        let last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
-        let narrow = self.narrow.is_some_and(|width| last_contest && all_narrower(&analysis, width));
-        Ok(if narrow && epoch + 1 >= LEAST_EPOCHS { Next::Stop } else { Next::GoOn })
+        let is_last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
+        let is_enough = match &mut self.precision {
+            Some(precision) if is_last_contest => precision.look(epoch + 1, widest(&analysis)),
+            _ => false,
+        };
+        Ok(if is_enough { Next::Stop } else { Next::GoOn })
+    }
+
+    /// What `--until` came to, if it was not reached.
+    pub(super) fn shortfall(&self) -> Option<String> {
+        let precision = self.precision.filter(|precision| !precision.is_reached())?;
+        let widest = precision.widest().map_or_else(
+            || "not every arm has an interval of messages/s".to_owned(),
+            |widest| format!("the widest interval of messages/s is {:.1}%", widest * 100.0),
+        );
+        Some(format!("{widest}, and {}% were asked for in two looks in a row", precision.width() * 100.0))
     }
 
     /// How far it is, how long it may take, and who leads.
@@ -144,15 +156,15 @@ fn ends_epoch(line: &Line, plan: &DuelPlan) -> bool {
     })
 }
 
-/// Whether every interval of messages/s is narrower than this.
-fn all_narrower(analysis: &Analysis, width: f64) -> bool {
-    let compared = |contest: &ContestResult| {
-        contest.arms.iter().filter(|arm| arm.arm.name != contest.reference && arm.no_verdict.is_none()).all(
-            |arm| {
-                let comparison = arm.comparisons.get(&Measure::Throughput);
-                comparison.is_some_and(|comparison| comparison.high - comparison.low < width)
-            },
-        )
-    };
-    analysis.contests.iter().all(compared)
+/// The widest interval of messages/s of any arm; `None` where an arm that may get a verdict has no interval yet.
+fn widest(analysis: &Analysis) -> Option<f64> {
+    let compared = analysis.contests.iter().flat_map(|contest| {
+        let others = contest.arms.iter().filter(|arm| arm.arm.name != contest.reference);
+        others.filter(|arm| arm.no_verdict.is_none())
+    });
+    let widths = compared.map(|arm| {
+        let found = arm.comparisons.get(&Measure::Throughput)?;
+        Some(found.high - found.low)
+    });
+    widths.collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
 }

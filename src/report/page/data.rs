@@ -56,11 +56,11 @@ struct MeasureData {
     better: &'static str,
     /// As they are written.
     levels: Vec<String>,
-    /// The arms, the best first.
+    /// The arms by their ratios, the best first.
     order: Vec<usize>,
-    /// `[arm][first]`: whether an arm is told apart from the first of a rank; 1 or 0.
-    apart: Vec<String>,
-    /// `[reference][arm]`: ratio, low, high, detectable, and 1, -1 or 0 for better, worse or neither.
+    /// `[arm][other]`: whether an arm is told better than another, directly or by way of others; 1 or 0.
+    better_than: Vec<String>,
+    /// `[reference][arm]`: ratio, low, high, needed, and the verdict: 1 better, -1 worse, 0.5 suggestive, 0 no difference seen.
     ratios: Vec<Vec<Option<[f64; 5]>>>,
 }
 
@@ -110,7 +110,7 @@ fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {
     if order.is_empty() {
         return None;
     }
-    let bit = |arm: usize, first: usize| if field.told_apart(measure, arm, first) { '1' } else { '0' };
+    let bit = |arm: usize, other: usize| if field.is_better(measure, arm, other) { '1' } else { '0' };
     let row = |reference: &usize| {
         let mut row = vec![None; arms.len()];
         for (arm, found) in field.comparisons(measure, *reference) {
@@ -130,7 +130,7 @@ fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {
         better: if measure.better() == Better::More { "more" } else { "less" },
         levels: arms.iter().map(level).collect(),
         order,
-        apart: arms.iter().map(|arm| arms.iter().map(|first| bit(*arm, *first)).collect()).collect(),
+        better_than: arms.iter().map(|arm| arms.iter().map(|other| bit(*arm, *other)).collect()).collect(),
         ratios: arms.iter().map(row).collect(),
     })
 }
@@ -139,8 +139,9 @@ fn figures(found: &Comparison) -> [f64; 5] {
     let verdict = match found.verdict {
         Verdict::Better => 1.0,
         Verdict::Worse => -1.0,
+        Verdict::Suggestive => 0.5,
         Verdict::NoDifferenceSeen => 0.0,
     };
     let round = |value: f64| (value * 1e6).round() / 1e6;
-    [round(found.ratio), round(found.low), round(found.high), round(found.detectable), verdict]
+    [round(found.ratio), round(found.low), round(found.high), round(found.needed), verdict]
 }

@@ -1,4 +1,4 @@
-//! The forest plot: each arm's ratio to the reference with its interval, and the noise.
+//! The forest plot: each arm's ratio to the reference with its interval, and the band of the reference's second copy.
 
 use super::{
     axis::{LogAxis, short},
@@ -8,7 +8,7 @@ use super::{
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
     report::words::sign,
-    stats::{Comparison, Verdict},
+    stats::{Better, Comparison, Verdict},
 };
 
 // What every drawing with a row for each arm has: its width, the height of a row, what is above the first, where names end
@@ -35,9 +35,9 @@ pub(super) fn forest(contest: &ContestResult, measure: Measure) -> Option<String
     let mut svg = Svg::new(WIDTH, bottom + FOOT);
 
     let copy = rows.iter().find(|arm| arm.arm.copy).and_then(|arm| arm.comparisons.get(&measure));
-    if let Some(noise) = copy {
-        let (low, high) = (axis.at(noise.low), axis.at(noise.high));
-        svg.rect("noise", (low, TOP), (high - low, bottom - TOP));
+    if let Some(copy) = copy {
+        let (low, high) = (axis.at(copy.low), axis.at(copy.high));
+        svg.rect("band", (low, TOP), (high - low, bottom - TOP));
     }
     svg.line("same", (axis.at(1.0), TOP), (axis.at(1.0), bottom));
     draw_axis(&mut svg, axis, bottom, &format!("{} to {}", measure.name(), contest.reference));
@@ -52,7 +52,15 @@ fn rows(contest: &ContestResult, measure: Measure) -> Vec<&ArmResult> {
     let shown =
         |arm: &&ArmResult| arm.comparisons.contains_key(&measure) || arm.arm.name == contest.reference;
     let mut rows: Vec<&ArmResult> = contest.arms.iter().filter(shown).collect();
-    rows.sort_by_key(|arm| (arm.arm.copy, arm.ranks.get(&measure).copied().unwrap_or(usize::MAX)));
+    let ratio = |arm: &ArmResult| arm.comparisons.get(&measure).map_or(1.0, |found| found.ratio);
+    let rank = |arm: &ArmResult| (arm.arm.copy, arm.ranks.get(&measure).copied().unwrap_or(usize::MAX));
+    rows.sort_by(|a, b| {
+        let by_ratio = match measure.better() {
+            Better::More => ratio(b).total_cmp(&ratio(a)),
+            Better::Less => ratio(a).total_cmp(&ratio(b)),
+        };
+        rank(a).cmp(&rank(b)).then(by_ratio)
+    });
     rows
 }
 
@@ -84,7 +92,7 @@ fn finding(contest: &ContestResult, measure: Measure, rows: &[&ArmResult]) -> St
         let Comparison { ratio, verdict, .. } = arm.comparisons.get(&measure)?;
         Some(match verdict {
             Verdict::NoDifferenceSeen => format!("{} no difference seen", arm.arm.name),
-            told => format!("{} {ratio:.2}, {told}", arm.arm.name),
+            said => format!("{} {ratio:.2}, {said}", arm.arm.name),
         })
     });
     let said: Vec<String> = said.collect();

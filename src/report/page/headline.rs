@@ -9,8 +9,8 @@ use super::{
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
     load::Workload,
-    report::words::heading,
-    stats::{Comparison, Verdict},
+    report::words::{heading, verdict_words},
+    stats::Comparison,
 };
 
 /// Where the axis of the small intervals begins and ends, in the units of their drawings.
@@ -95,7 +95,7 @@ fn sentence(arms: &[&ArmResult], measure: Measure) -> String {
         [] => "Nothing can be said: no backend has a verdict.".to_owned(),
         [one] => format!("{one} is the best by {}.", measure.name()),
         several => {
-            format!("{} can’t be told apart, and are the best by {}.", several.join(", "), measure.name())
+            format!("{} are not told apart, and are the best by {}.", several.join(", "), measure.name())
         }
     }
 }
@@ -128,18 +128,8 @@ fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row
         visibility: if arm.arm.name == reference { "visible" } else { "hidden" },
         verdict: compared.map_or_else(
             || if arm.arm.name == reference { "reference".to_owned() } else { String::new() },
-            verdict,
+            verdict_words,
         ),
         hidden: false,
-    }
-}
-
-/// A verdict in words; where none was seen, what could have been.
-fn verdict(found: &Comparison) -> String {
-    match found.verdict {
-        Verdict::NoDifferenceSeen => {
-            format!("no difference seen; one below {:.1}% could not have been", found.detectable * 100.0)
-        }
-        told => told.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     analysis::{ArmResult, ContestResult, Field, Measure},
     load::Workload,
     record::View,
-    report::words::{heading, ratio_text},
+    report::words::{SIGNS, alarm_words, heading, ratio_text},
     stats::Better,
 };
 
@@ -140,7 +140,8 @@ fn notes(contest: &ContestResult) -> Vec<String> {
         .iter()
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
-    barred.chain(bound).collect()
+    let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
+    alarms.chain(barred).chain(bound).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.
@@ -160,11 +161,7 @@ fn table(contest: &ContestResult) -> Table {
     }
     columns.push("rounds".to_owned());
     let rows = contest.arms.iter().map(|arm| row(contest, arm, &measures)).collect();
-    let caption = format!(
-        "{}, {}. ▲ better, ▼ worse, = no difference seen, and one below this could not have been",
-        contest.workload,
-        heading(contest.view, contest.class),
-    );
+    let caption = format!("{}, {}. {SIGNS}", contest.workload, heading(contest.view, contest.class),);
     Table { name: String::new(), caption, columns, rows }
 }
 

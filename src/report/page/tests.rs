@@ -123,10 +123,13 @@ fn changes_and_lists_are_pages_too() {
     let record = small();
     let told = Told::new("2026-11-22.1".to_owned(), &record.setup, "index.html");
     let changes = crate::analysis::changes(&record, &record).unwrap();
-    let page = changes_page(&told, &told, &changes, &[]).unwrap();
+    let page = changes_page(&told, &told, &changes, &[], &[]).unwrap();
     assert!(page.contains("no difference seen") && !page.contains("Not comparable"));
-    let different = [("kernel".to_owned(), "6.1".to_owned(), "<6.18>".to_owned())];
-    let page = changes_page(&told, &told, &changes, &different).unwrap();
+    let different =
+        [Difference { name: "kernel".to_owned(), was: "6.1".to_owned(), is: "<6.18>".to_owned() }];
+    let causes = changes_page(&told, &told, &changes, &[], &different).unwrap();
+    assert!(causes.contains("Possible causes") && causes.contains("no difference seen"));
+    let page = changes_page(&told, &told, &changes, &different, &[]).unwrap();
     assert!(
         page.contains("not comparable") && page.contains("&#60;6.18&#62;"),
         "{}",
