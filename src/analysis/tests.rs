@@ -1,5 +1,7 @@
 //! Records with known answers.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     agent::Cost,
@@ -142,6 +144,59 @@ fn the_order_of_lines_decides_nothing() {
     other.lines.reverse();
     let json = |record: &Record| serde_json::to_string(&analyse(record).unwrap()).unwrap();
     assert_eq!(json(&one), json(&other));
+}
+
+#[test]
+fn copies_that_differ_are_an_alarm_and_no_more() {
+    let of = |factor: f64| {
+        record(move |name, epoch, block| {
+            Some(mood(name, epoch, block) * if name == "again" { factor } else { 1.0 })
+        })
+    };
+    let alarms = |record: &Record| analyse(record).unwrap().contests[0].alarms.clone();
+    assert!(alarms(&of(1.0)).is_empty());
+    let told = alarms(&of(1.1));
+    let throughput = told.iter().find(|alarm| alarm.measure == Measure::Throughput).unwrap();
+    assert!((throughput.ratio - 1.1).abs() < 0.002 && throughput.p < 0.01, "{throughput:?}");
+    assert!(throughput.low < throughput.ratio && throughput.ratio < throughput.high);
+    let again = result(&of(1.1), "again");
+    assert_eq!(again.comparisons[&Measure::Throughput].verdict, Verdict::Better);
+    assert!(again.ranks.is_empty(), "a copy is never ranked");
+    // The arm is as fast as the first copy, and half of the reference is the other.
+    let arm = result(&of(1.1), "arm").comparisons[&Measure::Throughput];
+    assert!((arm.ratio - 1.1_f64.powf(-0.5)).abs() < 0.002, "{arm:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ranks_and_verdicts_of_a_record_agree_whatever_the_order_of_its_lines(
+        levels in proptest::collection::vec(proptest::option::weighted(0.97, 0.5f64..2.0), EPOCHS * 6),
+        seed in any::<u64>(),
+    ) {
+        let arms = ["reference", "arm", "again"];
+        let place = |name: &str, epoch: usize, block: usize| {
+            arms.iter().position(|is| *is == name).unwrap_or(0) + 3 * (epoch * 2 + block)
+        };
+        let one = record(|name, epoch, block| levels[place(name, epoch, block)]);
+        let mut other = one.clone();
+        other.lines.rotate_left(seed as usize % one.lines.len());
+        other.lines.reverse();
+        let [one, other] = [one, other].map(|record| analyse(&record).unwrap());
+        prop_assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&other).unwrap());
+        let arms = &one.contests[0].arms;
+        let find = |name: &str| arms.iter().find(|arm| arm.arm.name == name).unwrap();
+        let (reference, arm) = (find("reference"), find("arm"));
+        for (measure, found) in &arm.comparisons {
+            let ranks = (reference.ranks[measure], arm.ranks[measure]);
+            prop_assert_eq!(ranks, match found.verdict {
+                Verdict::Better => (2, 1),
+                Verdict::Worse => (1, 2),
+                _ => (1, 1),
+            });
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod agents;
 mod cli;
+mod compare;
 mod conform;
 mod conformance;
 mod contestants;

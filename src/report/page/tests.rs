@@ -1,7 +1,7 @@
 //! The parts of a page from a small fixed record, and records that would do harm.
 
 use super::*;
-use crate::{analysis::analyse, report::tests::small};
+use crate::{analysis::analyse, record::Line, report::tests::small, stats::Verdict};
 
 fn fields(record: &Record) -> Vec<Field<'_>> {
     record.setup.contests.iter().map(|contest| Field::read(contest, record).unwrap()).collect()
@@ -40,6 +40,54 @@ fn the_tables_stay_as_they_are() {
         "data",
         Data::new(fields(&record).iter().filter_map(contest_data).collect(), &record).json()
     );
+}
+
+#[test]
+fn the_script_has_the_ranks_of_the_tables() {
+    let record = small();
+    let fields = fields(&record);
+    let json = Data::new(fields.iter().filter_map(contest_data).collect(), &record).json();
+    let data: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let shown = fields.iter().filter(|field| field.contest().view != View::Matrix);
+    for (contest, field) in data["contests"].as_array().unwrap().iter().zip(shown) {
+        let result = field.result();
+        for (key, _, measure) in CHOICES {
+            let of = &contest["measures"][key];
+            let order: Vec<usize> = serde_json::from_value(of["order"].clone()).unwrap_or_default();
+            let better = |arm: usize, than: usize| of["better_than"][arm].as_str().unwrap().as_bytes()[than];
+            for arm in &order {
+                let rank = 1 + order.iter().filter(|other| better(**other, *arm) == b'1').count();
+                let name = contest["arms"][arm].as_str().unwrap();
+                let in_table = result.arms.iter().find(|arm| arm.arm.name == name).unwrap();
+                assert_eq!(in_table.ranks.get(&measure), Some(&rank), "{name} by {key}");
+                // Against the first reference, verdicts are those of the table.
+                let verdict = in_table.comparisons.get(&measure).map(|found| found.verdict);
+                let told = of["ratios"][0][arm][4].as_f64();
+                assert_eq!(told.map(|told| told == 1.0), verdict.map(|is| is == Verdict::Better));
+                assert_eq!(told.map(|told| told == -1.0), verdict.map(|is| is == Verdict::Worse));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_alarm_stands_on_top_of_every_report() {
+    let mut record = small();
+    for line in &mut record.lines {
+        if let Line::Round(round) = line
+            && round.place.arm == "epoll again"
+        {
+            round.run.messages *= 20;
+        }
+    }
+    let analysis = analyse(&record).unwrap();
+    assert!(analysis.contests.iter().any(|contest| !contest.alarms.is_empty()));
+    let page = page(&record).unwrap();
+    let (alarm, answer) = (page.find("role=\"alert\"").unwrap(), page.find("id=\"answer\"").unwrap());
+    assert!(alarm < answer, "it stands above the answer");
+    let markdown = crate::report::markdown(&record.setup, &analysis);
+    assert!(markdown.starts_with("- **Alarm: session"), "{}", &markdown[..200]);
+    assert!(!crate::report::csv(&analysis).contains("Alarm"));
 }
 
 #[test]
