@@ -81,7 +81,7 @@ impl Judgement {
     }
 
     /// Ranks the arms that can be compared: each by its number and with its rank, in the order of ranks and then of ratios, the
-    /// best first; ties share a rank.
+    /// best first. Arms of one rank are not told apart.
     pub fn ranks(&self) -> Vec<(usize, usize)> {
         let rank = |arm: usize| 1 + self.is_better.iter().filter(|row| row[arm]).count();
         let mut ranked: Vec<(usize, usize)> = self.order().into_iter().map(|arm| (arm, rank(arm))).collect();
