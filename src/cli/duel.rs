@@ -234,14 +234,19 @@ impl Args {
 impl Args {
     /// What `--until` will do, if it was asked for.
     fn intention(&self) -> Option<String> {
-        let width = self.until? * 100.0;
+        let width = percent_text(self.until?);
         let limit = self.time.unwrap_or(LONGEST);
         let other = if self.time.is_none() { "; --time sets another limit" } else { "" };
         Some(format!(
-            "until every interval of messages/s is narrower than {width}%, at most {}{other}",
+            "until every interval of messages/s is narrower than {width}, at most {}{other}",
             span(limit)
         ))
     }
+}
+
+/// A share as it is asked for: `2%`.
+fn percent_text(share: f64) -> String {
+    format!("{}%", (share * 1e5).round() / 1e3)
 }
 
 /// A duration in words: whole minutes, or seconds.

@@ -42,7 +42,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     writeln!(
         text,
         "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. A rank is one more than the number of arms \
-         that are told better; arms that are not told apart share one.\n"
+         that are told better; arms of one rank are not told apart.\n"
     )?;
     writeln!(
         text,

@@ -128,12 +128,17 @@ impl Resamples {
         Self { times, weights: vec![1.0 / DRAWS as f64; DRAWS] }
     }
 
-    /// The variance of what a centre comes to in each resample, which is NaN where it has none.
-    pub(super) fn variance(&self, centres: impl Iterator<Item = f64> + Clone) -> f64 {
-        let there = || centres.clone().zip(&self.weights).filter(|(centre, _)| !centre.is_nan());
-        let all: f64 = there().map(|(_, weight)| weight).sum();
-        let mean = there().map(|(centre, weight)| centre * weight).sum::<f64>() / all;
-        there().map(|(centre, weight)| (centre - mean).powi(2) * weight).sum::<f64>() / all
+    /// The variance of what a deviation is in each resample, which is NaN where it has none. In one pass, for pairs are many:
+    /// deviations are near 0, so nothing cancels.
+    pub(super) fn variance(&self, deviations: impl Iterator<Item = f64>) -> f64 {
+        let (mut all, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (deviation, weight) in deviations.zip(&self.weights) {
+            let (deviation, weight) = if deviation.is_nan() { (0.0, 0.0) } else { (deviation, *weight) };
+            all += weight;
+            sum += weight * deviation;
+            squares += weight * deviation * deviation;
+        }
+        (squares / all - (sum / all).powi(2)).max(0.0)
     }
 }
 
@@ -142,8 +147,8 @@ impl Resamples {
 pub(super) struct Centre {
     /// The trimmed mean of all values.
     pub(super) value: f64,
-    /// That of each resample; NaN where it has no value.
-    pub(super) resampled: Vec<f64>,
+    /// By how much that of each resample differs from it; NaN where the resample has no value.
+    pub(super) deviations: Vec<f64>,
     /// Epochs that have a value.
     pub(super) epochs: usize,
     /// Blocks that the values are of.
@@ -157,11 +162,10 @@ impl Centre {
         let mut sorted: Vec<(f64, usize)> =
             numbered.flat_map(|(epoch, blocks)| blocks.iter().map(move |&value| (value, epoch))).collect();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        Self {
-            value: trimmed_means(&sorted, &vec![vec![1.0]; values.len()])[0],
-            resampled: trimmed_means(&sorted, &resamples.times),
-            epochs: values.iter().filter(|blocks| !blocks.is_empty()).count(),
-            blocks,
-        }
+        let value = trimmed_means(&sorted, &vec![vec![1.0]; values.len()])[0];
+        let mut deviations = trimmed_means(&sorted, &resamples.times);
+        deviations.iter_mut().for_each(|deviation| *deviation -= value);
+        let epochs = values.iter().filter(|values| !values.is_empty()).count();
+        Self { value, deviations, epochs, blocks }
     }
 }

@@ -37,6 +37,8 @@ pub struct Estimates {
     others: Vec<Option<Centre>>,
     copy: Option<Centre>,
     resamples: Arc<Resamples>,
+    /// `[arm - 1][other - 1]`, for each other of a lower number: the variance of the difference, with its degrees of freedom.
+    pairs: Vec<Vec<Option<(f64, f64)>>>,
     to_reference: Prior,
     between: Prior,
 }
@@ -63,19 +65,24 @@ impl Estimates {
         let mut others: Vec<Option<Centre>> = all.iter().map(centre).collect();
         let copy = measured.copy.as_ref().and_then(|_| others.pop()?);
         let none = Prior::fit(&[], 0.0);
-        let mut estimates = Self { others, copy, resamples, to_reference: none, between: none };
+        let pairs = Vec::new();
+        let mut estimates = Self { others, copy, resamples, pairs, to_reference: none, between: none };
         estimates.fit();
         estimates
     }
 
-    /// Fits what is known of variances of both kinds to those that there are.
+    /// Measures the variances of all pairs, and fits what is known of both kinds of variances.
     fn fit(&mut self) {
         let arms: Vec<&Centre> = self.others.iter().flatten().collect();
         let to_reference: Vec<(f64, f64)> = arms.iter().map(|arm| self.variance(arm, None)).collect();
-        let pairs = arms.iter().enumerate().flat_map(|(number, arm)| {
-            arms[..number].iter().map(|other| self.variance(arm, Some(other))).collect::<Vec<_>>()
-        });
-        let between: Vec<(f64, f64)> = pairs.collect();
+        let pair = |arm: &Option<Centre>, other: &Option<Centre>| {
+            Some(self.variance(arm.as_ref()?, Some(other.as_ref()?)))
+        };
+        let numbered = self.others.iter().enumerate();
+        let pairs: Vec<Vec<Option<(f64, f64)>>> = numbered
+            .map(|(number, arm)| self.others[..number].iter().map(|other| pair(arm, other)).collect())
+            .collect();
+        let between: Vec<(f64, f64)> = pairs.iter().flatten().flatten().copied().collect();
         let count = arms.len() as f64;
         let freedom: f64 = to_reference.iter().map(|(_, freedom)| freedom).sum();
         // Variances that have something in common are worth fewer: of k arms, those of all pairs have (k−1)(n−1) degrees of
@@ -83,15 +90,16 @@ impl Estimates {
         let of_reference = freedom / (1.0 + (count - 1.0) * IN_COMMON);
         self.between = Prior::fit(&between, freedom * (1.0 - 1.0 / count));
         self.to_reference = Prior::fit(&to_reference, of_reference);
+        self.pairs = pairs;
     }
 
     /// The variance of the difference of two centres, or of one from 0, with its degrees of freedom.
     fn variance(&self, one: &Centre, other: Option<&Centre>) -> (f64, f64) {
-        let centres = one.resampled.iter();
+        let centres = one.deviations.iter();
         let (variance, epochs) = match other {
             None => (self.resamples.variance(centres.copied()), one.epochs),
             Some(other) => {
-                let differences = centres.zip(&other.resampled).map(|(one, other)| one - other);
+                let differences = centres.zip(&other.deviations).map(|(one, other)| one - other);
                 (self.resamples.variance(differences), one.epochs.min(other.epochs))
             }
         };
@@ -106,25 +114,26 @@ impl Estimates {
 
     /// Estimates the log ratio of an arm to another; `None` for an arm that has too few epochs, and for one with itself.
     pub fn of_pair(&self, arm: usize, to: usize) -> Option<Estimate> {
-        let centre = |arm: usize| self.others[arm - 1].as_ref();
-        match (arm, to) {
-            (arm, to) if arm == to => None,
-            (0, to) => Some(self.estimate(centre(to)?, None, self.to_reference).inverse()),
-            (arm, 0) => Some(self.estimate(centre(arm)?, None, self.to_reference)),
-            (arm, to) => Some(self.estimate(centre(arm)?, Some(centre(to)?), self.between)),
+        if arm < to {
+            return self.of_pair(to, arm).map(Estimate::inverse);
         }
+        let one = self.others.get(arm.checked_sub(1)?)?.as_ref()?;
+        let Some(to) = to.checked_sub(1) else { return Some(self.of_centre(one, self.to_reference)) };
+        let other = self.others[to].as_ref()?;
+        let (variance, freedom) = (*self.pairs[arm - 1].get(to)?)?;
+        let (variance, freedom) = self.between.moderate(variance, freedom);
+        Some(Estimate::new(one.value - other.value, variance, freedom, one.blocks.min(other.blocks)))
     }
 
     /// Estimates the log ratio of the second copy of the reference to the reference itself.
     pub fn of_copy(&self) -> Option<Estimate> {
-        Some(self.estimate(self.copy.as_ref()?, None, self.to_reference.scaled(OF_COPIES)))
+        Some(self.of_centre(self.copy.as_ref()?, self.to_reference.scaled(OF_COPIES)))
     }
 
-    fn estimate(&self, one: &Centre, other: Option<&Centre>, prior: Prior) -> Estimate {
-        let (variance, freedom) = self.variance(one, other);
+    fn of_centre(&self, centre: &Centre, prior: Prior) -> Estimate {
+        let (variance, freedom) = self.variance(centre, None);
         let (variance, freedom) = prior.moderate(variance, freedom);
-        let blocks = other.map_or(one.blocks, |other| one.blocks.min(other.blocks));
-        Estimate::new(one.value - other.map_or(0.0, |other| other.value), variance, freedom, blocks)
+        Estimate::new(centre.value, variance, freedom, centre.blocks)
     }
 }
 

