@@ -89,7 +89,11 @@ pub(super) fn reason_words(reason: &str) -> &str {
     match reason {
         "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
         "port-limited" => "the rate was near what the ports allow",
-        "Little's law" => "rate and session time do not fit the number of connections",
+        "Little's law" => "rate and times do not fit the number of connections",
+        "others" => {
+            "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
+        }
+        "ran while it was to rest" => "somebody else continued it while it was to rest",
         "blind" => "replies were not verified",
         other => other,
     }
