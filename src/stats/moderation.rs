@@ -6,8 +6,9 @@
 
 use statrs::function::gamma::digamma;
 
-/// Variances below which there is no fit: how much they differ is not known from fewer.
-const LEAST_VARIANCES: usize = 3;
+/// Variances below which there is no fit: how much they differ is not known from fewer. Fitted to three, 3 equal arms got a
+/// verdict in 5.7 of 100 simulated duels, without a fit in 5.0.
+const LEAST_VARIANCES: usize = 4;
 
 /// The share of the median that a variance counts for at least in the fit, as in limma: the logarithm of 0 is no number.
 const LEAST_SHARE: f64 = 1e-5;
@@ -118,7 +119,7 @@ mod tests {
         assert!(freedom == 40.0 && variance > 2.0 && variance < 2.6, "{variance}");
         let different: Vec<(f64, f64)> = (0..8).map(|i| (10f64.powi(i), 5.0)).collect();
         assert!(Prior::fit(&different, 40.0).freedom < 0.5);
-        let few = Prior::fit(&[(2.0, 5.0); 2], 40.0);
+        let few = Prior::fit(&[(2.0, 5.0); 3], 40.0);
         assert_eq!(few.moderate(3.0, 5.0), (3.0, 5.0));
     }
 }

@@ -3,9 +3,9 @@
 /// Epochs before it may end: an interval of fewer is narrow by luck.
 const LEAST_EPOCHS: usize = 6;
 
-/// Looks in a row that must find all intervals narrow. Whoever looks after every epoch and stops at the first narrow interval
-/// stops where the error happens to be underestimated; a second look at more epochs takes most of that back. The simulations
-/// hold what is left: verdicts on equal arms in at most 5 of 100 duels, and intervals that hold the truth in at least 93.
+/// Looks in a row that must find all intervals narrow, for one may stop where the error happens to be underestimated. The
+/// simulations hold what that comes to: verdicts on equal arms no more often than in duels of a set length, and intervals that
+/// hold the truth in at least 93 of 100.
 const LOOKS_IN_A_ROW: usize = 2;
 
 /// Follows how wide the intervals of a duel are, epoch by epoch.
