@@ -67,6 +67,20 @@ impl Alarm {
     }
 }
 
+impl ContestResult {
+    /// The measures that a short table shows: where sessions are short, their time is what a client waits for, and a round
+    /// trip is only a part of it, which is the shorter the longer a connection waits before its first.
+    pub fn shown(&self) -> [Measure; 4] {
+        let of_sessions = self.arms.iter().any(|arm| arm.levels.contains_key(&Measure::SessionP50));
+        let [median, tail] = if of_sessions {
+            [Measure::SessionP50, Measure::SessionP99]
+        } else {
+            [Measure::RoundTripP50, Measure::RoundTripP99]
+        };
+        [Measure::Throughput, median, tail, Measure::ServerCpu]
+    }
+}
+
 /// What is known of an arm.
 #[derive(Clone, Debug, Serialize)]
 pub struct ArmResult {

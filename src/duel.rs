@@ -31,6 +31,34 @@ pub struct DuelPlan {
     pub until: Until,
 }
 
+/// What an arm's processes take to be started, to get into steady state, and to be ended.
+const AROUND_AN_EPOCH: Duration = Duration::from_millis(200);
+
+impl DuelPlan {
+    /// How long it takes, roughly; nothing is known of the machine yet.
+    pub fn estimate(&self) -> Duration {
+        match self.until {
+            Until::Time(time) => time,
+            Until::Epochs(epochs) => {
+                let epoch: Duration = self.contests.iter().map(epoch_takes).sum();
+                epoch * u32::try_from(epochs).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}
+
+/// How long an epoch of a contest takes, roughly.
+fn epoch_takes(contest: &Contest) -> Duration {
+    let of_an_arm = match contest.schedule {
+        Schedule::Slices { warm_ms, slice_ms, blocks } => (warm_ms + slice_ms) * blocks as u64,
+        Schedule::Rounds { blocks } => {
+            (contest.workload.ramp_ms + contest.workload.window_ms) * blocks as u64
+        }
+    };
+    let arms = u32::try_from(contest.arms.len()).unwrap_or(u32::MAX);
+    (Duration::from_millis(of_an_arm) + AROUND_AN_EPOCH) * arms
+}
+
 /// When a duel is over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Until {

@@ -28,7 +28,7 @@ const SETTINGS: [&str; 11] = [
 ];
 
 /// A machine, as it was when something was measured. What it does not tell is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// The processor's name.
@@ -61,6 +61,9 @@ pub struct Environment {
     pub rustc: String,
     /// The profile that this was built with.
     pub profile: String,
+    /// The load of the minute before, as `/proc/loadavg` has it.
+    #[serde(default)]
+    pub load_average: Option<f64>,
     /// The locked version of each backend's crate.
     pub crates: BTreeMap<String, String>,
     /// The revision that this was built from.
@@ -89,6 +92,7 @@ impl Environment {
             memory_kib: memory_kib(),
             kernel: line("/proc/sys/kernel/osrelease"),
             settings: SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), setting(name)?))).collect(),
+            load_average: line("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
             rustc: env!("IODUEL_RUSTC").to_owned(),
             profile: env!("IODUEL_PROFILE").to_owned(),
             crates: backend::crate_versions(),
@@ -105,8 +109,8 @@ impl Environment {
     /// The fields in which another environment differs from this.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut differences = differences(&self.fields(), &other.fields());
-        // A kernel keeps some KiB more or less.
-        differences.retain(|difference| difference.name != "memory_kib");
+        // A kernel keeps some KiB more or less, and no two minutes have the same load.
+        differences.retain(|difference| !["memory_kib", "load_average"].contains(&difference.name.as_str()));
         differences
     }
 }

@@ -62,6 +62,11 @@ impl<'a> Field<'a> {
         self.ledgers[arm].series(measure)
     }
 
+    /// What each whole round of an arm measured, by epoch and block.
+    pub fn rounds(&self, measure: Measure, arm: usize) -> Series {
+        self.ledgers[arm].rounds_series(measure)
+    }
+
     /// The round trips of all rounds of an arm that count.
     pub fn round_trip(&self, arm: usize) -> &LatencyHistogram {
         self.ledgers[arm].round_trip()

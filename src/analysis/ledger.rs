@@ -160,6 +160,13 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
+    /// What a whole round measured, by epoch and block; once an epoch where rounds are cut into slices.
+    pub(super) fn rounds_series(&self, measure: Measure) -> Series {
+        let blocks = if self.slices.is_empty() { self.blocks } else { 1 };
+        let at = |place| self.rounds.get(&place).map(|it| measure.of_round(it)).filter(|it| it.is_finite());
+        (0..self.epochs).map(|epoch| (0..blocks).map(|block| at((epoch, block))).collect()).collect()
+    }
+
     /// What was measured over all rounds, of those measures that were.
     pub(super) fn levels(&self) -> BTreeMap<Measure, f64> {
         let figures = self.merged.figures();

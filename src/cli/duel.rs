@@ -321,9 +321,10 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let writer = RecordWriter::create(&args.out, &day, &setup)?;
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
 
-    if let Some(intention) = args.intention() {
-        output::tell(&intention);
-    }
+    output::tell(&match args.intention() {
+        Some(intention) => intention,
+        None => format!("it takes about {} s", plan.estimate().as_secs()),
+    });
 
     let interrupted = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&interrupted);

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Instant,
@@ -43,10 +43,10 @@ impl Tally {
 /// moves from worker to worker, and one tally for each slot would have two workers in it at the same time.
 pub(super) struct Tallies(Box<[Aligned]>);
 
-/// Two tallies share no cache line.
+/// Two tallies share no cache line. Each takes its memory when a thread first writes to it: most are never needed.
 #[derive(Default)]
 #[repr(align(128))]
-struct Aligned(Mutex<Tally>);
+struct Aligned(OnceLock<Mutex<Tally>>);
 
 impl Tallies {
     /// Makes tallies for so many workers.
@@ -57,12 +57,12 @@ impl Tallies {
     /// The tally of this thread, and its number.
     pub(super) fn mine(&self) -> (usize, MutexGuard<'_, Tally>) {
         let shard = thread_number() % self.0.len();
-        (shard, lock(&self.0[shard].0))
+        (shard, lock(self.0[shard].0.get_or_init(Mutex::default)))
     }
 
     /// All of them, one after the other.
     pub(super) fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Tally>> {
-        self.0.iter().map(|tally| lock(&tally.0))
+        self.0.iter().filter_map(|tally| tally.0.get()).map(lock)
     }
 
     /// What all of them say together.

@@ -2,15 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::words::{SIGNS, alarm_words, heading, level_text, ratio_text};
+use super::words::{SIGNS, alarm_words, cautions, heading, level_text, ratio_text};
 use crate::{
-    analysis::{Analysis, ArmResult, ContestResult, Measure},
+    analysis::{Analysis, ArmResult, ContestResult, Measure, SessionTime},
     record::Setup,
 };
-
-/// The measures that a table compares.
-const SHOWN: [Measure; 4] =
-    [Measure::Throughput, Measure::RoundTripP50, Measure::RoundTripP99, Measure::ServerCpu];
 
 /// Renders a whole record.
 pub fn markdown(setup: &Setup, analysis: &Analysis) -> String {
@@ -23,12 +19,15 @@ pub fn markdown(setup: &Setup, analysis: &Analysis) -> String {
 fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Result {
     let environment = &setup.environment;
     let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    for contest in &analysis.contests {
-        for alarm in &contest.alarms {
-            writeln!(text, "- **{}**", escape(&alarm_words(contest, alarm)))?;
-        }
+    let alarms = analysis
+        .contests
+        .iter()
+        .flat_map(|contest| contest.alarms.iter().map(move |alarm| alarm_words(contest, alarm)));
+    let heads: Vec<String> = alarms.chain(cautions(setup)).collect();
+    for head in &heads {
+        writeln!(text, "- **{}**", escape(head))?;
     }
-    if analysis.contests.iter().any(|contest| !contest.alarms.is_empty()) {
+    if !heads.is_empty() {
         writeln!(text)?;
     }
     for contest in &analysis.contests {
@@ -64,13 +63,15 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text, "### `{}`: {}\n", contest.workload, heading(contest.view, contest.class))?;
-    let columns = SHOWN.map(|measure| format!("{} | ratio", measure.name()));
+    let shown = contest.shown();
+    let columns = shown.map(|measure| format!("{} | ratio", measure.name()));
     writeln!(text, "| rank | arm | {} | idle connection | rounds |", columns.join(" | "))?;
-    writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(SHOWN.len()))?;
+    writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(shown.len()))?;
     for arm in &contest.arms {
-        write_arm(text, arm, &contest.reference)?;
+        write_arm(text, arm, contest)?;
     }
     writeln!(text)?;
+    write_session_times(text, contest)?;
     for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.set_aside.is_empty()) {
         let reasons: Vec<String> =
             arm.set_aside.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
@@ -87,15 +88,32 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text)
 }
 
-fn write_arm(text: &mut String, arm: &ArmResult, reference: &str) -> fmt::Result {
+/// Where the time of a session goes, on average, where sessions count.
+fn write_session_times(text: &mut String, contest: &ContestResult) -> fmt::Result {
+    let timed = || contest.arms.iter().filter_map(|arm| Some((arm, arm.session_time?)));
+    if timed().next().is_none() {
+        return Ok(());
+    }
+    let messages = contest.shape.messages;
+    writeln!(text, "Where a session's time goes, on average, and the longest round trip that was seen:\n")?;
+    writeln!(text, "| arm | connect | {messages} round trips | close | longest round trip |")?;
+    writeln!(text, "|:--|--:|--:|--:|--:|")?;
+    for (arm, SessionTime { connect_us, round_trips_us, close_us }) in timed() {
+        let cells = [connect_us, round_trips_us, close_us, arm.longest_us].map(|us| format!("{us:.0} µs"));
+        writeln!(text, "| `{}` | {} |", arm.arm.name, cells.join(" | "))?;
+    }
+    writeln!(text)
+}
+
+fn write_arm(text: &mut String, arm: &ArmResult, contest: &ContestResult) -> fmt::Result {
     let rank = arm.rank().map_or_else(String::new, |rank| rank.to_string());
     write!(text, "| {rank} | `{}` |", arm.arm.name)?;
-    for measure in SHOWN {
+    for measure in contest.shown() {
         let level =
             arm.levels.get(&measure).map_or_else(|| "–".to_owned(), |level| level_text(measure, *level));
         let ratio = match arm.comparisons.get(&measure) {
             Some(comparison) => ratio_text(comparison),
-            None if arm.arm.name == reference => "reference".to_owned(),
+            None if arm.arm.name == contest.reference => "reference".to_owned(),
             None => "–".to_owned(),
         };
         write!(text, " {level} | {ratio} |")?;

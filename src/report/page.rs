@@ -26,7 +26,7 @@ use crate::{
     environment::Difference,
     load::Workload,
     record::{Class, Record, Setup, View},
-    report::words::{alarm_words, class_words, heading, percent},
+    report::words::{alarm_words, cautions, class_words, heading, percent},
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
@@ -54,6 +54,7 @@ struct Page<'a> {
     command: String,
     revision: String,
     seed: u64,
+    cautions: Vec<String>,
     warnings: &'a [String],
     aside: Table,
     environment: Table,
@@ -82,7 +83,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         headline: headline(first, &references(setup)),
         reference: &first.reference,
         references: references(setup),
-        measures: CHOICES.iter().map(|(key, text, _)| (*key, *text)).collect(),
+        measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
         sections: sections(&fields, &contests),
@@ -93,6 +94,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         command: trust::command(setup),
         revision: trust::revision(&setup.environment),
         seed: setup.seed,
+        cautions: cautions(setup),
         warnings: &setup.warnings,
         aside: trust::aside(&contests),
         environment: trust::environment(setup),

@@ -14,7 +14,7 @@ use crate::{
 /// was needed for one of the first two.
 pub fn csv(analysis: &Analysis) -> String {
     let mut text =
-        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rounds\n"
+        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rank,rounds\n"
             .to_owned();
     for (contest, arm) in arms(analysis) {
         for measure in Measure::ALL {
@@ -39,6 +39,7 @@ pub fn csv(analysis: &Analysis) -> String {
                 }
                 None => row.extend([const { String::new() }; 5]),
             }
+            row.push(arm.ranks.get(&measure).map_or_else(String::new, ToString::to_string));
             row.push(arm.rounds.to_string());
             let cells: Vec<String> = row.iter().map(|cell| quote(cell)).collect();
             text.push_str(&cells.join(","));

@@ -2,7 +2,7 @@
 
 use crate::{
     analysis::{Alarm, ContestResult, Measure},
-    record::{Class, View},
+    record::{Class, SCHEMA, Setup, View},
     stats::{Comparison, Verdict},
 };
 
@@ -89,8 +89,39 @@ pub(super) fn reason_words(reason: &str) -> &str {
     match reason {
         "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
         "port-limited" => "the rate was near what the ports allow",
-        "Little's law" => "rate and session time do not fit the number of connections",
+        "Little's law" => "rate and times do not fit the number of connections",
+        "others" => {
+            "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
+        }
+        "ran while it was to rest" => "somebody else continued it while it was to rest",
         "blind" => "replies were not verified",
         other => other,
     }
+}
+
+/// The load of the last minute above which something else than the duel was running when it began.
+const MOST_LOAD: f64 = 0.5;
+
+/// What a reader must know of a whole record before anything else.
+pub(super) fn cautions(setup: &Setup) -> Vec<String> {
+    let environment = &setup.environment;
+    let mut cautions = Vec::new();
+    if environment.git_dirty {
+        cautions.push(
+            "Built from a source tree with uncommitted changes: its revision does not say what was run."
+                .to_owned(),
+        );
+    }
+    if let Some(load) = environment.load_average.filter(|load| *load > MOST_LOAD) {
+        cautions.push(format!(
+            "Something else was running when it began: a load of {load:.1} over the minute before."
+        ));
+    }
+    if setup.schema < SCHEMA {
+        cautions.push(format!(
+            "Recorded in format {}: in rounds shorter than a steady state takes, begun in step; a session's time includes its close.",
+            setup.schema
+        ));
+    }
+    cautions
 }

@@ -1,4 +1,4 @@
-//! Bar charts: CPU time per message, server and client; memory per idle connection.
+//! Bar charts: where a session's time goes; CPU time per message, server and client; memory per idle connection.
 
 use super::{
     axis::short,
@@ -6,7 +6,7 @@ use super::{
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::analysis::{ArmResult, ContestResult, Measure};
+use crate::analysis::{ArmResult, ContestResult, Measure, SessionTime};
 
 /// Where the longest bar ends.
 const TO: f64 = 300.0;
@@ -14,21 +14,38 @@ const TO: f64 = 300.0;
 /// The title.
 const FOOT: f64 = 24.0;
 
+/// Draws where the time of a session goes: its connect, its round trips, its close.
+pub(super) fn session(contest: &ContestResult) -> Option<String> {
+    let title = "mean session, µs: connect, round trips, close";
+    stacked(contest, title, |arm| {
+        let SessionTime { connect_us, round_trips_us, close_us } = arm.session_time?;
+        Some(vec![connect_us, round_trips_us, close_us])
+    })
+}
+
 /// Draws CPU time per message: the server's, and the client's on top of it.
 pub(super) fn cpu(contest: &ContestResult) -> Option<String> {
-    stacked(contest, &[Measure::ServerCpu, Measure::ClientCpu], "CPU per message, µs: server, then client")
+    let title = "CPU per message, µs: server, then client";
+    stacked(contest, title, |arm| levels(arm, &[Measure::ServerCpu, Measure::ClientCpu]))
 }
 
 /// Draws what an idle connection costs the server.
 pub(super) fn memory(contest: &ContestResult) -> Option<String> {
-    stacked(contest, &[Measure::IdleMemory], "server memory per idle connection, bytes")
+    let title = "server memory per idle connection, bytes";
+    stacked(contest, title, |arm| levels(arm, &[Measure::IdleMemory]))
 }
 
-/// Draws the levels of measures of one unit, one behind the other, the shortest bar first.
-fn stacked(contest: &ContestResult, measures: &[Measure], title: &str) -> Option<String> {
-    let levels = |arm: &ArmResult| -> Option<Vec<f64>> {
-        measures.iter().map(|measure| arm.levels.get(measure).copied()).collect()
-    };
+/// The levels of measures of one unit.
+fn levels(arm: &ArmResult, measures: &[Measure]) -> Option<Vec<f64>> {
+    measures.iter().map(|measure| arm.levels.get(measure).copied()).collect()
+}
+
+/// Draws levels of one unit, one behind the other, the shortest bar first.
+fn stacked(
+    contest: &ContestResult,
+    title: &str,
+    levels: impl Fn(&ArmResult) -> Option<Vec<f64>>,
+) -> Option<String> {
     let mut rows: Vec<(&ArmResult, Vec<f64>)> = contest
         .arms
         .iter()

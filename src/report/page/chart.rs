@@ -150,16 +150,16 @@ pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
     Some(chart.svg.finish(&format!("messages/s at {} connections: {}", numbers.join(", "), said.join("; "))))
 }
 
-/// Draws the throughput of every round in the order of the blocks; rounds that were set aside stand as crosses below.
+/// Draws the throughput of every round in the order of the blocks; rounds that were excluded stand as crosses below.
 pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
     let arms: Vec<usize> = (0..field.contest().arms.len()).collect();
     let series: Vec<Vec<Vec<Option<f64>>>> =
-        arms.iter().map(|arm| field.series(Measure::Throughput, *arm)).collect();
+        arms.iter().map(|arm| field.rounds(Measure::Throughput, *arm)).collect();
     let values = || series.iter().flatten().flatten();
     let blocks = series.first().map_or(0, |arm| arm.iter().flatten().count());
     let per_epoch = series.first().and_then(|arm| arm.first()).map_or(0, Vec::len);
     values().flatten().next()?;
-    let mut chart = Chart::new(Chart::axis(values().flatten().copied()), "messages/s", "block");
+    let mut chart = Chart::new(Chart::axis(values().flatten().copied()), "messages/s", "round");
     let share = |block: usize| (block as f64 + 0.5) / blocks as f64;
     for block in (0..blocks).step_by(blocks.div_ceil(8).max(1)) {
         chart.x_tick(share(block), &(block + 1).to_string());
@@ -169,11 +169,11 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
         let look = arm_look(&field.contest().arms[*arm]);
         let points: Vec<(f64, Option<f64>)> =
             series.iter().flatten().enumerate().map(|(block, value)| (share(block), *value)).collect();
-        // A line does not go on across what was set aside.
+        // A line does not go on across what was excluded.
         for run in points.split(|(_, value)| value.is_none()) {
             let run: Vec<(f64, f64)> = run.iter().filter_map(|(x, value)| Some((*x, (*value)?))).collect();
             chart.curve(&look, &run);
-            // So that a round between two that were set aside is seen too.
+            // So that a round between two that were excluded is seen too.
             chart.dots(&look, &run);
         }
         for (epoch, block) in field.lost(*arm) {
@@ -184,6 +184,6 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
     }
     let workload = &field.contest().workload;
     Some(chart.svg.finish(&format!(
-        "messages/s of each arm in {blocks} blocks of {workload}, in the order in which they were measured; {lost} rounds were set aside"
+        "messages/s of each arm in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
     )))
 }

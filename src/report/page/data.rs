@@ -15,14 +15,34 @@ use crate::{
     stats::{Better, Comparison, Verdict},
 };
 
-/// The measures that one can choose by: the key, what a person calls it, and what it is.
-pub(super) const CHOICES: [(&str, &str, Measure); 5] = [
-    ("throughput", "throughput", Measure::Throughput),
-    ("median", "the median round trip", Measure::RoundTripP50),
-    ("tail", "the tail: p99 of round trips", Measure::RoundTripP99),
-    ("cpu", "CPU cost of the server", Measure::ServerCpu),
-    ("memory", "memory per idle connection", Measure::IdleMemory),
+/// A measure that one can choose by.
+pub(super) struct Choice {
+    pub(super) key: &'static str,
+    /// What a person calls it.
+    pub(super) text: &'static str,
+    /// What it is where sessions are short, and elsewhere.
+    measures: [Measure; 2],
+}
+
+const fn choice(key: &'static str, text: &'static str, measures: [Measure; 2]) -> Choice {
+    Choice { key, text, measures }
+}
+
+/// The measures that one can choose by.
+pub(super) const CHOICES: [Choice; 5] = [
+    choice("throughput", "throughput", [Measure::Throughput; 2]),
+    choice("median", "the median time", [Measure::SessionP50, Measure::RoundTripP50]),
+    choice("tail", "the tail: p99 of times", [Measure::SessionP99, Measure::RoundTripP99]),
+    choice("cpu", "CPU cost of the server", [Measure::ServerCpu; 2]),
+    choice("memory", "memory per idle connection", [Measure::IdleMemory; 2]),
 ];
+
+impl Choice {
+    /// The first of its measures that a contest has.
+    pub(super) fn measure(&self, field: &Field<'_>) -> Option<Measure> {
+        self.measures.into_iter().find(|measure| !field.order(*measure).is_empty())
+    }
+}
 
 /// All that the script needs.
 #[derive(Serialize)]
@@ -88,7 +108,7 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let arms = field.arms();
     let unjudged = (0..contest.arms.len()).filter(|arm| !arms.contains(arm) && !contest.arms[*arm].copy);
     let measures =
-        CHOICES.iter().filter_map(|(key, _, measure)| Some((*key, measure_data(field, *measure)?)));
+        CHOICES.iter().filter_map(|choice| Some((choice.key, measure_data(field, choice.measure(field)?)?)));
     Some(ContestData {
         workload: &contest.workload.name,
         view: contest.view,

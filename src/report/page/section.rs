@@ -16,15 +16,6 @@ use crate::{
     stats::Better,
 };
 
-/// The measures that have a picture of their ratios, in this order.
-const PICTURED: [Measure; 5] = [
-    Measure::Throughput,
-    Measure::RoundTripP50,
-    Measure::RoundTripP99,
-    Measure::ServerCpu,
-    Measure::IdleMemory,
-];
-
 /// A workload.
 pub(super) struct Section {
     pub(super) id: String,
@@ -114,17 +105,19 @@ fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
         Better::More => "to the right is better",
         Better::Less => "to the left is better",
     };
-    let forests = PICTURED.iter().filter_map(|measure| {
-        let caption = format!("{}: ratio and 95% interval; {}", capital(measure.name()), better(*measure));
-        Figure::of(forest(contest, *measure), caption)
+    let pictured = contest.shown().into_iter().chain([Measure::IdleMemory]);
+    let forests = pictured.filter_map(|measure| {
+        let caption = format!("{}: ratio and 95% interval; {}", capital(measure.name()), better(measure));
+        Figure::of(forest(contest, measure), caption)
     });
     let others = [
         Figure::of(chart::percentiles(field), "Round trips by percentile; lower is better"),
+        Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
         Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
         Figure::of(
             chart::rounds(field),
-            "Every round, in the order in which they were measured; × was set aside",
+            "Every round, in the order in which they were measured; × was excluded",
         ),
     ];
     forests.chain(others.into_iter().flatten()).collect()

@@ -51,7 +51,9 @@ fn the_script_has_the_ranks_of_the_tables() {
     let shown = fields.iter().filter(|field| field.contest().view != View::Matrix);
     for (contest, field) in data["contests"].as_array().unwrap().iter().zip(shown) {
         let result = field.result();
-        for (key, _, measure) in CHOICES {
+        for choice in CHOICES {
+            let key = choice.key;
+            let Some(measure) = choice.measure(field) else { continue };
             let of = &contest["measures"][key];
             let order: Vec<usize> = serde_json::from_value(of["order"].clone()).unwrap_or_default();
             let better = |arm: usize, than: usize| of["better_than"][arm].as_str().unwrap().as_bytes()[than];
