@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     load::Workload,
     record::{Arm, Class, Contest, Record, Schedule, View},
+    round::Neighbours,
     stats::{Comparison, Estimate, change, judge},
 };
 
@@ -34,6 +35,8 @@ pub struct ContestResult {
     pub shape: Workload,
     /// How its arms took turns.
     pub schedule: Schedule,
+    /// The most that others took of the machine in any of its rounds.
+    pub neighbours: Neighbours,
     /// The view.
     pub view: View,
     /// The class.

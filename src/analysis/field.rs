@@ -6,6 +6,7 @@ use super::{Alarm, ArmResult, ContestResult, ledger::Ledger, measure::Measure};
 use crate::{
     load::LatencyHistogram,
     record::{Arm, Contest, Record},
+    round::Neighbours,
     stats::{Comparison, Draws, Estimate, Judgement, Measured, Series},
 };
 
@@ -13,6 +14,7 @@ use crate::{
 pub struct Field<'a> {
     contest: &'a Contest,
     ledgers: Vec<Ledger<'a>>,
+    neighbours: Neighbours,
     /// Why nothing can be said of an arm, for each.
     barred: Vec<Option<String>>,
     draws: Draws,
@@ -31,6 +33,7 @@ impl<'a> Field<'a> {
         Ok(Self {
             contest,
             ledgers,
+            neighbours: Ledger::neighbours(contest, record),
             barred,
             draws: Draws::new(record.setup.seed),
             judged: RefCell::default(),
@@ -163,6 +166,7 @@ impl<'a> Field<'a> {
             workload: workload.name.clone(),
             shape: workload.clone(),
             schedule: *schedule,
+            neighbours: self.neighbours,
             view: *view,
             class: *class,
             reference,

@@ -6,11 +6,12 @@ use super::measure::{Counts, Figures, Measure, Merged, SessionTime};
 use crate::{
     load::{LatencyHistogram, Workload},
     record::{Arm, Contest, Line, Place, Record, RoundLine},
+    round::Neighbours,
     stats::{MIN_EPOCHS, Series},
 };
 
-/// The share of an arm's rounds that may be set aside before it gets no verdict.
-const MOST_SET_ASIDE: f64 = 0.10;
+/// The share of an arm's rounds or slices that may be excluded before it gets no verdict; one whole round may be.
+const MOST_EXCLUDED: f64 = 0.10;
 
 /// The rounds of one arm, read and merged.
 pub(super) struct Ledger<'a> {
@@ -40,12 +41,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.
     pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
-        let of_contest = |line: &&Line| {
-            let place = line.place();
-            (&place.workload, place.view, place.class)
-                == (&contest.workload.name, contest.view, contest.class)
-        };
-        let lines: Vec<&Line> = record.lines.iter().filter(of_contest).collect();
+        let lines: Vec<&Line> = record.lines.iter().filter(|line| is_of(contest, line)).collect();
         contest.arms.iter().map(|arm| Self::read(contest, arm, &lines)).collect()
     }
 
@@ -75,6 +71,19 @@ impl<'a> Ledger<'a> {
             ledger.enter(line)?;
         }
         Ok(ledger)
+    }
+
+    /// The most that others took of the machine in any round of a contest, also of those that are excluded.
+    pub(super) fn neighbours(contest: &Contest, record: &Record) -> Neighbours {
+        let rounds = record.lines.iter().filter(|line| is_of(contest, line)).filter_map(|line| match line {
+            Line::Round(round) => Some(round),
+            Line::Failed { .. } | Line::Idle { .. } => None,
+        });
+        rounds.fold(Neighbours::default(), |most, round| Neighbours {
+            steal: greatest(most.steal, round.steal),
+            others: greatest(most.others, round.others),
+            cpu_pressure: greatest(most.cpu_pressure, round.cpu_pressure),
+        })
     }
 
     fn enter(&mut self, line: &Line) -> anyhow::Result<()> {
@@ -186,10 +195,11 @@ impl<'a> Ledger<'a> {
     pub(super) fn no_verdict(&self) -> Option<String> {
         let set_aside: usize = self.set_aside.values().sum();
         let all = set_aside + self.rounds();
+        let one_round = if self.slices.is_empty() { 1.0 } else { self.blocks as f64 };
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
-        } else if set_aside as f64 > MOST_SET_ASIDE * all as f64 {
+        } else if set_aside as f64 > (MOST_EXCLUDED * all as f64).max(one_round) {
             let most = self.set_aside.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
             Some(format!("{set_aside} of {all} rounds were excluded, most for this: {reason}"))
@@ -199,6 +209,16 @@ impl<'a> Ledger<'a> {
             None
         }
     }
+}
+
+/// Whether a line belongs to a contest.
+fn is_of(contest: &Contest, line: &Line) -> bool {
+    let place = line.place();
+    (&place.workload, place.view, place.class) == (&contest.workload.name, contest.view, contest.class)
+}
+
+fn greatest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
 }
 
 fn median<'v>(values: impl Iterator<Item = &'v f64>) -> Option<f64> {

@@ -77,7 +77,7 @@ struct Counter {
     sessions: AtomicU64,
 }
 
-/// A shared page, mapped; see the [module](self).
+/// A shared page, mapped: when the client was continued last, for how long it has rested, and what it has counted.
 #[derive(Debug)]
 pub struct Board {
     map: MmapRaw,

@@ -13,7 +13,7 @@ use crate::protocol::{ClientEnd, End, ProtocolError, RoundTrip, SessionError, Wa
 ///
 /// It is an [`End`]: between [`connected`](Self::connected) and [`ended`](Self::ended), drive it like one.
 ///
-/// All its times are the load's: see [`Load::active`]. They leave no gap: a session begins when the one before is
+/// All its times are the load's: in slices, active time. They leave no gap: a session begins when the one before is
 /// closed, and is connecting, then waiting for one reply after the other, then closing.
 pub struct Slot {
     load: Arc<Load>,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::words::{SIGNS, alarm_words, cautions, heading, level_text, ratio_text};
+use super::words::{SIGNS, alarm_words, cautions, heading, level_text, neighbours_words, ratio_text};
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure, SessionTime},
     record::Setup,
@@ -81,6 +81,9 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
             .chain((!reasons.is_empty()).then(|| format!("excluded: {}", reasons.join(", "))))
             .collect();
         writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
+    }
+    if let Some(told) = neighbours_words(contest) {
+        writeln!(text, "- {told}")?;
     }
     for arm in contest.arms.iter().filter(|arm| arm.client_bound) {
         writeln!(text, "- `{}` was client-bound: its server could have done more", arm.arm.name)?;

@@ -3,6 +3,7 @@
 use crate::{
     analysis::{Alarm, ContestResult, Measure},
     record::{Class, SCHEMA, Setup, View},
+    round::Neighbours,
     stats::{Comparison, Verdict},
 };
 
@@ -93,6 +94,7 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "others" => {
             "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
         }
+        "late" => "the slice lasted twice as long as it was to: the whole machine stood still",
         "ran while it was to rest" => "somebody else continued it while it was to rest",
         "blind" => "replies were not verified",
         other => other,
@@ -124,4 +126,19 @@ pub(super) fn cautions(setup: &Setup) -> Vec<String> {
         ));
     }
     cautions
+}
+
+/// What others took of the machine meanwhile, as far as it is known.
+pub(super) fn neighbours_words(contest: &ContestResult) -> Option<String> {
+    let Neighbours { steal, others, cpu_pressure } = contest.neighbours;
+    let parts = [
+        (others, "other processes had at most", "of the processors"),
+        (steal, "other machines of the hypervisor at most", "of them"),
+        (cpu_pressure, "somebody waited for a processor in at most", "of ten seconds"),
+    ];
+    let told = parts
+        .into_iter()
+        .filter_map(|(share, before, after)| Some(format!("{before} {:.1}% {after}", share? * 100.0)));
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("In any one round, {}.", told.join(", ")))
 }

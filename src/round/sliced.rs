@@ -37,6 +37,9 @@ const RAMP_PATIENCE: Duration = Duration::from_secs(30);
 /// CPU time of a process at rest that is no sign of its having run: what a stop itself may still cost.
 const REST_CPU: Duration = Duration::from_millis(1);
 
+/// How many times as long as it was to be a window may last: beyond, the whole machine stood still.
+const LATE: u32 = 2;
+
 /// How long a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceLength {
@@ -185,13 +188,14 @@ impl SlicedPair {
         self.counters = counters;
         let ran_at_rest = self.ran_at_rest(before);
         self.stop()?;
+        let late = (closed.at - opened.at > LATE * length.window).then(|| "late".to_owned());
         self.slices.push(Slice {
             turn,
             messages: closed.done.messages - opened.done.messages,
             window_ns: nanoseconds(closed.at - opened.at),
             server_cpu_ns: nanoseconds(closed.spent.server.saturating_sub(opened.spent.server)),
             client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
-            excluded: ran_at_rest.or_else(|| self.kernel_moved()),
+            excluded: ran_at_rest.or(late).or_else(|| self.kernel_moved()),
         });
         Ok(())
     }

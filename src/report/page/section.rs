@@ -12,7 +12,7 @@ use crate::{
     analysis::{ArmResult, ContestResult, Field, Measure},
     load::Workload,
     record::View,
-    report::words::{SIGNS, alarm_words, heading, ratio_text},
+    report::words::{SIGNS, alarm_words, heading, neighbours_words, ratio_text},
     stats::Better,
 };
 
@@ -134,7 +134,7 @@ fn notes(contest: &ContestResult) -> Vec<String> {
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
     let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
-    alarms.chain(barred).chain(bound).collect()
+    alarms.chain(barred).chain(bound).chain(neighbours_words(contest)).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.
