@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub use arena::AgentArena;
-pub use schedule::{order, slices};
+pub use schedule::{fit, order, slices};
 
 /// What a duel is to be.
 #[derive(Clone, Debug)]
@@ -131,6 +131,9 @@ pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness
             break;
         }
         for contest in &plan.contests {
+            if plan.until.is_past(begun.elapsed()) {
+                return Ok(());
+            }
             let mut fight = Fight { plan, contest, epoch, begun };
             let idle = fight.idle(arena);
             arena.begin_epoch(contest, epoch);

@@ -68,7 +68,7 @@ impl LoadPlan {
         match self.extent {
             Extent::Sessions(_) => 1,
             Extent::Timed { .. } | Extent::Sliced { .. } => {
-                let drawn = splitmix64(self.seed.wrapping_add(slot as u64));
+                let drawn = splitmix64(splitmix64(self.seed) ^ slot as u64);
                 1 + (drawn % u64::from(self.shape.messages())) as u32
             }
         }

@@ -254,7 +254,7 @@ fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
     let Place { epoch, block, .. } = line.place();
     let slices = if let Line::Round(round) = &line { round.slices.len() } else { 0 };
     anyhow::ensure!(
-        *epoch.max(&(block + slices)) < MOST_EPOCHS,
+        *epoch.max(&block.saturating_add(slices)) < MOST_EPOCHS,
         "epoch {epoch} or block {block} is beyond {MOST_EPOCHS}"
     );
     if let Line::Round(round) = &line {

@@ -218,6 +218,7 @@ impl Pair {
                 shape,
                 extent: share_of_extent(extent, index, machines),
                 workers: self.plan.client_workers,
+                // Where connections begin differs from round to round: rounds of an arm are not to be alike.
                 seed: rand::random(),
             };
             client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;

@@ -55,7 +55,7 @@ struct LoadPlan {
     {
         if (!timed && !board)
             return 1;
-        return 1 + static_cast<std::uint32_t>(splitmix64(seed + slot) % shape.messages);
+        return 1 + static_cast<std::uint32_t>(splitmix64(splitmix64(seed) ^ slot) % shape.messages);
     }
 
 private:

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::measure::{Counts, Figures, Measure, Merged, SessionTime};
 use crate::{
     load::{LatencyHistogram, Workload},
-    record::{Arm, Contest, Line, Place, Record, RoundLine},
+    record::{Arm, Contest, Line, Place, Record, RoundLine, Schedule},
     round::Neighbours,
     stats::{MIN_EPOCHS, Series},
 };
@@ -22,13 +22,17 @@ pub(super) struct Ledger<'a> {
     slices: BTreeMap<(usize, usize), Counts>,
     epochs: usize,
     blocks: usize,
+    /// Blocks that a whole round is of.
+    blocks_of_a_round: usize,
     messages: u32,
     connections: usize,
     counts_sessions: bool,
     merged: Merged,
     /// Rounds and slices that were set aside or failed, and how many for each reason.
     pub(super) set_aside: BTreeMap<String, usize>,
-    /// Where they were: epoch and block.
+    /// Slices that were excluded by themselves.
+    excluded_slices: usize,
+    /// Where the rounds were: epoch and block.
     pub(super) lost: Vec<(usize, usize)>,
     client_bound: usize,
     /// What an idle connection cost the server in each epoch, in bytes.
@@ -48,7 +52,7 @@ impl<'a> Ledger<'a> {
     fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
         let epochs = lines.iter().map(|line| line.place().epoch + 1).max().unwrap_or(0);
         let blocks = |line: &&Line| match line {
-            Line::Round(round) => round.place.block + round.slices.len().max(1),
+            Line::Round(round) => round.place.block.saturating_add(round.slices.len().max(1)),
             line => line.place().block + 1,
         };
         let Workload { messages, connections, counts_sessions, .. } = contest.workload;
@@ -58,11 +62,16 @@ impl<'a> Ledger<'a> {
             slices: BTreeMap::new(),
             epochs,
             blocks: lines.iter().map(blocks).max().unwrap_or(0),
+            blocks_of_a_round: match contest.schedule {
+                Schedule::Slices { blocks, .. } => blocks,
+                Schedule::Rounds { .. } => 1,
+            },
             messages,
             connections,
             counts_sessions,
             merged: Merged::default(),
             set_aside: BTreeMap::new(),
+            excluded_slices: 0,
             lost: Vec::new(),
             client_bound: 0,
             idle: BTreeMap::new(),
@@ -100,9 +109,11 @@ impl<'a> Ledger<'a> {
             Line::Round(round) => {
                 // It is excluded once, for the first of its reasons, with all its slices.
                 let reason = round.excluded.first().cloned().unwrap_or_default();
-                self.lose(&round.place, reason, round.slices.len().max(1));
+                self.lose(&round.place, reason, self.blocks_of_a_round);
             }
-            Line::Failed { place, error } => self.lose(place, format!("failed: {error}"), 1),
+            Line::Failed { place, error } => {
+                self.lose(place, format!("failed: {error}"), self.blocks_of_a_round);
+            }
             Line::Idle { place, bytes_per_connection } => {
                 self.idle.insert(place.epoch, *bytes_per_connection);
             }
@@ -117,7 +128,10 @@ impl<'a> Ledger<'a> {
                 None => {
                     self.slices.insert((epoch, block + index), Counts::of_slice(slice));
                 }
-                Some(reason) => *self.set_aside.entry(reason.clone()).or_default() += 1,
+                Some(reason) => {
+                    *self.set_aside.entry(reason.clone()).or_default() += 1;
+                    self.excluded_slices += 1;
+                }
             }
         }
     }
@@ -195,11 +209,15 @@ impl<'a> Ledger<'a> {
     pub(super) fn no_verdict(&self) -> Option<String> {
         let set_aside: usize = self.set_aside.values().sum();
         let all = set_aside + self.rounds();
-        let one_round = if self.slices.is_empty() { 1.0 } else { self.blocks as f64 };
+        let too_many = |lost: usize, of: usize| lost as f64 > MOST_EXCLUDED * of as f64;
+        let lost = self.lost.len();
+        let slices = self.excluded_slices;
+        let barred = lost > 1 && too_many(lost, lost + self.rounds.len())
+            || too_many(slices, slices + self.slices.len());
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
-        } else if set_aside as f64 > (MOST_EXCLUDED * all as f64).max(one_round) {
+        } else if barred {
             let most = self.set_aside.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
             Some(format!("{set_aside} of {all} rounds were excluded, most for this: {reason}"))

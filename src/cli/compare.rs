@@ -44,7 +44,7 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// An arm is told worse by any measure
+    /// An arm is told worse by any measure; each measure of each contest has a risk of 5% of its own
     Worse,
 }
 

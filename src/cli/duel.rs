@@ -21,7 +21,7 @@ use super::{Chosen, Words, duration, output, pages, words, wrong_usage};
 use crate::{
     contestant,
     doctor::{examine, warnings},
-    duel::{AgentArena, DuelPlan, Terms, Until, fight, handicapped, slices},
+    duel::{AgentArena, DuelPlan, Terms, Until, fight, fit, handicapped, slices},
     environment::Environment,
     load::Workload,
     placement::{Cpus, Placement},
@@ -182,6 +182,11 @@ impl Args {
                 };
                 contests.push(self.handicap(lineup.contest(&terms, workers)?));
             }
+        }
+        // With a set time, enough epochs are worth more than long ones.
+        if let (Some(time), None) = (self.time, self.until) {
+            let share = time / u32::try_from(contests.len().max(1)).unwrap_or(u32::MAX);
+            contests.iter_mut().for_each(|it| it.schedule = fit(it.schedule, it.arms.len(), share));
         }
         Ok(contests)
     }

@@ -35,8 +35,10 @@ enum Fighter {
 /// What is watched while slices run.
 struct Watch {
     machine: MachineWatch,
-    /// What all arms had spent when it began.
-    spent: Duration,
+    /// What each arm had spent when it began.
+    spent: Vec<Duration>,
+    /// What arms that failed since had spent by then.
+    gone: Duration,
     /// What others did, once all slices are over; until then what they came to is not asked.
     seen: Option<Neighbours>,
     /// Where this process ran before it made room.
@@ -83,20 +85,25 @@ impl AgentArena {
         outcome
     }
 
-    /// What all arms have spent; those that failed no longer tell.
-    fn spent(&self) -> Duration {
-        let sliced = self.arms.iter().flatten().filter_map(|fighter| match fighter {
-            Fighter::Sliced(pair) => pair.spent().ok(),
-            Fighter::Whole(_) => None,
-        });
-        sliced.sum()
+    /// What each arm has spent; those that failed no longer tell.
+    fn spent(&self) -> Vec<Option<Duration>> {
+        (0..self.arms.len()).map(|arm| self.spent_by(arm)).collect()
+    }
+
+    fn spent_by(&self, arm: usize) -> Option<Duration> {
+        match self.arms.get(arm) {
+            Some(Ok(Fighter::Sliced(pair))) => pair.spent().ok(),
+            _ => None,
+        }
     }
 
     /// Looks once, after the last slice, at what others did meanwhile.
     fn neighbours(&mut self) -> Neighbours {
         let spent = self.spent();
         let Some(watch) = &mut self.watch else { return Neighbours::default() };
-        *watch.seen.get_or_insert_with(|| watch.machine.end(spent.saturating_sub(watch.spent)))
+        let since = |(is, was): (Option<Duration>, &Duration)| Some(is?.saturating_sub(*was));
+        let measured: Duration = spent.into_iter().zip(&watch.spent).filter_map(since).sum();
+        *watch.seen.get_or_insert_with(|| watch.machine.end(measured + watch.gone))
     }
 }
 
@@ -120,19 +127,24 @@ impl Arena for AgentArena {
         self.arms = contest.arms.iter().map(start).collect();
         if let Schedule::Slices { .. } = contest.schedule {
             let away_from = contest.placement.make_room();
-            let (machine, spent) = (MachineWatch::begin(), self.spent());
-            self.watch = Some(Watch { machine, spent, seen: None, away_from });
+            let machine = MachineWatch::begin();
+            let spent = self.spent().into_iter().map(Option::unwrap_or_default).collect();
+            self.watch = Some(Watch { machine, spent, gone: Duration::ZERO, seen: None, away_from });
         }
     }
 
     fn slice(&mut self, contest: &Contest, arm: usize, turn: usize) {
         let Schedule::Slices { warm_ms, slice_ms, .. } = contest.schedule else { return };
         let (warm, window) = (Duration::from_millis(warm_ms), Duration::from_millis(slice_ms));
-        // Whoever fails here says so when asked for its round.
-        let _ = self.with_arm(arm, |fighter| match fighter {
+        let before = self.spent_by(arm);
+        let outcome = self.with_arm(arm, |fighter| match fighter {
             Fighter::Sliced(pair) => pair.slice(SliceLength { warm, window }, turn),
             Fighter::Whole(_) => Ok(()),
         });
+        // Whoever fails says so when asked for its round. What it has spent is not somebody else's.
+        if let (Err(_), Some(watch), Some(before)) = (outcome, &mut self.watch, before) {
+            watch.gone += before.saturating_sub(watch.spent[arm]) + window;
+        }
     }
 
     fn sliced_round(&mut self, _contest: &Contest, arm: usize, place: Place) -> Line {

@@ -1,7 +1,10 @@
 //! Whose turn it is: every arm once a block, in an order that a seed decides.
 
+use std::time::Duration;
+
 use rand::{SeedableRng as _, rngs::Xoshiro256PlusPlus, seq::SliceRandom as _};
 
+use super::AROUND_AN_EPOCH;
 use crate::{
     load::Workload,
     record::{Contest, Schedule},
@@ -37,6 +40,18 @@ pub fn slices(workload: &Workload, window_ms: u64) -> Schedule {
     let (warm_ms, slice_ms) = (WARM_MS * times, SLICE_MS * times);
     let blocks = (window_ms / slice_ms).max(LEAST_BLOCKS) as usize;
     Schedule::Slices { warm_ms, slice_ms, blocks }
+}
+
+/// Epochs that a duel of a set time should have: the interval of fewer is wide for want of them, however many blocks each has.
+const EPOCHS_IN_TIME: u32 = 8;
+
+/// Shortens the epochs of slices so that a contest of so many arms has enough of them in its share of the time.
+pub fn fit(schedule: Schedule, arms: usize, time: Duration) -> Schedule {
+    let Schedule::Slices { warm_ms, slice_ms, blocks } = schedule else { return schedule };
+    let of_an_arm = time / EPOCHS_IN_TIME / u32::try_from(arms.max(1)).unwrap_or(u32::MAX);
+    let in_blocks = of_an_arm.saturating_sub(AROUND_AN_EPOCH).as_millis() as u64;
+    let fitting = (in_blocks / (warm_ms + slice_ms)).max(LEAST_BLOCKS) as usize;
+    Schedule::Slices { warm_ms, slice_ms, blocks: blocks.min(fitting) }
 }
 
 /// Mixes all that decides an order into one number, the same with every compiler: FNV-1a (G. Fowler, L. C. Noll,

@@ -169,6 +169,15 @@ fn slices_are_as_long_as_the_workload_asks_for() {
 }
 
 #[test]
+fn a_short_duel_has_shorter_epochs_and_a_long_one_none_longer() {
+    let blocks = |arms, seconds| fit(slices(&Workload::default(), 400), arms, Duration::from_secs(seconds)).blocks();
+    assert_eq!((blocks(3, 3600), blocks(3, 1)), (20, 4));
+    let (few, many) = (blocks(3, 10), blocks(13, 60));
+    assert!((5..20).contains(&few) && (5..20).contains(&many), "{few} {many}");
+    assert_eq!(fit(ROUNDS, 3, Duration::from_secs(1)), ROUNDS);
+}
+
+#[test]
 fn a_duel_ends_after_the_block_when_told_to() {
     for schedule in [ROUNDS, SLICES] {
         let (_, witness) = fight_a_stand_in(schedule, Until::Epochs(100), 3);

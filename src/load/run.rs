@@ -28,7 +28,8 @@ pub struct LoadRun {
     /// From the last byte of the last reply to having closed the connection.
     #[serde(default)]
     pub close: LatencyHistogram,
-    /// How long what had begun and not ended when the window closed was under way by then: connects and messages.
+    /// How long what had begun and not ended when the window closed, or a load of slices was over, was under way by then:
+    /// connects and messages.
     #[serde(default)]
     pub unfinished: LatencyHistogram,
     /// Sessions that ended before their time.

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::LatencyHistogram;
+use super::{LatencyHistogram, board};
 
 /// Shards for each worker thread: a runtime has a few threads beside its workers, and two that meet in one shard share
 /// its lock.
@@ -51,7 +51,9 @@ struct Aligned(OnceLock<Mutex<Tally>>);
 impl Tallies {
     /// Makes tallies for so many workers.
     pub(super) fn new(workers: usize) -> Self {
-        Self((0..workers.max(1) * SHARDS_PER_WORKER).map(|_| Aligned::default()).collect())
+        // No more than a page has counters: whoever has a tally for itself has the counter of its number too.
+        let shards = (workers.max(1) * SHARDS_PER_WORKER).min(board::SHARDS);
+        Self((0..shards).map(|_| Aligned::default()).collect())
     }
 
     /// The tally of this thread, and its number.
@@ -96,6 +98,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tally_is_never_without_a_counter_of_its_own() {
+        assert_eq!(Tallies::new(1000).0.len(), board::SHARDS);
+    }
 
     #[test]
     fn threads_that_start_together_write_to_tallies_of_their_own() {

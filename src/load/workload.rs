@@ -60,7 +60,7 @@ impl Workload {
             shows: "many more connections than workers".to_owned(),
             connections: 1024,
             ramp_ms: 1000,
-            window_ms: 2400,
+            window_ms: 3600,
             ..short.clone()
         };
         let stream = Self {

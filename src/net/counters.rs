@@ -21,6 +21,9 @@ pub struct KernelCounters {
     pub tcp_timeouts: u64,
     /// Segments sent again (`Tcp: RetransSegs`).
     pub retransmitted_segments: u64,
+    /// Of these, probes for the loss of a tail (`TcpExt: TCPLossProbes`; RFC 8985, section 7).
+    #[serde(default)]
+    pub loss_probes: u64,
 }
 
 impl KernelCounters {
@@ -41,12 +44,20 @@ impl KernelCounters {
             listen_drops: counter(netstat, "TcpExt:", "ListenDrops")?,
             tcp_timeouts: counter(netstat, "TcpExt:", "TCPTimeouts")?,
             retransmitted_segments: counter(snmp, "Tcp:", "RetransSegs")?,
+            loss_probes: counter(netstat, "TcpExt:", "TCPLossProbes").unwrap_or(0),
         })
     }
 
     /// Whether nothing happened.
     pub fn is_quiet(self) -> bool {
         self == Self::default()
+    }
+
+    /// Whether nothing happened but probes. Who is stopped in the middle of a big message does not acknowledge what it has
+    /// not read, so its peer's kernel probes a few milliseconds later, in a slice of another arm.
+    pub fn is_quiet_but_for_probes(self) -> bool {
+        let retransmitted_segments = self.retransmitted_segments.saturating_sub(self.loss_probes);
+        Self { retransmitted_segments, loss_probes: 0, ..self }.is_quiet()
     }
 }
 
@@ -59,6 +70,7 @@ impl Sub for KernelCounters {
             listen_drops: self.listen_drops.saturating_sub(before.listen_drops),
             tcp_timeouts: self.tcp_timeouts.saturating_sub(before.tcp_timeouts),
             retransmitted_segments: self.retransmitted_segments.saturating_sub(before.retransmitted_segments),
+            loss_probes: self.loss_probes.saturating_sub(before.loss_probes),
         }
     }
 }
@@ -72,6 +84,7 @@ impl Add for KernelCounters {
             listen_drops: self.listen_drops + other.listen_drops,
             tcp_timeouts: self.tcp_timeouts + other.tcp_timeouts,
             retransmitted_segments: self.retransmitted_segments + other.retransmitted_segments,
+            loss_probes: self.loss_probes + other.loss_probes,
         }
     }
 }
@@ -99,8 +112,14 @@ mod tests {
             tcp_timeouts: 2,
             listen_drops: 3,
             retransmitted_segments: 4,
+            loss_probes: 0,
         };
         assert_eq!(counters, expected);
+        let probed =
+            KernelCounters { retransmitted_segments: 4, loss_probes: 4, ..KernelCounters::default() };
+        assert!(probed.is_quiet_but_for_probes() && !probed.is_quiet());
+        assert!(!KernelCounters { loss_probes: 3, ..probed }.is_quiet_but_for_probes());
+        assert!(!KernelCounters { tcp_timeouts: 1, ..probed }.is_quiet_but_for_probes());
         assert!((counters - counters).is_quiet());
         assert_eq!(KernelCounters::parse("TcpExt: ListenOverflows\n", snmp), None);
     }

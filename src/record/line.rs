@@ -147,7 +147,7 @@ pub struct RunLine {
     /// From the last byte of the last reply to having closed the connection.
     #[serde(default)]
     pub close: EncodedHistogram,
-    /// How long what had not ended when the window closed was under way by then.
+    /// How long what had not ended when the window closed, or a load of slices was over, was under way by then.
     #[serde(default)]
     pub unfinished: EncodedHistogram,
 }

@@ -94,7 +94,9 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "others" => {
             "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
         }
-        "late" => "the slice lasted twice as long as it was to: the whole machine stood still",
+        "late" => {
+            "the slice lasted twice as long as it was to, or could not be read at one moment: the machine stood still"
+        }
         "ran while it was to rest" => "somebody else continued it while it was to rest",
         "blind" => "replies were not verified",
         other => other,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Launch, PATIENCE, Pair, PairPlan, Round};
 use crate::{
-    agent::{Reply, Request},
+    agent::{Cost, Reply, Request},
     load::{Board, Done, Extent, Workload},
     net::KernelCounters,
 };
@@ -40,6 +40,10 @@ const REST_CPU: Duration = Duration::from_millis(1);
 /// How many times as long as it was to be a window may last: beyond, the whole machine stood still.
 const LATE: u32 = 2;
 
+/// The share of a window that reading at one of its ends may take, as 1 / this: beyond, replies and CPU time are not of the
+/// same stretch.
+const MOST_TORN: u32 = 50;
+
 /// How long a slice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceLength {
@@ -63,7 +67,7 @@ pub struct Slice {
     pub server_cpu_ns: u64,
     /// CPU time of the client's process, in nanoseconds.
     pub client_cpu_ns: u64,
-    /// Why it must not count; absent when it does.
+    /// Why it must not count as a block; absent when it does. What ended in it is in the round's histograms all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded: Option<String>,
 }
@@ -79,8 +83,9 @@ pub struct SlicedPair {
     /// What both processes had spent when they were stopped.
     spent: Spent,
     slices: Vec<Slice>,
+    /// What the server told of its cost until now.
+    server: Cost,
     server_switches_per_message: Option<f64>,
-    counters: Option<KernelCounters>,
 }
 
 /// The CPU time of both processes since they were started.
@@ -93,6 +98,8 @@ struct Spent {
 /// What is read at either end of a window.
 struct Reading {
     at: Instant,
+    /// How long it took to read the rest.
+    took: Duration,
     done: Done,
     spent: Spent,
 }
@@ -114,8 +121,8 @@ impl SlicedPair {
             stopped: Instant::now(),
             spent,
             slices: Vec::new(),
+            server: Cost::default(),
             server_switches_per_message: None,
-            counters: None,
         };
         sliced.ramp()?;
         sliced.server_switches_per_message = sliced.run_undisturbed()?;
@@ -152,10 +159,11 @@ impl SlicedPair {
 
     /// Lets the pair run for a while, and says how many context switches the server makes for each message.
     fn run_undisturbed(&mut self) -> anyhow::Result<Option<f64>> {
-        self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        let Reply { cost: ramp, .. } = self.pair.server.ask(&Request::Cost, PATIENCE)?;
         let before = self.board.done().messages;
         thread::sleep(UNDISTURBED);
         let Reply { cost, .. } = self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        self.server = ramp + cost;
         let messages = self.board.done().messages - before;
         let switches = cost.voluntary_switches + cost.involuntary_switches;
         Ok((messages > 0).then(|| switches as f64 / messages as f64))
@@ -185,23 +193,30 @@ impl SlicedPair {
         thread::sleep(length.window);
         let closed = self.read()?;
         self.board.set_open(false);
-        self.counters = counters;
         let ran_at_rest = self.ran_at_rest(before);
         self.stop()?;
-        let late = (closed.at - opened.at > LATE * length.window).then(|| "late".to_owned());
+        let took = closed.at - opened.at;
+        let torn = [&opened, &closed].iter().any(|reading| reading.took > took / MOST_TORN);
+        let late = (torn || took > LATE * length.window).then(|| "late".to_owned());
+        let messages = closed.done.messages - opened.done.messages;
         self.slices.push(Slice {
             turn,
-            messages: closed.done.messages - opened.done.messages,
+            messages,
             window_ns: nanoseconds(closed.at - opened.at),
             server_cpu_ns: nanoseconds(closed.spent.server.saturating_sub(opened.spent.server)),
             client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
-            excluded: ran_at_rest.or(late).or_else(|| self.kernel_moved()),
+            excluded: ran_at_rest
+                .or(late)
+                .or_else(|| (messages == 0).then(|| "no replies".to_owned()))
+                .or_else(|| self.kernel_moved_since(counters)),
         });
         Ok(())
     }
 
     fn read(&self) -> anyhow::Result<Reading> {
-        Ok(Reading { at: Instant::now(), done: self.board.done(), spent: Spent::read(&self.pair)? })
+        let at = Instant::now();
+        let (done, spent) = (self.board.done(), Spent::read(&self.pair)?);
+        Ok(Reading { at, took: at.elapsed(), done, spent })
     }
 
     /// Whether somebody else continued a process of the pair while it was to rest.
@@ -212,9 +227,8 @@ impl SlicedPair {
     }
 
     /// Whether the kernel dropped or sent again since the slice began.
-    fn kernel_moved(&self) -> Option<String> {
-        let (is, was) = (self.pair.counters()?, self.counters?);
-        (!(is - was).is_quiet()).then(|| "kernel".to_owned())
+    fn kernel_moved_since(&self, was: Option<KernelCounters>) -> Option<String> {
+        (!(self.pair.counters()? - was?).is_quiet_but_for_probes()).then(|| "kernel".to_owned())
     }
 
     /// What both processes have spent since they were started.
@@ -235,7 +249,10 @@ impl SlicedPair {
         self.pair.each_agent(|agent| agent.resume())?;
         self.board.end();
         let (mut run, client) = self.pair.receive_run()?;
-        let server = self.pair.server.ask(&Request::Cost, PATIENCE)?.cost;
+        let last = self.pair.server.ask(&Request::Cost, PATIENCE)?.cost;
+        // Times add up; memory is what it was last.
+        let Cost { peak_memory_bytes, resident_bytes, .. } = last;
+        let server = Cost { peak_memory_bytes, resident_bytes, ..self.server + last };
         let counted = self.board.done().messages;
         if counted != run.messages_in_all {
             let (client, told) = (&self.pair.plan.client, run.messages_in_all);
