@@ -170,7 +170,8 @@ fn slices_are_as_long_as_the_workload_asks_for() {
 
 #[test]
 fn a_short_duel_has_shorter_epochs_and_a_long_one_none_longer() {
-    let blocks = |arms, seconds| fit(slices(&Workload::default(), 400), arms, Duration::from_secs(seconds)).blocks();
+    let blocks =
+        |arms, seconds| fit(slices(&Workload::default(), 400), arms, Duration::from_secs(seconds)).blocks();
     assert_eq!((blocks(3, 3600), blocks(3, 1)), (20, 4));
     let (few, many) = (blocks(3, 10), blocks(13, 60));
     assert!((5..20).contains(&few) && (5..20).contains(&many), "{few} {many}");

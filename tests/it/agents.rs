@@ -71,7 +71,8 @@ fn hold(server: &dyn Backend, client: &dyn Backend, connections: usize, window_m
     let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let names = (server.about().name, client.about().name);
     let (mut serving, destinations) = serving(server, 32, &[]);
-    let shape = Shape::new(1_000_000, 32).unwrap();
+    // So many that no slot, wherever it begins, ends one.
+    let shape = Shape::new(u32::MAX, 32).unwrap();
     let extent = Extent::Timed { ramp_ms: 0, window_ms };
     let plan = LoadPlan { destinations, connections, shape, extent, workers: None, seed: 0 };
     let run = drive(&mut agent(names.1, &[]), client, plan);

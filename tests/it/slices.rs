@@ -86,7 +86,8 @@ fn no_trace(name: &str, round: &Round) {
     assert_eq!(little, None, "{name}");
     let sliced: u64 = round.slices.iter().map(|slice| slice.messages).sum();
     let off = sliced as f64 / run.messages as f64 - 1.0;
-    assert!(off.abs() < 0.02, "{name}: {sliced} messages in the slices, {} in the histogram", run.messages);
+    // The window is opened just before the first reading and closed just after the last: among other tests that takes a while.
+    assert!(off.abs() < 0.1, "{name}: {sliced} messages in the slices, {} in the histogram", run.messages);
     let processors = Cpus::of_this_process().unwrap().count() as u64;
     for slice in &round.slices {
         let spent = slice.server_cpu_ns + slice.client_cpu_ns;
