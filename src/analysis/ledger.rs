@@ -45,7 +45,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.
     pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
-        let lines: Vec<&Line> = record.lines.iter().filter(|line| is_of(contest, line)).collect();
+        let lines: Vec<&Line> = record.lines.iter().filter(|line| contest.has(line.place())).collect();
         contest.arms.iter().map(|arm| Self::read(contest, arm, &lines)).collect()
     }
 
@@ -84,10 +84,11 @@ impl<'a> Ledger<'a> {
 
     /// The most that others took of the machine in any round of a contest, also of those that are excluded.
     pub(super) fn neighbours(contest: &Contest, record: &Record) -> Neighbours {
-        let rounds = record.lines.iter().filter(|line| is_of(contest, line)).filter_map(|line| match line {
-            Line::Round(round) => Some(round),
-            Line::Failed { .. } | Line::Idle { .. } => None,
-        });
+        let rounds =
+            record.lines.iter().filter(|line| contest.has(line.place())).filter_map(|line| match line {
+                Line::Round(round) => Some(round),
+                Line::Failed { .. } | Line::Idle { .. } => None,
+            });
         rounds.fold(Neighbours::default(), |most, round| Neighbours {
             steal: greatest(most.steal, round.steal),
             others: greatest(most.others, round.others),
@@ -227,12 +228,6 @@ impl<'a> Ledger<'a> {
             None
         }
     }
-}
-
-/// Whether a line belongs to a contest.
-fn is_of(contest: &Contest, line: &Line) -> bool {
-    let place = line.place();
-    (&place.workload, place.view, place.class) == (&contest.workload.name, contest.view, contest.class)
 }
 
 fn greatest(one: Option<f64>, other: Option<f64>) -> Option<f64> {

@@ -51,11 +51,6 @@ impl LoadRun {
         per_second(self.messages, self.window_s)
     }
 
-    /// The longest round trip that the window saw, in seconds: also of one that had not ended when it closed.
-    pub fn longest_s(&self) -> f64 {
-        self.round_trip.max_s().max(self.unfinished.max_s())
-    }
-
     /// Takes in what another machine measured at the same time.
     pub fn merge(&mut self, other: &Self) {
         self.sessions += other.sessions;

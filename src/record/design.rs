@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Contest, Setup};
+use super::{Contest, Place, Setup};
 use crate::environment::{Difference, differences, leaves};
 
 impl Setup {
@@ -49,6 +49,11 @@ impl Contest {
     /// class.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.workload.name, self.view, self.class) == (&other.workload.name, other.view, other.class)
+    }
+
+    /// Whether something that happened in this place belongs to it.
+    pub fn has(&self, place: &Place) -> bool {
+        (&self.workload.name, self.view, self.class) == (&place.workload, place.view, place.class)
     }
 
     /// All that decides what a figure of it means, but for the arms.

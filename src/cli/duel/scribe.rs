@@ -148,9 +148,7 @@ impl Witness for Scribe {
 /// Whether a line is one of the last of its epoch.
 fn ends_epoch(line: &Line, plan: &DuelPlan) -> bool {
     let place = line.place();
-    let contest = plan.contests.iter().find(|contest| {
-        (&contest.workload.name, contest.view, contest.class) == (&place.workload, place.view, place.class)
-    });
+    let contest = plan.contests.iter().find(|contest| contest.has(place));
     contest.is_some_and(|contest| match contest.schedule {
         Schedule::Slices { .. } => true,
         Schedule::Rounds { blocks } => place.block + 1 == blocks,
