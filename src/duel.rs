@@ -32,7 +32,7 @@ pub struct DuelPlan {
 }
 
 /// What an arm's processes take to be started, to get into steady state, and to be ended.
-const AROUND_AN_EPOCH: Duration = Duration::from_millis(200);
+const AROUND_AN_EPOCH: Duration = Duration::from_millis(100);
 
 impl DuelPlan {
     /// How long it takes, roughly; nothing is known of the machine yet.

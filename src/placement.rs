@@ -144,6 +144,32 @@ impl Placement {
         (!free.is_empty()).then(|| Cpus(free).pin_this_process().ok())??;
         Some(mine)
     }
+
+    /// Lets this thread run on each processor of either side in turn, and stay on the last: the kernel then has accounted
+    /// for what ran there until that moment.
+    pub fn visit(&self) -> Away {
+        let home = Cpus::of_this_process().ok();
+        let mut theirs: Vec<usize> =
+            [&self.server, &self.client].into_iter().flatten().flat_map(|it| it.0.iter().copied()).collect();
+        theirs.sort_unstable();
+        theirs.dedup();
+        // Where it may not go it reads from afar, as it would have without.
+        theirs.into_iter().for_each(|cpu| drop(Cpus(vec![cpu]).pin_this_process()));
+        Away { home }
+    }
+}
+
+/// That a thread is away from the processors that it came from. Dropped, it goes back; where it can't, it stays.
+#[must_use = "dropped, the thread goes back at once"]
+#[derive(Debug)]
+pub struct Away {
+    home: Option<Cpus>,
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.home.iter().for_each(|home| drop(home.pin_this_process()));
+    }
 }
 
 impl fmt::Display for Placement {

@@ -74,19 +74,17 @@ public:
     // Turns an instant into active time.
     //
     // An instant that was read before a rest and is converted after it comes out right, for the page tells when the
-    // last rest ended. It changes only while this process is stopped, so what is read is of one time unless a rest
+    // last rests ended. They change only while this process is stopped, so what is read is of one time unless a rest
     // fell between two of the loads.
     Clock::time_point active(Clock::time_point instant) const
     {
         using std::chrono::nanoseconds;
-        constexpr auto acquire = std::memory_order_acquire;
         const auto at_ns = static_cast<std::uint64_t>(nanoseconds(instant.time_since_epoch()).count());
         for (;;) {
-            const std::uint64_t resumed_ns = page_->resumed_ns.load(acquire);
-            const std::uint64_t rest_ns = page_->rest_ns.load(acquire);
-            const std::uint64_t rest_before_ns = page_->rest_before_ns.load(acquire);
-            if (page_->resumed_ns.load(acquire) == resumed_ns)
-                return instant - nanoseconds(at_ns >= resumed_ns ? rest_ns : rest_before_ns);
+            const std::uint64_t rests = page_->rested.load(std::memory_order_acquire);
+            const nanoseconds rested(rested_ns_at(at_ns, rests));
+            if (page_->rested.load(std::memory_order_acquire) == rests)
+                return instant - rested;
         }
     }
 
@@ -95,25 +93,49 @@ public:
 
 private:
     // The number of this layout.
-    static constexpr std::uint64_t version = 1;
+    static constexpr std::uint64_t version = 2;
 
     static constexpr std::size_t counters = 64;
 
-    // The layout: a line that the asker writes, then a line for each counter.
+    // Rests that the page remembers.
+    static constexpr std::size_t remembered = 8;
+
+    // A rest that is over.
+    struct Rest {
+        // When the process was continued.
+        std::atomic<std::uint64_t> resumed_ns;
+        // For how long it had been stopped by then, with all rests before.
+        std::atomic<std::uint64_t> rested_ns;
+    };
+
+    // The layout: what the asker writes, then a line for each counter.
     struct Page {
         std::atomic<std::uint64_t> version;
         std::atomic<std::uint64_t> state;
-        // For how long the process was stopped in all, until it was last continued.
-        std::atomic<std::uint64_t> rest_ns;
-        // When it was last continued; 0 before the first time.
-        std::atomic<std::uint64_t> resumed_ns;
-        // What rest_ns was before the last rest.
-        std::atomic<std::uint64_t> rest_before_ns;
+        // How many rests there have been.
+        std::atomic<std::uint64_t> rested;
         // When the load was declared over.
         std::atomic<std::uint64_t> closed_ns;
+        std::uint64_t unused[4];
+        // The last of them: that of number n, from 0, stands at n % 8.
+        Rest rests[remembered];
         Counter counters[Board::counters];
     };
-    static_assert(sizeof(Page) == 64 + 64 * counters && std::atomic<std::uint64_t>::is_always_lock_free);
+    static_assert(sizeof(Page) == 192 + 64 * counters && std::atomic<std::uint64_t>::is_always_lock_free);
+
+    // For how long the process had rested by a time, when there have been so many rests: before the oldest that is
+    // remembered, as long as then.
+    std::uint64_t rested_ns_at(std::uint64_t at_ns, std::uint64_t rests) const
+    {
+        constexpr auto acquire = std::memory_order_acquire;
+        const std::uint64_t oldest = rests > remembered ? rests - remembered : 0;
+        for (std::uint64_t number = rests; number > oldest; --number) {
+            const Rest& rest = page_->rests[(number - 1) % remembered];
+            if (rest.resumed_ns.load(acquire) <= at_ns)
+                return rest.rested_ns.load(acquire);
+        }
+        return oldest > 0 ? page_->rests[oldest % remembered].rested_ns.load(acquire) : 0;
+    }
 
     struct Unmap {
         void operator()(Page* page) const { munmap(page, sizeof *page); }

@@ -257,9 +257,12 @@ impl Agent {
     pub fn wait_until_stopped(&mut self) -> anyhow::Result<()> {
         // Not reaped here, so that it can still be asked how it ended.
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-        match waitid(Id::Pid(self.group()), flags) {
-            Ok(WaitStatus::Stopped(..)) => Ok(()),
-            _ => Err(self.ended()),
+        loop {
+            match waitid(Id::Pid(self.group()), flags) {
+                Ok(WaitStatus::Stopped(..)) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                _ => return Err(self.ended()),
+            }
         }
     }
 

@@ -26,7 +26,11 @@ use nix::{
 };
 
 /// The number of this layout.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// Rests that a page remembers: those of some slices. A thread that has just read the clock may wait for a processor among
+/// hundreds of others, and be stopped before it makes something of what it read.
+const REMEMBERED: usize = 8;
 
 /// Counters of a page: a worker takes that of its own number, so that no two write to one cache line.
 pub(super) const SHARDS: usize = 64;
@@ -52,21 +56,29 @@ impl State {
     }
 }
 
-/// The page, as both sides see it: a line that the coordinator writes, then a line for each counter of the client.
+/// The page, as both sides see it: what the coordinator writes, then a line for each counter of the client.
 #[repr(C, align(64))]
 struct Page {
     version: AtomicU64,
     state: AtomicU64,
-    /// For how long the client has rested in all, until it was last continued.
-    rest_ns: AtomicU64,
-    /// CLOCK_MONOTONIC when it was last continued; 0 before the first time.
-    resumed_ns: AtomicU64,
-    /// What `rest_ns` was before the last rest.
-    rest_before_ns: AtomicU64,
+    /// How many rests there have been.
+    rested: AtomicU64,
     /// CLOCK_MONOTONIC when the load was over.
     closed_ns: AtomicU64,
-    unused: [AtomicU64; 2],
+    unused: [AtomicU64; 4],
+    /// The last of them: that of number n, from 0, stands at n % 8.
+    rests: [Rest; REMEMBERED],
     counters: [Counter; SHARDS],
+}
+
+/// A rest that is over.
+#[repr(C)]
+#[derive(Default)]
+struct Rest {
+    /// CLOCK_MONOTONIC when the client was continued.
+    resumed_ns: AtomicU64,
+    /// For how long it had rested by then, with all rests before.
+    rested_ns: AtomicU64,
 }
 
 /// What the workers of one shard have done, whatever the state.
@@ -158,10 +170,12 @@ impl Board {
     pub fn resume(&self, stopped: Instant) {
         let page = self.page();
         let now = Instant::now();
-        let before = page.rest_ns.load(Relaxed);
-        page.rest_before_ns.store(before, Release);
-        page.rest_ns.store(before + nanoseconds(now.saturating_duration_since(stopped)), Release);
-        page.resumed_ns.store(self.monotonic_ns(now), Release);
+        let rests = page.rested.load(Relaxed);
+        let before = rests.checked_sub(1).map_or(0, |last| page.rest(last).rested_ns.load(Relaxed));
+        let rest = page.rest(rests);
+        rest.rested_ns.store(before + nanoseconds(now.saturating_duration_since(stopped)), Release);
+        rest.resumed_ns.store(self.monotonic_ns(now), Release);
+        page.rested.store(rests + 1, Release);
     }
 
     /// Ends the load of a client that runs.
@@ -182,18 +196,16 @@ impl Board {
     /// Turns an instant into active time, in which rests take none.
     ///
     /// An instant that was read before a rest and is asked about after it is still right: the page says when the last
-    /// rest ended. (Before two rests it is not: no thread that has just read the clock is without a processor for a whole
-    /// slice but among hundreds of others.) It changes only while this process is stopped, so it is whole unless a rest fell between two loads.
+    /// rests ended. They change only while this process is stopped, so all is of one time unless a rest fell between
+    /// two loads.
     pub(super) fn active(&self, instant: Instant) -> Instant {
         let page = self.page();
         let at_ns = self.monotonic_ns(instant);
         loop {
-            let resumed_ns = page.resumed_ns.load(Acquire);
-            let rest_ns = page.rest_ns.load(Acquire);
-            let rest_before_ns = page.rest_before_ns.load(Acquire);
-            if page.resumed_ns.load(Acquire) == resumed_ns {
-                let rest = if at_ns >= resumed_ns { rest_ns } else { rest_before_ns };
-                return instant - Duration::from_nanos(rest);
+            let rests = page.rested.load(Acquire);
+            let rested_ns = page.rested_ns_at(at_ns, rests);
+            if page.rested.load(Acquire) == rests {
+                return instant - Duration::from_nanos(rested_ns);
             }
         }
     }
@@ -218,6 +230,21 @@ impl Board {
 
     fn monotonic_ns(&self, instant: Instant) -> u64 {
         self.origin.1 + nanoseconds(instant.saturating_duration_since(self.origin.0))
+    }
+}
+
+impl Page {
+    fn rest(&self, number: u64) -> &Rest {
+        &self.rests[number as usize % REMEMBERED]
+    }
+
+    /// For how long the client had rested by a time, when there have been so many rests: before the oldest that is
+    /// remembered, as long as then.
+    fn rested_ns_at(&self, at_ns: u64, rests: u64) -> u64 {
+        let oldest = rests.saturating_sub(REMEMBERED as u64);
+        let last = (oldest..rests).rev().find(|number| self.rest(*number).resumed_ns.load(Acquire) <= at_ns);
+        let rest = last.or((oldest > 0).then_some(oldest));
+        rest.map_or(0, |number| self.rest(number).rested_ns.load(Acquire))
     }
 }
 
@@ -256,14 +283,14 @@ mod tests {
         use std::mem::offset_of;
         let offsets = [
             offset_of!(Page, state),
-            offset_of!(Page, rest_ns),
-            offset_of!(Page, resumed_ns),
-            offset_of!(Page, rest_before_ns),
+            offset_of!(Page, rested),
             offset_of!(Page, closed_ns),
+            offset_of!(Page, rests),
             offset_of!(Page, counters),
         ];
-        assert_eq!(offsets, [8, 16, 24, 32, 40, 64]);
-        assert_eq!((size_of::<Counter>(), size_of::<Page>()), (64, 64 + 64 * SHARDS));
+        assert_eq!(offsets, [8, 16, 24, 64, 192]);
+        let sizes = (size_of::<Rest>(), size_of::<Counter>(), size_of::<Page>());
+        assert_eq!(sizes, (16, 64, 192 + 64 * SHARDS));
     }
 
     #[test]
@@ -272,7 +299,8 @@ mod tests {
         let theirs = Board::open(&ours.path()).unwrap();
         let before = Instant::now();
         assert_eq!(theirs.active(before), before);
-        for rests in 1..=3_u32 {
+        let mut earlier: Vec<(Instant, Instant)> = Vec::new();
+        for rests in 1..=20_u32 {
             let stopped = Instant::now();
             let early = Instant::now();
             std::thread::sleep(Duration::from_millis(20));
@@ -283,6 +311,11 @@ mod tests {
             assert!(passed(early, late) < Duration::from_millis(10), "{:?}", passed(early, late));
             let away = late.duration_since(theirs.active(late));
             assert!(away >= Duration::from_millis(20) * rests, "{away:?} after {rests} rests");
+            // What was read before some rests is what it was.
+            earlier.push((late, theirs.active(late)));
+            for (read, active) in earlier.iter().rev().take(REMEMBERED) {
+                assert_eq!(theirs.active(*read), *active, "after {rests} rests");
+            }
         }
     }
 
@@ -319,6 +352,6 @@ mod tests {
         assert_eq!(short, "it is shorter than a board");
         file.set_len(8192).unwrap();
         let other = Board::open(Path::new(&path)).unwrap_err().to_string();
-        assert_eq!(other, "its version is 0, and this program knows 1");
+        assert_eq!(other, "its version is 0, and this program knows 2");
     }
 }

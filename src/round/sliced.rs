@@ -4,6 +4,10 @@
 //! a second. A rest is no part of what is measured: the client takes its times in active time ([`Board`]), replies and
 //! CPU time are read at the two ends of a slice's window while the pair runs, and what the stopping and continuing
 //! itself costs falls into the stretch before the window, which counts for nothing.
+//!
+//! What another process has spent is known to the kernel as of the last time that its threads were switched, or the last
+//! tick, which is up to 4 ms ago and a fifth of a window: `thread_group_cputime` in kernel/sched/cputime.c brings only the
+//! caller's own thread up to date. So whoever reads first goes to the processors of the pair: where it runs, they don't.
 
 use std::{
     thread,
@@ -27,8 +31,7 @@ const RAMP_SESSIONS: u64 = 2;
 const RAMP_MESSAGES: u64 = 32;
 
 /// For how long a pair runs on once its ramp is over, before it is stopped first: context switches are counted in that
-/// time, which stopping and continuing would add to. A server that is asked for its cost takes a little longer still, to
-/// see that no connection is about to end.
+/// time, which stopping and continuing would add to.
 const UNDISTURBED: Duration = Duration::from_millis(10);
 
 /// How long a ramp may take: some hundred times the longest seen.
@@ -100,7 +103,7 @@ struct Reading {
     at: Instant,
     /// How long it took to read the rest.
     took: Duration,
-    done: Done,
+    messages: u64,
     spent: Spent,
 }
 
@@ -159,10 +162,11 @@ impl SlicedPair {
 
     /// Lets the pair run for a while, and says how many context switches the server makes for each message.
     fn run_undisturbed(&mut self) -> anyhow::Result<Option<f64>> {
-        let Reply { cost: ramp, .. } = self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        // The cost stands beside every answer; asked for what it served, a server does not wait for connections to end.
+        let Reply { cost: ramp, .. } = self.pair.server.ask(&Request::Served, PATIENCE)?;
         let before = self.board.done().messages;
         thread::sleep(UNDISTURBED);
-        let Reply { cost, .. } = self.pair.server.ask(&Request::Cost, PATIENCE)?;
+        let Reply { cost, .. } = self.pair.server.ask(&Request::Served, PATIENCE)?;
         self.server = ramp + cost;
         let messages = self.board.done().messages - before;
         let switches = cost.voluntary_switches + cost.involuntary_switches;
@@ -183,26 +187,28 @@ impl SlicedPair {
     /// # Errors
     /// When a process of the pair is gone.
     pub fn slice(&mut self, length: SliceLength, turn: usize) -> anyhow::Result<()> {
-        let before = Spent::read(&self.pair)?;
+        let ran_at_rest = self.ran_at_rest()?;
         let counters = self.pair.counters();
-        self.board.resume(self.stopped);
-        self.pair.each_agent(|agent| agent.resume())?;
+        self.resume()?;
         thread::sleep(length.warm);
+        let away = self.pair.placement.visit();
         self.board.set_open(true);
         let opened = self.read()?;
+        drop(away);
         thread::sleep(length.window);
+        let away = self.pair.placement.visit();
         let closed = self.read()?;
         self.board.set_open(false);
-        let ran_at_rest = self.ran_at_rest(before);
         self.stop()?;
+        drop(away);
         let took = closed.at - opened.at;
         let torn = [&opened, &closed].iter().any(|reading| reading.took > took / MOST_TORN);
         let late = (torn || took > LATE * length.window).then(|| "late".to_owned());
-        let messages = closed.done.messages - opened.done.messages;
+        let messages = closed.messages - opened.messages;
         self.slices.push(Slice {
             turn,
             messages,
-            window_ns: nanoseconds(closed.at - opened.at),
+            window_ns: nanoseconds(took),
             server_cpu_ns: nanoseconds(closed.spent.server.saturating_sub(opened.spent.server)),
             client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
             excluded: ran_at_rest
@@ -213,17 +219,25 @@ impl SlicedPair {
         Ok(())
     }
 
+    /// Lets both processes go on.
+    fn resume(&mut self) -> anyhow::Result<()> {
+        self.board.resume(self.stopped);
+        self.pair.each_agent(|agent| agent.resume())
+    }
+
     fn read(&self) -> anyhow::Result<Reading> {
         let at = Instant::now();
-        let (done, spent) = (self.board.done(), Spent::read(&self.pair)?);
-        Ok(Reading { at, took: at.elapsed(), done, spent })
+        let Done { messages, .. } = self.board.done();
+        let spent = Spent::read(&self.pair)?;
+        Ok(Reading { at, took: at.elapsed(), messages, spent })
     }
 
     /// Whether somebody else continued a process of the pair while it was to rest.
-    fn ran_at_rest(&self, before: Spent) -> Option<String> {
+    fn ran_at_rest(&self) -> anyhow::Result<Option<String>> {
+        let now = Spent::read(&self.pair)?;
         let ran = |is: Duration, was: Duration| is.saturating_sub(was) > REST_CPU;
-        let either = ran(before.server, self.spent.server) || ran(before.client, self.spent.client);
-        either.then(|| "ran while it was to rest".to_owned())
+        let either = ran(now.server, self.spent.server) || ran(now.client, self.spent.client);
+        Ok(either.then(|| "ran while it was to rest".to_owned()))
     }
 
     /// Whether the kernel dropped or sent again since the slice began.
@@ -245,8 +259,7 @@ impl SlicedPair {
     /// # Errors
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn end(mut self) -> anyhow::Result<Round> {
-        self.board.resume(self.stopped);
-        self.pair.each_agent(|agent| agent.resume())?;
+        self.resume()?;
         self.board.end();
         let (mut run, client) = self.pair.receive_run()?;
         let last = self.pair.server.ask(&Request::Cost, PATIENCE)?.cost;

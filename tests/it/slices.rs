@@ -15,6 +15,7 @@ use ioduel::{
 };
 use nix::{
     sys::signal::{Signal, kill},
+    time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
 
@@ -114,10 +115,50 @@ fn an_arm_that_somebody_else_continues_is_noticed() {
     assert_eq!(slices.iter().map(ran).collect::<Vec<_>>(), [false, true]);
 }
 
-/// The agents that this process has started and that are stopped.
+/// Reads the CPU clock of a process that never stops computing, then stops it and reads again: says how much the first
+/// reading lacked.
+fn lacking_when_read(
+    busy: &std::process::Child,
+    read_first: impl FnOnce(&dyn Fn() -> Duration) -> Duration,
+) -> Duration {
+    let pid = Pid::from_raw(busy.id().cast_signed());
+    let clock = || clock_gettime(clock_getcpuclockid(pid).unwrap()).unwrap().into();
+    let first = read_first(&clock);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    wait_until("it stands still", || is_stopped(pid.as_raw()));
+    let spent = clock() - first;
+    kill(pid, Signal::SIGCONT).unwrap();
+    thread::sleep(Duration::from_millis(11));
+    spent
+}
+
+#[test]
+fn what_a_process_spent_is_read_to_the_moment_where_it_runs() {
+    const TRIES: usize = 40;
+    let all = Cpus::of_this_process().unwrap();
+    let theirs: Cpus = all.to_string().split(',').next().unwrap().parse().unwrap();
+    let placement = Placement { server: Some(theirs.clone()), client: Some(theirs.clone()) };
+    theirs.pin_this_process().unwrap();
+    let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    all.pin_this_process().unwrap();
+    let there = (0..TRIES).map(|_| {
+        lacking_when_read(&busy, |clock| {
+            let _away = placement.visit();
+            clock()
+        })
+    });
+    let near = there.filter(|lacking| *lacking < Duration::from_millis(1)).count();
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    // From afar, with 250 ticks a second, it is so near in one of four.
+    assert!(near > TRIES * 6 / 10, "{near} of {TRIES} readings were near");
+}
+
+/// The agents that a process has started and that are stopped.
 fn children(id: u32) -> Vec<Pid> {
-    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
-    let lists = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap());
+    // A thread may end between being listed and being read.
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
+    let lists = tasks.flatten().flat_map(|task| std::fs::read_to_string(task.path().join("children")));
     let all: Vec<i32> =
         lists.flat_map(|it| it.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
     all.into_iter().filter(|child| is_stopped(*child)).map(Pid::from_raw).collect()
