@@ -4,29 +4,26 @@
 //! the [`flags`](Round::flags) of what spoilt it.
 
 mod flag;
+mod launch;
 mod machine;
 mod sliced;
 
-use std::{
-    ffi::OsString,
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 
 use crate::{
-    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request, agent_words},
+    agent::{Agent, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
-    net::{KernelCounters, ListenAt},
+    net::KernelCounters,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
     service::ServerConfig,
 };
 
 pub use flag::{Flag, load_flags};
+pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
@@ -35,67 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
 const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
-
-/// How agents are started, and where they run.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    /// The program that answers as `ioduel agent` does.
-    pub program: PathBuf,
-    /// The processors of both sides.
-    pub placement: Placement,
-    /// What goes before the server's program, such as `ip netns exec a`; nothing for this machine.
-    pub server_exec: Vec<String>,
-    /// What goes before the clients' program, one for each load machine; none for one client on this machine.
-    pub client_exec: Vec<Vec<String>>,
-    /// Where the server listens; on loopback alone when `None`.
-    pub server_address: Option<IpAddr>,
-}
-
-impl Launch {
-    /// Starts everything on this machine.
-    pub fn here(program: PathBuf, placement: Placement) -> Self {
-        Self { program, placement, server_exec: Vec::new(), client_exec: Vec::new(), server_address: None }
-    }
-
-    /// Starts the agent of a contestant, on these processors and with this prefix.
-    fn start(
-        &self,
-        name: String,
-        contestant: &str,
-        prefix: &[String],
-        cpus: Option<&Cpus>,
-    ) -> anyhow::Result<Agent> {
-        let theirs = contestant::find(contestant)?.command().unwrap_or_default();
-        let prefix = prefix.iter().map(OsString::from);
-        let command = prefix.chain(agent_words(&self.program, cpus, theirs)).collect();
-        Agent::start(&AgentCommand { name, command })
-    }
-
-    fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
-        let name = format!("server {contestant}");
-        self.start(name, contestant, &self.server_exec, self.placement.server.as_ref())
-    }
-
-    fn start_clients(&self, contestant: &str) -> anyhow::Result<Vec<Agent>> {
-        let one_here = [Vec::new()];
-        let prefixes = if self.client_exec.is_empty() { &one_here[..] } else { &self.client_exec };
-        let start = |(index, prefix): (usize, &Vec<String>)| {
-            let number = if prefixes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
-            let name = format!("client {contestant}{number}");
-            self.start(name, contestant, prefix, self.placement.client.as_ref())
-        };
-        prefixes.iter().enumerate().map(start).collect()
-    }
-
-    /// Whether all agents run here, in the network namespace of this process.
-    fn is_here(&self) -> bool {
-        self.server_exec.is_empty() && self.client_exec.is_empty()
-    }
-
-    fn listen_at(&self) -> ListenAt {
-        self.server_address.map_or(ListenAt::Loopback, |ip| ListenAt::Address((ip, 0).into()))
-    }
-}
 
 /// What is measured against what.
 #[derive(Clone, Debug)]
