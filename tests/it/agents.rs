@@ -120,7 +120,7 @@ fn available() -> impl Iterator<Item = &'static dyn Backend> {
 fn every_event_driven_backend_holds_ten_thousand_connections_that_echo() {
     let event_driven = available().filter(|backend| backend.about().model != Model::Blocking);
     for backend in event_driven {
-        hold(backend, backend, 10_000, 5000);
+        hold(backend, backend, 10_000, 3000);
         if is_thorough() && backend.about() != ALL[0].about() {
             hold(backend, ALL[0], 10_000, 5000);
             hold(ALL[0], backend, 10_000, 5000);
@@ -194,6 +194,12 @@ fn an_agent_refuses_what_it_cannot_do_and_goes_on() {
     );
     assert!(refusal(&serve("smol-local", Some(4))).contains("leave --workers out"));
     assert_eq!(refusal(&Request::Stop), "agent: it does not serve");
+    let huge = Request::Hold {
+        destinations: vec![([127, 0, 0, 1], 9).into()],
+        connections: 1,
+        message_bytes: usize::MAX,
+    };
+    assert!(refusal(&huge).contains("a message cannot be"));
     agent.ask(&serve("tokio", None), PATIENCE).unwrap();
     stop(&mut agent);
 }

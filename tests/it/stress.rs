@@ -33,7 +33,7 @@ const PEERS: u64 = 32;
 
 /// What memory may differ by from one half of the sessions to the other: an allocator keeps the pages of a load's histograms
 /// sometimes, and sometimes not. However many sessions there are, it is no more.
-const SLACK_KIB: u64 = 2048;
+const SLACK_KIB: u64 = 3072;
 
 /// How many sessions: some for every test run, or as many as `scripts/stress` asks for.
 fn sessions() -> u64 {
