@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod serve;
 mod table;
+mod workloads;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
@@ -26,6 +27,7 @@ use crate::{
     backend::{Backend, UnknownBackend},
     contestant::{self, Contestant},
     placement::Cpus,
+    written::duration,
 };
 use output::OutputClosed;
 
@@ -40,6 +42,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     List(list::Args),
+    Workloads(workloads::Args),
     Serve(serve::Args),
     Client(client::Args),
     Run(run::Args),
@@ -55,6 +58,7 @@ enum Command {
 pub fn main() -> ExitCode {
     run_line(std::env::args_os(), |command| match command {
         Command::List(args) => list::run(args),
+        Command::Workloads(args) => workloads::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Client(args) => client::run(args),
         Command::Run(args) => run::run(args),
@@ -176,17 +180,6 @@ impl Format {
 /// Keeps this process on these processors, if any were named.
 fn pin(cpus: Option<&Cpus>) -> anyhow::Result<()> {
     cpus.map_or(Ok(()), |cpus| cpus.pin_this_process().map_err(wrong_usage))
-}
-
-/// Reads a duration such as `5s`, `500ms` or `1m`, of at least a millisecond.
-fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration; write it like 5s, 500ms or 1m");
-    let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    let duration = Duration::try_from(read).map_err(|_| bad())?;
-    if duration < Duration::from_millis(1) || duration > Duration::from_secs(24 * 3600) {
-        return Err(format!("{text:?} is not between 1ms and 24h"));
-    }
-    Ok(duration)
 }
 
 /// A duration in whole milliseconds, as plans have it.

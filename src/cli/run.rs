@@ -25,17 +25,17 @@ pub(super) struct Args {
     /// The server's backend
     #[arg(long, value_name = "BACKEND")]
     server: Option<Chosen>,
-    /// The workload: session, solo, crowd, stream or bulk
-    #[arg(long, value_name = "NAME", default_value_t = Workload::default())]
+    /// The workload: a name, or a file such as mine.toml; `ioduel workloads` shows them
+    #[arg(long, value_name = "NAME|FILE", default_value_t = Workload::default())]
     workload: Workload,
     /// How long to measure
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     duration: Duration,
     /// Measure so many sessions instead, however long they take
-    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
     /// Measure so often, one round after the other, in the same processes
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// The server's processors [default: the first, for both]
     #[arg(long, value_name = "CPUS")]
@@ -87,6 +87,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
         let round = pair.workload(&args.workload, extent.clone())?;
+        anyhow::ensure!(
+            round.run.messages > 0 || round.run.failures > 0,
+            "no message was answered in {:.3} s; measure longer, with --duration",
+            round.run.window_s
+        );
         let measured = Measured::new(args.backend, server, &args.workload, &round);
         match Format::new(args.json) {
             Format::Json => output::print_json(&measured)?,

@@ -19,7 +19,10 @@ use nix::{
 use serde::Deserialize;
 
 use super::Description;
-use crate::backend::{Maintenance, Model, Threading, Unavailable};
+use crate::{
+    backend::{Maintenance, Model, Threading, Unavailable},
+    written::toml_error,
+};
 
 /// How long a program may take to tell its version.
 const UNTIL_VERSION: Duration = Duration::from_secs(10);
@@ -87,7 +90,7 @@ impl External {
     }
 
     fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
-        let wire: WireContestant = toml::from_str(text).map_err(one_line)?;
+        let wire: WireContestant = toml::from_str(text).map_err(|error| toml_error(&error))?;
         let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         ensure!(
             !wire.name.is_empty() && wire.name.chars().all(fit),
@@ -195,14 +198,6 @@ fn words(folder: &Path, text: &str) -> anyhow::Result<Vec<OsString>> {
         words[0] = folder.join(&words[0]).to_string_lossy().into_owned();
     }
     Ok(words.into_iter().map(OsString::from).collect())
-}
-
-/// What a TOML reader says, in one line: what is wrong, and in which line of the file.
-fn one_line(error: toml::de::Error) -> anyhow::Error {
-    let text = error.to_string();
-    let place = text.lines().next().and_then(|line| line.strip_prefix("TOML parse error at "));
-    let message = error.message().replace('\n', " ");
-    anyhow::anyhow!("{}{message}", place.map_or_else(String::new, |place| format!("{place}: ")))
 }
 
 fn first_line(bytes: &[u8]) -> Option<String> {

@@ -1,10 +1,15 @@
 //! The workloads: what a load is, whoever drives it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fs, path::Path, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use anyhow::Context as _;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use toml::Spanned;
 
-use crate::protocol::Shape;
+use crate::{
+    protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
+    written::{duration, toml_error},
+};
 
 /// Sessions that each connection must have run in a window for the window to say something of sessions.
 pub const SESSIONS_THAT_COUNT: u64 = 10;
@@ -32,57 +37,137 @@ pub struct Workload {
     pub window_ms: u64,
 }
 
+/// The files of the named ones, the headline first. Ramps and windows are for the slowest backend of the slowest machine
+/// that was tried: see METHODOLOGY.md, "Steady state".
+const FILES: [&str; 5] = [
+    include_str!("../../workloads/session.toml"),
+    include_str!("../../workloads/solo.toml"),
+    include_str!("../../workloads/crowd.toml"),
+    include_str!("../../workloads/stream.toml"),
+    include_str!("../../workloads/bulk.toml"),
+];
+
+/// Connections that a load may have at most: each needs a descriptor and a port.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
+/// The shortest window in which anything can be counted.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(20);
+
+/// A workload as it stands in a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireWorkload {
+    #[serde(deserialize_with = "name")]
+    name: String,
+    #[serde(default)]
+    shows: String,
+    #[serde(deserialize_with = "connections")]
+    connections: usize,
+    #[serde(default = "default_messages")]
+    messages: u32,
+    message_bytes: Option<Spanned<usize>>,
+    #[serde(default = "yes")]
+    counts_sessions: bool,
+    #[serde(default = "default_ramp", deserialize_with = "time")]
+    ramp: Duration,
+    #[serde(default = "default_window", deserialize_with = "window")]
+    window: Duration,
+}
+
+fn default_messages() -> u32 {
+    DEFAULT_MESSAGES
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Two sessions of a thousand connections, on the slowest backend.
+fn default_ramp() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_window() -> Duration {
+    Duration::from_millis(400)
+}
+
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || !name.chars().all(fit) {
+        return Err(D::Error::custom(format!(
+            "the name {name:?} has other characters than a to z, 0 to 9 and -"
+        )));
+    }
+    Ok(name)
+}
+
+fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let connections = i64::deserialize(from)?;
+    let fit = usize::try_from(connections).ok().filter(|it| (1..=MOST_CONNECTIONS).contains(it));
+    fit.ok_or_else(|| {
+        D::Error::custom(format!("{connections} connections cannot be; there can be 1 to {MOST_CONNECTIONS}"))
+    })
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    duration(&String::deserialize(from)?).map_err(D::Error::custom)
+}
+
+fn window<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let window = time(from)?;
+    if window < SHORTEST_WINDOW {
+        let least = SHORTEST_WINDOW.as_millis();
+        return Err(D::Error::custom(format!("a window of less than {least}ms counts nothing")));
+    }
+    Ok(window)
+}
+
 impl Workload {
     /// The named ones, the headline first.
     ///
-    /// `stream` has messages of 18 bytes, not 16: the text of its 512th message needs them. Ramps and windows are for
-    /// the slowest backend of the slowest machine that was tried: see METHODOLOGY.md, "Steady state".
+    /// # Panics
+    /// When a file that is compiled in is wrong; a test reads them all.
     pub fn named() -> [Self; 5] {
-        let short = Self {
-            name: "session".to_owned(),
-            shows: "the original exchange, many at once".to_owned(),
-            connections: 64,
-            messages: 8,
-            message_bytes: 16,
-            counts_sessions: true,
-            ramp_ms: 100,
-            window_ms: 400,
-        };
-        let solo = Self {
-            name: "solo".to_owned(),
-            shows: "one client, nothing to overlap with".to_owned(),
-            connections: 1,
-            ramp_ms: 50,
-            ..short.clone()
-        };
-        let crowd = Self {
-            name: "crowd".to_owned(),
-            shows: "many more connections than workers".to_owned(),
-            connections: 1024,
-            ramp_ms: 1000,
-            window_ms: 3600,
-            ..short.clone()
-        };
-        let stream = Self {
-            name: "stream".to_owned(),
-            shows: "long sessions: connect and close no longer count".to_owned(),
-            messages: 512,
-            message_bytes: 18,
-            counts_sessions: false,
-            ramp_ms: 1000,
-            ..short.clone()
-        };
-        let bulk = Self {
-            name: "bulk".to_owned(),
-            shows: "big messages: copying counts".to_owned(),
-            connections: 16,
-            messages: 64,
-            message_bytes: 65_536,
-            counts_sessions: false,
-            ramp_ms: 200,
-            ..short.clone()
-        };
-        [short, solo, crowd, stream, bulk]
+        FILES.map(|text| Self::parse(text).expect("the workloads that are compiled in can be read"))
+    }
+
+    /// The text of the file of a named one.
+    ///
+    /// # Errors
+    /// When none has the name.
+    pub fn file(name: &str) -> Result<&'static str, UnknownWorkload> {
+        let of_name = Self::named().into_iter().position(|it| it.name == name);
+        of_name.map(|index| FILES[index]).ok_or_else(|| UnknownWorkload::name(name))
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read; what is wrong, in which line, and what is allowed, when it is no workload.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let wire: WireWorkload = toml::from_str(text).map_err(|error| toml_error(&error))?;
+        let bytes = wire.message_bytes.as_ref();
+        let message_bytes = bytes.map_or(DEFAULT_MESSAGE_BYTES, |bytes| *bytes.get_ref());
+        Shape::new(wire.messages, message_bytes).map_err(|error| {
+            let line = bytes.map(|bytes| text[..bytes.span().start].lines().count());
+            anyhow::anyhow!("{}{error}", line.map_or_else(String::new, |line| format!("line {line}: ")))
+        })?;
+        Ok(Self {
+            name: wire.name,
+            shows: wire.shows,
+            connections: wire.connections,
+            messages: wire.messages,
+            message_bytes,
+            counts_sessions: wire.counts_sessions,
+            ramp_ms: milliseconds(wire.ramp),
+            window_ms: milliseconds(wire.window),
+        })
     }
 
     /// What each session of it is.
@@ -104,10 +189,17 @@ impl Default for Workload {
 impl FromStr for Workload {
     type Err = UnknownWorkload;
 
-    fn from_str(name: &str) -> Result<Self, UnknownWorkload> {
-        let found = Self::named().into_iter().find(|workload| workload.name == name);
-        found.ok_or_else(|| UnknownWorkload { name: name.to_owned() })
+    /// Finds a workload by its name, or reads a file: what ends with `.toml`, or has a slash.
+    fn from_str(text: &str) -> Result<Self, UnknownWorkload> {
+        if text.ends_with(".toml") || text.contains('/') {
+            return Self::read(Path::new(text)).map_err(|error| UnknownWorkload(format!("{error:#}")));
+        }
+        Self::named().into_iter().find(|it| it.name == text).ok_or_else(|| UnknownWorkload::name(text))
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Workload {
@@ -116,11 +208,16 @@ impl fmt::Display for Workload {
     }
 }
 
-/// A name that no workload has.
+/// What names no workload, and is no file of one.
 #[derive(Debug, thiserror::Error)]
-#[error("no workload is named {name:?}; there are {}", Workload::named().map(|it| it.name).join(", "))]
-pub struct UnknownWorkload {
-    name: String,
+#[error("{0}")]
+pub struct UnknownWorkload(String);
+
+impl UnknownWorkload {
+    fn name(name: &str) -> Self {
+        let names = Workload::named().map(|it| it.name).join(", ");
+        Self(format!("no workload is named {name:?}; there are {names}, and files such as mine.toml"))
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +231,52 @@ mod tests {
             assert_eq!(workload.name.parse::<Workload>().unwrap(), workload);
         }
         let error = "sessions".parse::<Workload>().unwrap_err().to_string();
-        assert_eq!(error, "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk");
+        assert_eq!(
+            error,
+            "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk, and files such as mine.toml"
+        );
+    }
+
+    #[test]
+    fn each_named_one_is_what_its_file_says() {
+        for workload in Workload::named() {
+            let file = Workload::file(&workload.name).unwrap();
+            assert_eq!(Workload::parse(file).unwrap(), workload);
+        }
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_has_a_default() {
+        let read = Workload::parse("name = \"mine\"\nconnections = 3").unwrap();
+        let shape = (read.connections, read.messages, read.message_bytes, read.counts_sessions);
+        assert_eq!(shape, (3, DEFAULT_MESSAGES, DEFAULT_MESSAGE_BYTES, true));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_its_line_and_what_is_allowed() {
+        let wrong = [
+            ("connections = 0", "line 2, column 15: 0 connections cannot be; there can be 1 to 1000000"),
+            ("connections = \"many\"", "line 2, column 15: invalid type: string \"many\", expected i64"),
+            (
+                "connections = 1\nwindow = \"1ms\"",
+                "line 3, column 10: a window of less than 20ms counts nothing",
+            ),
+            ("connections = 1\nramp = \"soon\"", "line 3, column 8: \"soon\" is no duration"),
+            (
+                "connections = 1\nmesages = 2",
+                "line 3, column 1: unknown field `mesages`, expected one of `name`, `shows`",
+            ),
+            (
+                "connections = 1\nmessages = 512\nmessage_bytes = 8",
+                "line 4: message 512 needs 18 bytes for its text",
+            ),
+            ("", "missing field `connections`"),
+        ];
+        for (lines, expected) in wrong {
+            let error = format!("{:#}", Workload::parse(&format!("name = \"mine\"\n{lines}")).unwrap_err());
+            assert!(error.contains(expected), "{lines:?}: {error}");
+        }
+        let named = Workload::parse("name = \"My Own\"\nconnections = 1").unwrap_err().to_string();
+        assert!(named.contains("line 1") && named.contains("a to z"), "{named}");
     }
 }

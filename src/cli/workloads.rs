@@ -1,0 +1,39 @@
+//! `ioduel workloads`: the named workloads, and their files.
+
+use std::process::ExitCode;
+
+use super::{output, table, wrong_usage};
+use crate::load::Workload;
+
+/// Show the workloads, or the file of one, to start one's own from.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  ioduel workloads\n  ioduel workloads session > mine.toml\n  \
+                        ioduel duel epoll tokio --workload mine.toml")]
+pub(super) struct Args {
+    /// The one whose file is printed
+    name: Option<String>,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.name {
+        Some(name) => output::print(Workload::file(&name).map_err(wrong_usage)?.trim_end())?,
+        None => output::print(&render(&Workload::named()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(workloads: &[Workload]) -> String {
+    let mut rows =
+        table::Table::new(["workload", "connections", "a session", "ramp", "window", "what it shows"]);
+    for it in workloads {
+        rows.add([
+            it.name.clone(),
+            it.connections.to_string(),
+            format!("{} × {} bytes", it.messages, it.message_bytes),
+            format!("{} ms", it.ramp_ms),
+            format!("{} ms", it.window_ms),
+            it.shows.clone(),
+        ]);
+    }
+    rows.to_string()
+}

@@ -1,0 +1,25 @@
+//! What people write, in files and on command lines, read so that an error says where and what is allowed.
+
+use std::time::Duration;
+
+/// Reads a duration such as `5s`, `500ms` or `1m`.
+///
+/// # Errors
+/// When it is none, or not between a millisecond and a day.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration; write it like 5s, 500ms or 1m");
+    let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    let duration = Duration::try_from(read).map_err(|_| bad())?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(24 * 3600) {
+        return Err(format!("{text:?} is not between 1ms and 24h"));
+    }
+    Ok(duration)
+}
+
+/// What a TOML reader says, in one line: what is wrong, and in which line of the file.
+pub(crate) fn toml_error(error: &toml::de::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let place = text.lines().next().and_then(|line| line.strip_prefix("TOML parse error at "));
+    let message = error.message().replace('\n', " ");
+    anyhow::anyhow!("{}{message}", place.map_or_else(String::new, |place| format!("{place}: ")))
+}
