@@ -6,7 +6,9 @@ use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::{
-    environment::{Environment, line, setting},
+    backend,
+    environment::{Environment, line, processors_of, setting},
+    net::loopback_is_up,
     placement::Cpus,
 };
 
@@ -36,11 +38,16 @@ pub fn examine(environment: &Environment) -> Vec<Check> {
         load(),
         steal(),
         virtualisation(environment),
+        quota(environment),
+        clock(),
+        huge_pages(),
+        loopback(),
         descriptors(),
         somaxconn(),
         ports(),
         time_wait(),
         reuse(),
+        conntrack(),
         io_uring(),
         processors(environment),
         build(environment),
@@ -113,6 +120,55 @@ fn virtualisation(environment: &Environment) -> Check {
     Check::new("virtualisation", "none seen", None)
 }
 
+fn quota(environment: &Environment) -> Check {
+    let quota = environment.cgroup_cpu_max.as_deref().map_or(f64::INFINITY, processors_of);
+    if quota.is_finite() {
+        let mend =
+            "give the control group cpu.max = max: what it has used up stands still until the next period";
+        return Check::new("CPU quota", format!("{quota:.2} processors"), Some(mend));
+    }
+    Check::new("CPU quota", "none", None)
+}
+
+fn clock() -> Check {
+    let source = line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    let quick = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
+    match source {
+        None => Check::new("clock source", "not told", None),
+        Some(source) if quick.contains(&source.as_str()) => Check::new("clock source", source, None),
+        Some(source) => {
+            let mend = "boot with clocksource=tsc, if the machine has one that is stable: each reading is a system call";
+            Check::new("clock source", source, Some(mend))
+        }
+    }
+}
+
+fn huge_pages() -> Check {
+    let setting = line("/sys/kernel/mm/transparent_hugepage/enabled");
+    let chosen = setting.as_deref().and_then(|text| text.split_once('[')?.1.split_once(']'));
+    Check::new("huge pages", chosen.map_or("not told", |(chosen, _)| chosen), None)
+}
+
+fn loopback() -> Check {
+    match loopback_is_up() {
+        Some(true) => Check::new("loopback", "up", None),
+        Some(false) => Check::new("loopback", "down", Some("ip link set lo up")),
+        None => Check::new("loopback", "not told", None),
+    }
+}
+
+fn conntrack() -> Check {
+    let (count, most) =
+        (number("net/netfilter/nf_conntrack_count"), number("net/netfilter/nf_conntrack_max"));
+    match (count, most) {
+        (Some(count), Some(most)) => {
+            let mend = (count > most / 2).then_some("sysctl net.netfilter.nf_conntrack_max=1048576");
+            Check::new("connection tracking", format!("{count} of {most} entries"), mend)
+        }
+        _ => Check::new("connection tracking", "not seen", None),
+    }
+}
+
 fn descriptors() -> Check {
     let hard = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(_, hard)| hard);
     let mend = (hard < 4096).then_some("ulimit -Hn 20000, as root or in /etc/security/limits.conf");
@@ -139,8 +195,21 @@ fn ports() -> Check {
 
 fn time_wait() -> Check {
     let most = number("net/ipv4/tcp_max_tw_buckets");
-    let mend = most.is_none_or(|most| most < 65_536).then_some("sysctl net.ipv4.tcp_max_tw_buckets=131072");
-    Check::new("TIME_WAIT sockets", format!("at most {}", told(most)), mend)
+    let now = waiting();
+    let mend = if most.is_none_or(|most| most < 65_536) {
+        Some("sysctl net.ipv4.tcp_max_tw_buckets=131072")
+    } else {
+        now.filter(|now| *now > 20_000)
+            .map(|_| "wait a minute: they are of what ran before, and make ports dear")
+    };
+    Check::new("TIME_WAIT sockets", format!("{} now, at most {}", told(now), told(most)), mend)
+}
+
+/// Sockets in TIME_WAIT at this moment: the number behind `tw` in the line of TCP.
+fn waiting() -> Option<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let words: Vec<&str> = text.lines().find(|line| line.starts_with("TCP:"))?.split(' ').collect();
+    words.windows(2).find(|pair| pair[0] == "tw")?[1].parse().ok()
 }
 
 fn reuse() -> Check {
@@ -149,11 +218,21 @@ fn reuse() -> Check {
     Check::new("TIME_WAIT reuse", told(reuse), mend)
 }
 
+/// Tried, not read off a setting: a filter may forbid what the setting allows, and who is root may do more.
 fn io_uring() -> Check {
-    match number("kernel/io_uring_disabled") {
-        Some(0) => Check::new("io_uring", "allowed", None),
-        Some(_) => Check::new("io_uring", "forbidden", Some("sysctl kernel.io_uring_disabled=0")),
-        None => Check::new("io_uring", "not told", None),
+    let ring = backend::find("uring").ok();
+    match ring.map(|it| it.available()) {
+        None => Check::new("io_uring", "not tried", None),
+        Some(Ok(())) => Check::new("io_uring", "works", None),
+        Some(Err(why)) => {
+            let is_set = number("kernel/io_uring_disabled").is_some_and(|it| it > 0);
+            let mend = if is_set {
+                "sysctl kernel.io_uring_disabled=0"
+            } else {
+                "allow io_uring_setup in the filter of the container"
+            };
+            Check::new("io_uring", why.to_string(), Some(mend))
+        }
     }
 }
 

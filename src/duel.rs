@@ -34,6 +34,9 @@ pub struct DuelPlan {
 /// What an arm's processes take to be started, to get into steady state, and to be ended.
 const AROUND_AN_EPOCH: Duration = Duration::from_millis(100);
 
+/// What they take at least: two processes, of which one serves and one has begun to drive.
+const LEAST_AROUND: Duration = Duration::from_millis(10);
+
 impl DuelPlan {
     /// How long it takes, roughly; nothing is known of the machine yet.
     pub fn estimate(&self) -> Duration {
@@ -44,6 +47,20 @@ impl DuelPlan {
                 epoch * u32::try_from(epochs).unwrap_or(u32::MAX)
             }
         }
+    }
+}
+
+impl DuelPlan {
+    /// The least that an epoch takes: what its processes take to be started, and a slice or round of each arm.
+    pub fn least(&self) -> Duration {
+        let of_an_arm = |contest: &Contest| match contest.schedule {
+            Schedule::Slices { warm_ms, slice_ms, .. } => Duration::from_millis(warm_ms + slice_ms),
+            Schedule::Rounds { .. } => {
+                Duration::from_millis(contest.workload.ramp_ms + contest.workload.window_ms)
+            }
+        };
+        let least = |contest: &Contest| (of_an_arm(contest) + LEAST_AROUND) * contest.arms.len() as u32;
+        self.contests.iter().map(least).sum()
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Environment {
     pub virtual_machine: bool,
     /// Who provides the virtual machine, as far as the firmware tells.
     pub hypervisor: Option<String>,
-    /// `cpu.max` of the control group.
+    /// `cpu.max` of the control group, or of one above it where that allows less: microseconds, of how many.
     pub cgroup_cpu_max: Option<String>,
     /// `memory.max` of the control group.
     pub cgroup_memory_max: Option<String>,
@@ -78,7 +78,7 @@ impl Environment {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let revision = env!("IODUEL_GIT");
         Self {
-            cpu_model: field(&cpuinfo, "model name"),
+            cpu_model: cpu_model(&cpuinfo),
             processors: std::thread::available_parallelism().ok().map(usize::from),
             governors: governors(),
             turbo: turbo(),
@@ -87,7 +87,7 @@ impl Environment {
             virtual_machine: field(&cpuinfo, "flags")
                 .is_some_and(|f| f.split(' ').any(|flag| flag == "hypervisor")),
             hypervisor: line("/sys/class/dmi/id/sys_vendor"),
-            cgroup_cpu_max: line("/sys/fs/cgroup/cpu.max"),
+            cgroup_cpu_max: tightest_quota(),
             cgroup_memory_max: line("/sys/fs/cgroup/memory.max"),
             memory_kib: memory_kib(),
             kernel: line("/proc/sys/kernel/osrelease"),
@@ -178,6 +178,37 @@ fn field(text: &str, name: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// The processor's name; where there is none, as on ARM, who made it and the number of its part.
+fn cpu_model(cpuinfo: &str) -> Option<String> {
+    field(cpuinfo, "model name").or_else(|| {
+        let (by, part) = (field(cpuinfo, "CPU implementer")?, field(cpuinfo, "CPU part")?);
+        Some(format!("implementer {by}, part {part}"))
+    })
+}
+
+/// Of the quotas of this process's control group and of all above it, the one that allows least.
+fn tightest_quota() -> Option<String> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let root = Path::new("/sys/fs/cgroup");
+    let quotas = root
+        .join(group)
+        .ancestors()
+        .take_while(|it| it.starts_with(root))
+        .filter_map(|it| line(it.join("cpu.max")))
+        .collect::<Vec<_>>();
+    quotas.into_iter().min_by(|one, other| processors_of(one).total_cmp(&processors_of(other)))
+}
+
+/// How many processors a quota is worth: endlessly many, where there is none.
+pub fn processors_of(cpu_max: &str) -> f64 {
+    let mut words = cpu_max.split(' ').map(str::parse::<f64>);
+    match (words.next(), words.next()) {
+        (Some(Ok(quota)), Some(Ok(period))) if period > 0.0 => quota / period,
+        _ => f64::INFINITY,
+    }
+}
+
 fn memory_kib() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     field(&text, "MemTotal")?.split(' ').next()?.parse().ok()
@@ -223,6 +254,19 @@ mod tests {
         theirs.memory_kib = Some(1);
         let names: Vec<String> = ours.differences(&theirs).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["crates.tokio", "settings.net/ipv4/tcp_tw_reuse"]);
+    }
+
+    #[test]
+    fn a_quota_is_so_many_processors() {
+        assert_eq!(processors_of("50000 100000"), 0.5);
+        assert_eq!(processors_of("max 100000"), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_processor_without_a_name_has_its_numbers() {
+        let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
+        assert_eq!(cpu_model(arm).unwrap(), "implementer 0x41, part 0xd0c");
+        assert_eq!(cpu_model(""), None);
     }
 
     #[test]

@@ -26,6 +26,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "ioduel measures Linux: epoll, io_uring, /proc and SO_BINDTODEVICE; build it there, or in a virtual machine"
+);
+
 pub mod agent;
 pub mod analysis;
 pub mod backend;
@@ -44,3 +49,4 @@ pub mod report;
 pub mod round;
 pub mod service;
 pub mod stats;
+mod written;

@@ -11,5 +11,5 @@ mod ports;
 
 pub use counters::KernelCounters;
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
-pub use listener::{ListenAt, Listening, listen};
+pub use listener::{ListenAt, Listening, listen, loopback_is_up};
 pub use ports::PortLimit;

@@ -17,7 +17,7 @@ use crate::{
     backend::{self, Backend},
     load::{Load, LoadPlan, LoadRun},
     net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
-    protocol::REPLY_PREFIX,
+    protocol::{Framing, REPLY_PREFIX},
     service::{Served, ServerConfig, Service},
 };
 
@@ -147,6 +147,7 @@ impl Answering {
     /// Opens connections and exchanges one message on each, so that the server has accepted and read.
     fn hold(&mut self, to: &[SocketAddr], connections: usize, message_bytes: usize) -> anyhow::Result<()> {
         anyhow::ensure!(!to.is_empty(), "connections need a destination");
+        Framing::Fixed { message_bytes }.check()?;
         self.descriptors.require(connections)?;
         let message = vec![b'm'; message_bytes];
         let mut reply = vec![0; REPLY_PREFIX.len() + message_bytes];

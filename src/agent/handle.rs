@@ -37,6 +37,9 @@ const LONGEST_LINE_BYTES: u64 = 16 << 20;
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 
+/// How long an agent is waited for at a time.
+const STEP: Duration = Duration::from_millis(250);
+
 /// How an agent is started.
 #[derive(Clone, Debug)]
 pub struct AgentCommand {
@@ -163,13 +166,26 @@ impl Agent {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn receive(&mut self, patience: Duration) -> anyhow::Result<Reply> {
-        match self.lines.recv_timeout(patience) {
+        match self.next_line(patience) {
             Ok(line) => self.read(&line),
             Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();
                 let seconds = patience.as_secs_f64();
                 bail!("{}: hangs: no reply in {seconds} s when asked to {}; ended", self.name, self.asked)
+            }
+        }
+    }
+
+    /// Waits for a line. Time in which this process was stopped itself, by Ctrl-Z or a laptop's lid, is no sign of a hang:
+    /// it counts as one step.
+    fn next_line(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
+        let mut left = patience;
+        loop {
+            let step = left.min(STEP);
+            match self.lines.recv_timeout(step) {
+                Err(RecvTimeoutError::Timeout) if left > step => left -= step,
+                outcome => return outcome,
             }
         }
     }

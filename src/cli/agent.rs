@@ -6,6 +6,9 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use anyhow::Context as _;
+use nix::sys::{prctl::set_pdeathsig, signal::Signal};
+
 use super::pin;
 use crate::{agent, net::raise_descriptor_limit, placement::Cpus};
 
@@ -25,6 +28,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // The end of its input is not seen by one that is stopped. What it becomes keeps this: prctl(2).
+    set_pdeathsig(Signal::SIGKILL).context("cannot ask to end with the program that started this one")?;
     pin(args.cpus.as_ref())?;
     let Some((program, arguments)) = args.command.split_first() else {
         agent::answer_requests()?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{output, table::Table};
 use crate::{
-    load::{LoadRun, Summary},
+    load::{LatencyHistogram, LoadRun, Summary},
     round::Flag,
 };
 
@@ -18,12 +18,13 @@ pub(super) struct Figures {
     window_s: f64,
     sessions_per_second: f64,
     messages_per_second: f64,
-    connect_us: Summary,
-    round_trip_us: Summary,
-    session_us: Summary,
-    close_us: Summary,
+    /// Absent where none was counted, as are all of these.
+    connect_us: Option<Summary>,
+    round_trip_us: Option<Summary>,
+    session_us: Option<Summary>,
+    close_us: Option<Summary>,
     /// How long what had not ended when the window closed was under way by then, and how many those were.
-    unfinished_us: Summary,
+    unfinished_us: Option<Summary>,
     unfinished: u64,
     errors: u64,
     #[serde(skip)]
@@ -38,11 +39,11 @@ impl Figures {
             window_s: run.window_s,
             sessions_per_second: run.sessions_per_second(),
             messages_per_second: run.messages_per_second(),
-            connect_us: run.connect.summary(),
-            round_trip_us: run.round_trip.summary(),
-            session_us: run.session.summary(),
-            close_us: run.close.summary(),
-            unfinished_us: run.unfinished.summary(),
+            connect_us: summary(&run.connect),
+            round_trip_us: summary(&run.round_trip),
+            session_us: summary(&run.session),
+            close_us: summary(&run.close),
+            unfinished_us: summary(&run.unfinished),
             unfinished: run.unfinished.count(),
             errors: run.failures,
             first_error: run.first_failure.clone(),
@@ -56,6 +57,11 @@ impl Figures {
         output::complain(&format!("{} sessions failed, the first: {first}", self.errors));
         ExitCode::FAILURE
     }
+}
+
+/// The figures of a distribution; nothing where nothing was counted.
+fn summary(histogram: &LatencyHistogram) -> Option<Summary> {
+    (histogram.count() > 0).then(|| histogram.summary())
 }
 
 impl fmt::Display for Figures {
@@ -75,8 +81,11 @@ impl fmt::Display for Figures {
         if self.unfinished > 0 {
             rows.push(("unfinished", self.unfinished_us));
         }
-        for (name, Summary { p50, p90, p99, p999, max, .. }) in rows {
-            let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(|us| format!("{us:.1}"));
+        for (name, summary) in rows {
+            let figures =
+                |it: Summary| [it.p50, it.p90, it.p99, it.p999, it.max].map(|us| format!("{us:.1}"));
+            let [p50, p90, p99, p999, max] =
+                summary.map_or_else(|| [const { "–" }; 5].map(str::to_owned), figures);
             latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
         }
         write!(f, "{latencies}")?;
@@ -89,16 +98,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{load::LatencyHistogram, net::PortLimit};
+    use crate::net::PortLimit;
 
-    #[test]
-    fn figures_are_shown_as_a_table() {
-        let histogram = |us: &[u64]| {
-            let mut histogram = LatencyHistogram::new();
-            us.iter().for_each(|&us| histogram.record(Duration::from_micros(us)));
-            histogram
-        };
-        let run = LoadRun {
+    fn histogram(us: &[u64]) -> LatencyHistogram {
+        let mut histogram = LatencyHistogram::new();
+        us.iter().for_each(|&us| histogram.record(Duration::from_micros(us)));
+        histogram
+    }
+
+    fn run() -> LoadRun {
+        LoadRun {
             sessions: 2,
             messages: 16,
             messages_in_all: 20,
@@ -112,8 +121,23 @@ mod tests {
             failures: 0,
             first_failure: None,
             port_limit: PortLimit::towards(&[]),
-        };
-        let figures = Figures::new(&run, vec![Flag::Little { departure: 0.07 }]);
+        }
+    }
+
+    #[test]
+    fn what_nothing_was_counted_for_has_no_figures() {
+        let figures = Figures::new(&LoadRun { session: histogram(&[]), ..run() }, Vec::new());
+        let session = figures.to_string().lines().find(|line| line.contains("session  ")).map(str::to_owned);
+        assert_eq!(
+            session.unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["session", "–", "–", "–", "–", "–"]
+        );
+        assert!(serde_json::to_value(&figures).unwrap()["session_us"].is_null());
+    }
+
+    #[test]
+    fn figures_are_shown_as_a_table() {
+        let figures = Figures::new(&run(), vec![Flag::Little { departure: 0.07 }]);
         insta::assert_snapshot!(figures, @r"
         2 sessions in 0.50 s: 4 sessions/s, 32 messages/s
          µs               p50       p90       p99     p99.9       max 

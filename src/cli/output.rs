@@ -47,7 +47,7 @@ pub(super) fn complain(text: &str) {
 
 /// Whether [`progress`] shows anything.
 pub(super) fn shows_progress() -> bool {
-    io::stderr().is_terminal()
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
 /// Shows how far something has come, where standard error is a terminal, in place of what was shown before.

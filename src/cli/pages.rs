@@ -60,7 +60,7 @@ fn records(results: &Path) -> io::Result<Vec<Told>> {
 /// What is told of the record in a folder; nothing where there is none.
 pub(super) fn told(folder: &Path) -> Option<Told> {
     let setup = Setup::read(folder).ok()?;
-    let name = folder.file_name()?.to_str()?.to_owned();
+    let name = folder.file_name()?.to_string_lossy().into_owned();
     let file = if folder.join(PAGE).exists() { PAGE } else { SUMMARY };
     Some(Told::new(name, &setup, file))
 }

@@ -1,6 +1,6 @@
 //! The arena of agents: real processes, real sockets.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use crate::{
     duel::Arena,
@@ -16,12 +16,29 @@ const IDLE_CONNECTIONS: usize = 1000;
 /// Starts agents for every arm of an epoch, and lets them fight.
 pub struct AgentArena {
     launch: Launch,
+    /// The file of the program that agents are started from, as it was at the beginning.
+    program: Option<ProgramFile>,
     seed: u64,
     measures_idle: bool,
     /// The pair of each arm of the contest at hand, or why there is none.
     arms: Vec<Result<Fighter, String>>,
     /// What was watched since the first slice.
     watch: Option<Watch>,
+}
+
+/// What tells the file of a program from another that was put in its place.
+#[derive(Debug, PartialEq, Eq)]
+struct ProgramFile {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+impl ProgramFile {
+    fn of(launch: &Launch) -> Option<Self> {
+        let file = fs::metadata(&launch.program).ok()?;
+        Some(Self { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) })
+    }
 }
 
 /// The processes of an arm.
@@ -48,7 +65,8 @@ struct Watch {
 impl AgentArena {
     /// Prepares an arena; the seed decides where in their sessions connections begin.
     pub fn new(launch: Launch, seed: u64) -> Self {
-        Self { launch, seed, measures_idle: true, arms: Vec::new(), watch: None }
+        let program = ProgramFile::of(&launch);
+        Self { launch, program, seed, measures_idle: true, arms: Vec::new(), watch: None }
     }
 
     /// Leaves out what an idle connection costs.
@@ -59,6 +77,11 @@ impl AgentArena {
 
     fn start(&self, contest: &Contest, arm: &Arm, seed: u64) -> anyhow::Result<Fighter> {
         let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
+        anyhow::ensure!(
+            ProgramFile::of(&launch) == self.program,
+            "{} was exchanged since the duel began, so its agents would be of another program; start the duel again",
+            launch.program.display()
+        );
         let plan = pair_plan(contest, arm);
         Ok(match contest.schedule {
             Schedule::Slices { .. } => {

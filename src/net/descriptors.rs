@@ -5,6 +5,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Descriptors that a process has open besides its connections: standard streams, listener, pollers, wakers.
 const OVERHEAD: u64 = 24;
 
+/// The most that is asked for: some programs size tables by the limit, and a hard limit of 2³⁰ is not rare in containers.
+const MOST: u64 = 1 << 20;
+
 /// How many descriptors this process may open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorLimit(u64);
@@ -26,16 +29,17 @@ impl DescriptorLimit {
     }
 }
 
-/// Raises the soft limit of this process to its hard limit.
+/// Raises the soft limit of this process to its hard limit, or to a million where that is more.
 ///
 /// # Errors
 /// When the kernel does not tell or take the limit.
 pub fn raise_descriptor_limit() -> anyhow::Result<DescriptorLimit> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let wanted = hard.min(MOST);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
     }
-    Ok(DescriptorLimit(hard))
+    Ok(DescriptorLimit(soft.max(wanted)))
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nix::{
+    ifaddrs::{InterfaceAddress, getifaddrs},
+    net::if_::InterfaceFlags,
+};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -71,6 +75,10 @@ pub fn listen(at: ListenAt) -> anyhow::Result<Listening> {
 /// Linux allows SO_BINDTODEVICE without privilege on a socket that is not bound to a device yet (since 5.7). Where
 /// it does not, one address has to do.
 fn listen_on_loopback(device: &str) -> anyhow::Result<Listening> {
+    anyhow::ensure!(
+        loopback_is_up().unwrap_or(true),
+        "the loopback interface is down, as in a new network namespace; `ip link set lo up`"
+    );
     let socket = tcp_socket(Domain::IPV4)?;
     let (ip, fallback) = match socket.bind_device(Some(device.as_bytes())) {
         Ok(()) => (Ipv4Addr::UNSPECIFIED, None),
@@ -88,6 +96,14 @@ fn listen_on_loopback(device: &str) -> anyhow::Result<Listening> {
     }
     let destinations = destinations.into_iter().map(|ip| SocketAddr::from((ip, port))).collect();
     Ok(Listening { listener: socket.into(), destinations, fallbacks })
+}
+
+/// Whether an interface of loopback is up and has an address; `None` where the kernel does not tell.
+pub fn loopback_is_up() -> Option<bool> {
+    let is_up = |it: InterfaceAddress| {
+        it.flags.contains(InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_UP) && it.address.is_some()
+    };
+    Some(getifaddrs().ok()?.any(is_up))
 }
 
 /// Listens at one address.

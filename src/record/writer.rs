@@ -39,6 +39,14 @@ impl RecordWriter {
         &self.folder
     }
 
+    /// Takes the record back, which has nothing in it.
+    ///
+    /// # Errors
+    /// When its folder cannot be removed.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.folder)
+    }
+
     /// Appends lines, and returns when they are on disk.
     ///
     /// # Errors

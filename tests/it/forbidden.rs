@@ -41,6 +41,13 @@ fn on_io_uring() -> Vec<&'static str> {
 }
 
 #[test]
+fn the_doctor_tries_instead_of_reading_a_setting() {
+    let output = without_io_uring(libc::EPERM, &["doctor"]);
+    let line = text(&output.stdout).lines().find(|line| line.contains("io_uring")).unwrap();
+    assert!(line.contains("forbidden"), "{line}");
+}
+
+#[test]
 fn the_list_says_why_and_shows_the_others_as_before() {
     for (errno, why) in [(libc::EPERM, "io_uring is forbidden: "), (libc::ENOSYS, "io_uring is not there: ")]
     {

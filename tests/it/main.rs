@@ -16,4 +16,5 @@ mod peers;
 mod results;
 mod slices;
 mod stress;
+mod surroundings;
 mod tidy;

@@ -2,66 +2,197 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use clap::{Arg, ArgAction, ArgMatches, Command as Words, value_parser};
+use regex::Regex;
+
 use super::fight_and_report;
 use crate::{
     cli::{Command, output, run_line},
     contestant::{self, Contestant},
 };
 
+/// Options of criterion's and libtest's that take a value and mean nothing to a duel.
+const WITH_VALUE: [&str; 14] = [
+    "baseline",
+    "baseline-lenient",
+    "color",
+    "confidence-level",
+    "format",
+    "load-baseline",
+    "logfile",
+    "noise-threshold",
+    "nresamples",
+    "output-format",
+    "plotting-backend",
+    "profile-time",
+    "save-baseline",
+    "significance-level",
+];
+
+/// Those that take a value and are of a warm-up, which a workload has of its own, or of threads.
+const OF_TIME: [&str; 2] = ["warm-up-time", "test-threads"];
+
+/// Those that take none.
+const WITHOUT_VALUE: [&str; 9] = [
+    "bench",
+    "discard-baseline",
+    "ignored",
+    "include-ignored",
+    "nocapture",
+    "noplot",
+    "quiet",
+    "show-output",
+    "verbose",
+];
+
+/// The short names that criterion has for some.
+const SHORT: [(char, &str); 5] =
+    [('b', "baseline"), ('c', "color"), ('n', "noplot"), ('s', "save-baseline"), ('v', "verbose")];
+
 /// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
 ///
-/// A word names the backends to compare by a part of their names; `--test` fights one block without recording it in
-/// results; `--quick` is the duel's own.
+/// A filter is a regular expression over `duel/NAME`; `--list` lists these; `--test` fights one epoch without recording it in
+/// results; `--measurement-time` and `--sample-size` are the duel's time and epochs; `--quick` is its own. What else
+/// criterion knows is taken, and means nothing here.
 pub fn bench(program: PathBuf) -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| words.iter().any(|word| word == flag);
-    let filters = filters(&words);
-    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let matches = match words().try_get_matches_from(std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Nothing is left to be told when not even this can be printed.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code().try_into().unwrap_or(2));
+        }
+    };
     let here = contestant::all().iter().filter(|contestant| contestant.available().is_ok());
-    let names: Vec<&str> = here.map(Contestant::name).filter(|name| chosen(name)).collect();
+    let names: Vec<&str> = here.map(Contestant::name).filter(|name| is_chosen(&matches, name)).collect();
+    if matches.get_flag("list") {
+        return list(&names);
+    }
     if names.len() < 2 {
-        output::tell("no duel: fewer than two backends have that in their names");
+        output::tell(
+            "no duel: fewer than two backends are chosen; a filter is held against names such as duel/tokio",
+        );
         return ExitCode::SUCCESS;
     }
-    let mut line = vec!["ioduel", "duel"];
-    // All of them need no naming, and then who is skipped is told too.
-    line.extend(names.into_iter().filter(|_| !filters.is_empty()));
-    if has("--quick") {
-        line.push("--quick");
-    }
-    // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
-    if has("--test") || !has("--bench") {
-        line.extend(["--quick", "--epochs", "1", "--out", "target/duel-test"]);
-    }
-    let command_line = line.iter().map(|word| (*word).to_owned()).collect();
+    let line = line(&matches, &names);
+    let command_line = line.clone();
     run_line(line, |command| match command {
         Command::Duel(args) => fight_and_report(&args, program, command_line),
         _ => unreachable!("the line begins with the duel's name"),
     })
 }
 
-/// The words that name benchmarks: not options, and not what stands behind an option of criterion's that takes a value.
-fn filters(words: &[String]) -> Vec<&str> {
-    const VALUED: [&str; 10] = [
-        "--baseline",
-        "--baseline-lenient",
-        "--color",
-        "--confidence-level",
-        "--load-baseline",
-        "--measurement-time",
-        "--output-format",
-        "--sample-size",
-        "--save-baseline",
-        "--warm-up-time",
-    ];
-    let mut filters = Vec::new();
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        if VALUED.contains(&word) {
-            words.next();
-        } else if !word.starts_with('-') {
-            filters.push(word);
-        }
+fn words() -> Words {
+    let named = |name: &'static str| {
+        let short = SHORT.iter().find(|(_, long)| *long == name).map(|(short, _)| *short);
+        Arg::new(name).long(name).short(short)
+    };
+    let flag = |name: &'static str| named(name).action(ArgAction::SetTrue);
+    let valued = |name: &'static str| named(name).num_args(1);
+    Words::new("duel")
+        .about("The duel of all backends that a filter chooses, recorded in results/")
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(
+            Arg::new("filters")
+                .num_args(0..)
+                .value_parser(Regex::new)
+                .help("Regular expressions over duel/NAME"),
+        )
+        .arg(flag("list").help("List what can take part"))
+        .arg(flag("test").help("Fight one epoch, and record nothing in results"))
+        .arg(flag("quick").help("Fewer and shorter epochs, for a first look"))
+        .arg(flag("exact").help("A filter is a whole name"))
+        .arg(valued("measurement-time").value_parser(value_parser!(f64)).help("Seconds to fight for"))
+        .arg(valued("sample-size").value_parser(value_parser!(u16)).help("Epochs to fight"))
+        .args(WITH_VALUE.iter().chain(&OF_TIME).map(|name| valued(name).hide(true)))
+        .args(WITHOUT_VALUE.iter().map(|name| flag(name).hide(true)))
+}
+
+fn is_chosen(matches: &ArgMatches, name: &str) -> bool {
+    let name = format!("duel/{name}");
+    let mut filters = matches.get_many::<Regex>("filters").into_iter().flatten().peekable();
+    let exact = matches.get_flag("exact");
+    filters.peek().is_none()
+        || filters.any(|filter| if exact { filter.as_str() == name } else { filter.is_match(&name) })
+}
+
+/// As criterion lists its benchmarks.
+fn list(names: &[&str]) -> ExitCode {
+    let lines: Vec<String> = names.iter().map(|name| format!("duel/{name}: benchmark")).collect();
+    match output::print(&lines.join("\n")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
-    filters
+}
+
+/// The duel's own command line.
+fn line(matches: &ArgMatches, names: &[&str]) -> Vec<String> {
+    let mut line = vec!["ioduel".to_owned(), "duel".to_owned()];
+    // All of them need no naming, and then who is skipped is told too.
+    if matches.contains_id("filters") {
+        line.extend(names.iter().map(|name| (*name).to_owned()));
+    }
+    let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+    // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
+    if matches.get_flag("test") || !matches.get_flag("bench") {
+        add(&["--quick", "--epochs", "1", "--out", "target/duel-test"]);
+        return line;
+    }
+    if matches.get_flag("quick") {
+        add(&["--quick"]);
+    }
+    match (matches.get_one::<f64>("measurement-time"), matches.get_one::<u16>("sample-size")) {
+        (Some(seconds), _) => add(&["--time", &format!("{:.0}ms", seconds * 1e3)]),
+        (None, Some(epochs)) => add(&["--epochs", &epochs.to_string()]),
+        (None, None) => {}
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &[&str]) -> ArgMatches {
+        words().try_get_matches_from([&["duel"], line].concat()).unwrap()
+    }
+
+    fn chosen<'n>(line: &[&str], names: &[&'n str]) -> Vec<&'n str> {
+        let matches = read(line);
+        names.iter().copied().filter(|name| is_chosen(&matches, name)).collect()
+    }
+
+    #[test]
+    fn a_filter_is_a_regular_expression_over_the_whole_name() {
+        let all = ["tokio", "tokio-current", "smol", "mio"];
+        assert_eq!(chosen(&["--bench"], &all), all);
+        assert_eq!(chosen(&["--bench", "tokio"], &all), ["tokio", "tokio-current"]);
+        assert_eq!(chosen(&["--bench", "^duel/(smol|mio)$"], &all), ["smol", "mio"]);
+        assert_eq!(chosen(&["--bench", "--exact", "duel/tokio"], &all), ["tokio"]);
+        assert_eq!(chosen(&["--bench", "^c1/epoll$"], &all), [""; 0]);
+        assert!(words().try_get_matches_from(["duel", "("]).is_err());
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_no_filter() {
+        let all = ["tokio", "mio"];
+        for option in WITH_VALUE.iter().chain(&OF_TIME) {
+            assert_eq!(chosen(&["--bench", &format!("--{option}"), "5000"], &all), all, "{option}");
+        }
+        for option in WITHOUT_VALUE {
+            assert_eq!(chosen(&[&format!("--{option}"), "mio"], &all), ["mio"], "{option}");
+        }
+        assert_eq!(chosen(&["-n", "-v", "-b", "main", "mio"], &all), ["mio"]);
+    }
+
+    #[test]
+    fn time_and_samples_are_those_of_the_duel() {
+        let of = |words: &[&str]| line(&read(words), &["tokio", "mio"]).join(" ");
+        assert_eq!(of(&["--bench"]), "ioduel duel");
+        assert_eq!(of(&["--bench", "--measurement-time", "60"]), "ioduel duel --time 60000ms");
+        assert_eq!(of(&["--bench", "--sample-size", "20", "--quick"]), "ioduel duel --quick --epochs 20");
+        assert_eq!(of(&["--test"]), "ioduel duel --quick --epochs 1 --out target/duel-test");
+        assert_eq!(of(&[]), of(&["--test"]));
+        assert_eq!(of(&["--bench", "o"]), "ioduel duel tokio mio");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::refuse_twice;
+use super::args::refuse_twice;
 use crate::{
     cli::{Chosen, wrong_usage},
     conform::admit,

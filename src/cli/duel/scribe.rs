@@ -54,6 +54,16 @@ impl Scribe {
         Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
     }
 
+    /// Whether nothing was written, not even an error.
+    pub(super) fn is_empty(&self) -> bool {
+        self.record.lines.is_empty()
+    }
+
+    /// Takes a record back that has nothing in it.
+    pub(super) fn discard(self) -> std::io::Result<()> {
+        self.writer.discard()
+    }
+
     /// The folder of the record.
     pub(super) fn folder(&self) -> &Path {
         self.writer.folder()
@@ -91,7 +101,7 @@ impl Scribe {
             || "not every arm has an interval of messages/s".to_owned(),
             |widest| format!("the widest interval of messages/s is {:.1}%", widest * 100.0),
         );
-        let asked = super::percent_text(precision.width());
+        let asked = super::args::percent_text(precision.width());
         Some(format!("{widest}, and less than {asked} was asked for, twice in a row"))
     }
 

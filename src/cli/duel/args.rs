@@ -1,0 +1,304 @@
+//! What a duel is asked for, and the contests that come of it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::lineup::{self, Lineup};
+use crate::{
+    cli::{Chosen, Words, duration, words, wrong_usage},
+    doctor::{examine, warnings},
+    duel::{Terms, Until, fit, handicapped, slices},
+    environment::Environment,
+    load::Workload,
+    placement::{Cpus, Placement},
+    record::{Class, Contest, SCHEMA, Schedule, Setup, View},
+    round::Launch,
+};
+
+/// Epochs of a duel unless told otherwise. The interval hangs on their number: with ten, Student's t asks for a sixth more
+/// width than with endlessly many.
+const EPOCHS: usize = 10;
+
+/// Epochs of a first look.
+const QUICK_EPOCHS: usize = 6;
+
+/// By how much shorter the epochs of a first look are.
+const QUICK_SHARE: u64 = 4;
+
+/// How long `--until` may take unless told otherwise.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Compare backends in short interleaved rounds, and record every round.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
+                  ioduel duel epoll tokio --view server --time 60s --server-cpus 0 --client-cpus 1\n  \
+                  ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
+)]
+pub(in crate::cli) struct Args {
+    /// The backends, the reference first [default: all that run here]
+    backends: Vec<Chosen>,
+    /// The workloads: names, or files such as mine.toml; `ioduel workloads` shows them
+    #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
+    workloads: Vec<Workload>,
+    /// What differs between the arms
+    #[arg(long = "view", value_enum, default_values_t = [ViewChoice::Own])]
+    views: Vec<ViewChoice>,
+    /// How many threads the arms run on [default: both, or the one that all who are named can be in]
+    #[arg(long = "class", value_enum)]
+    classes: Vec<ClassChoice>,
+    /// Worker threads, where a backend has such [default: 1 in the single class, and one for each processor, but at least
+    /// 2, in the other]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// The server's processors [default: the first, for both]
+    #[arg(long, value_name = "CPUS")]
+    server_cpus: Option<Cpus>,
+    /// The client's processors
+    #[arg(long, value_name = "CPUS")]
+    client_cpus: Option<Cpus>,
+    /// What to start servers with, such as 'ip netns exec a'
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    server_exec: Option<Words>,
+    /// What to start clients with; several mean several load machines
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    client_exec: Vec<Words>,
+    /// Where servers listen, if not on loopback
+    #[arg(long, value_name = "IP")]
+    server_address: Option<std::net::IpAddr>,
+    /// Stop when every interval of messages/s is narrower than this, twice in a row and after 6 epochs at least, or after 10
+    /// minutes, or --time
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(super) until: Option<f64>,
+    /// Stop after so long
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// Stop after so many epochs [default: 10, or 6 with --quick]
+    #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
+    epochs: Option<u16>,
+    /// What counts of an arm in each epoch [default: the workload's]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    window: Option<Duration>,
+    /// The seed of the order [default: drawn]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
+    #[arg(long, value_name = "NS", hide = true)]
+    handicap_ns: Vec<u64>,
+    /// Fewer and shorter epochs, for a first look
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Whole rounds, one arm after the other, instead of slices: as it is done across machines
+    #[arg(long)]
+    rounds: bool,
+    /// Where to record
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(super) out: PathBuf,
+}
+
+/// Reads `2%` or `2` as 0.02.
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 =
+        text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage; write 2%"))?;
+    if number > 0.0 && number < 100.0 {
+        Ok(number / 100.0)
+    } else {
+        Err(format!("{text:?} is not between 0 and 100%"))
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ViewChoice {
+    /// Each client against its own server
+    Own,
+    /// One neutral client against each server
+    Server,
+    /// Every client against every server
+    Matrix,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ClassChoice {
+    /// One worker each
+    Single,
+    /// Several workers each, or a thread for each connection
+    Multi,
+}
+
+impl From<ClassChoice> for Class {
+    fn from(choice: ClassChoice) -> Self {
+        match choice {
+            ClassChoice::Single => Self::Single,
+            ClassChoice::Multi => Self::Multi,
+        }
+    }
+}
+
+impl From<ViewChoice> for View {
+    fn from(choice: ViewChoice) -> Self {
+        match choice {
+            ViewChoice::Own => Self::Own,
+            ViewChoice::Server => Self::Server,
+            ViewChoice::Matrix => Self::Matrix,
+        }
+    }
+}
+
+impl Args {
+    fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
+        let workloads = self.workloads();
+        refuse_twice(workloads.iter().map(|workload| workload.name.as_str()))?;
+        refuse_twice(self.views.iter().map(|view| View::from(*view).name()))?;
+        let workers = self.workers.map(usize::from);
+        let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
+        refuse_twice(asked.iter().map(|class| class.name()))?;
+        let classes = lineup.classes(&asked, workers)?;
+        let mut contests = Vec::new();
+        for (workload, view) in
+            workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)))
+        {
+            for class in &classes {
+                let placement = self.placement(*class)?;
+                let terms = Terms {
+                    workload: workload.clone(),
+                    schedule: self.schedule(workload, lineup),
+                    view: view.into(),
+                    class: *class,
+                    workers: lineup::workers(*class, workers, &placement),
+                    placement,
+                };
+                contests.push(self.handicap(lineup.contest(&terms, workers)?));
+            }
+        }
+        // With a set time, enough epochs are worth more than long ones.
+        if let (Some(time), None) = (self.time, self.until) {
+            let share = time / u32::try_from(contests.len().max(1)).unwrap_or(u32::MAX);
+            contests.iter_mut().for_each(|it| it.schedule = fit(it.schedule, it.arms.len(), share));
+        }
+        Ok(contests)
+    }
+
+    /// The workloads, with the window that was asked for.
+    fn workloads(&self) -> Vec<Workload> {
+        let window_ms = self.window.map(|window| window.as_millis() as u64);
+        let asked = self.workloads.iter().cloned();
+        asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
+    }
+
+    /// Adds copies of the reference that burn CPU time, if any were asked for.
+    fn handicap(&self, mut contest: Contest) -> Contest {
+        let reference = contest.arms[0].clone();
+        let handicapped = self.handicap_ns.iter().map(|burn_ns| handicapped(&reference, *burn_ns));
+        contest.arms.splice(1..1, handicapped);
+        contest
+    }
+
+    /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
+    /// processors for both of several.
+    fn placement(&self, class: Class) -> anyhow::Result<Placement> {
+        let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
+        let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
+        Placement::with_prefixes(
+            (or_all(&self.server_cpus)?, self.server_exec.is_some()),
+            (or_all(&self.client_cpus)?, !self.client_exec.is_empty()),
+        )
+        .map_err(wrong_usage)
+    }
+
+    /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
+    fn schedule(&self, workload: &Workload, lineup: &Lineup) -> Schedule {
+        if self.rounds
+            || self.server_exec.is_some()
+            || !self.client_exec.is_empty()
+            || !lineup.all_sliceable()
+        {
+            return Schedule::Rounds { blocks: 1 };
+        }
+        let share = if self.quick { QUICK_SHARE } else { 1 };
+        slices(workload, workload.window_ms / share)
+    }
+
+    pub(super) fn until(&self) -> Until {
+        match (self.time, self.until) {
+            (Some(time), _) => Until::Time(time),
+            (None, Some(_)) => Until::Time(LONGEST),
+            (None, None) => {
+                let usual = if self.quick { QUICK_EPOCHS } else { EPOCHS };
+                Until::Epochs(self.epochs.map_or(usual, usize::from))
+            }
+        }
+    }
+}
+
+impl Args {
+    /// What `--until` will do, if it was asked for.
+    pub(super) fn intention(&self) -> Option<String> {
+        let width = percent_text(self.until?);
+        let limit = self.time.unwrap_or(LONGEST);
+        let other = if self.time.is_none() { "; --time sets another limit" } else { "" };
+        Some(format!(
+            "until every interval of messages/s is narrower than {width}, at most {}{other}",
+            span(limit)
+        ))
+    }
+}
+
+/// A share as it is asked for: `2%`.
+pub(super) fn percent_text(share: f64) -> String {
+    format!("{}%", (share * 1e5).round() / 1e3)
+}
+
+/// A duration in words: whole minutes, or seconds.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds > 0 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{} s", time.as_secs_f64()),
+    }
+}
+
+/// Refuses a name that stands twice: both would claim the same rounds.
+pub(super) fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(wrong_usage(format!("{name} is named twice")));
+        }
+    }
+    Ok(())
+}
+
+impl Args {
+    pub(super) fn launch(&self, program: PathBuf) -> anyhow::Result<Launch> {
+        Ok(Launch {
+            program,
+            // Each contest has its own.
+            placement: self.placement(Class::Single)?,
+            server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
+            client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
+            server_address: self.server_address,
+        })
+    }
+
+    pub(super) fn setup(&self, program: &Path, command_line: Vec<String>) -> anyhow::Result<Setup> {
+        let lineup = Lineup::new(&self.backends, program)?;
+        let contests = self.contests(&lineup)?;
+        let environment = Environment::read();
+        Ok(Setup {
+            schema: SCHEMA,
+            began: jiff::Timestamp::now().to_string(),
+            command_line,
+            seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+            server_address: self.server_address.map(|ip| ip.to_string()),
+            server_exec: self.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
+            client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
+            contests,
+            contestants: lineup.descriptions(),
+            skipped: lineup.skipped,
+            warnings: warnings(&examine(&environment)),
+            environment,
+        })
+    }
+}

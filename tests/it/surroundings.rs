@@ -1,0 +1,165 @@
+//! Where people start the program: what it says there, and that it says so before anything is measured.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt as _,
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use ioduel::record::Setup;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{peers::wait_until, results::Results};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ioduel");
+
+/// What must be so, in a surrounding: the exit code, and what stands on one of the two streams.
+struct Expected {
+    code: i32,
+    says: &'static str,
+}
+
+fn holds(what: &str, output: &Output, expected: &Expected) {
+    let told =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    assert_eq!(output.status.code(), Some(expected.code), "{what}: {told}");
+    assert!(told.contains(expected.says), "{what}: {told}");
+    assert!(!told.contains("panicked"), "{what}: {told}");
+}
+
+fn run(words: &[&str]) -> Output {
+    Command::new(PROGRAM).args(words).output().unwrap()
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_in_one_line() {
+    let results = Results::new("refused");
+    let out = results.0.to_str().unwrap();
+    let rows: [(&str, &[&str], Expected); 6] = [
+        ("no sessions", &["run", "epoll", "--sessions", "0"], Expected { code: 2, says: "0 is not in 1.." }),
+        ("no rounds", &["run", "epoll", "--rounds", "0"], Expected { code: 2, says: "0 is not in 1.." }),
+        (
+            "no time",
+            &["duel", "--time", "1ms", "--out", out],
+            Expected { code: 2, says: "there is no epoch: one takes at least" },
+        ),
+        (
+            "no such file",
+            &["run", "epoll", "--workload", "nowhere.toml"],
+            Expected { code: 2, says: "cannot read nowhere.toml" },
+        ),
+        (
+            "no such workload",
+            &["workloads", "sesion"],
+            Expected { code: 2, says: "there are session, solo, crowd" },
+        ),
+        (
+            "a processor that is not there",
+            &["run", "epoll", "--server-cpus", "1000"],
+            Expected { code: 2, says: "processor 1000 is not to be had" },
+        ),
+    ];
+    for (what, words, expected) in rows {
+        let output = run(words);
+        holds(what, &output, &expected);
+        assert!(output.stdout.is_empty(), "{what}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr).lines().filter(|line| line.starts_with("error")).count(),
+            1,
+            "{what}"
+        );
+    }
+    assert!(results.record().is_none(), "nothing was measured, and nothing is recorded");
+}
+
+/// A command in a network namespace of its own, where loopback is down; `None` where none is to be had.
+fn alone_on_the_net(words: &[&str]) -> Option<Output> {
+    let namespace = |words: &[&str]| {
+        Command::new("unshare").args(["--user", "--map-root-user", "--net", "--"]).args(words).output().ok()
+    };
+    namespace(&["true"]).filter(|output| output.status.success())?;
+    namespace(&[&[PROGRAM], words].concat())
+}
+
+#[test]
+fn a_loopback_interface_that_is_down_is_told_with_what_mends_it() {
+    let Some(refused) = alone_on_the_net(&["run", "epoll"]) else {
+        eprintln!("skipped: no network namespace is to be had here");
+        return;
+    };
+    holds("run", &refused, &Expected { code: 1, says: "`ip link set lo up`" });
+    let told = alone_on_the_net(&["doctor"]).unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.lines().any(|line| line.contains("loopback") && line.contains("down")), "{told}");
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_holds_a_record_as_any() {
+    let results = Results::new("bytes");
+    fs::create_dir_all(&results.0).unwrap();
+    let folder = results.0.join(OsStr::from_bytes(b"caf\xe9"));
+    let words = ["duel", "epoll", "mio", "--quick", "--epochs", "1", "--workload", "solo", "--out"];
+    let output = Command::new(PROGRAM).args(words).arg(&folder).output().unwrap();
+    holds("duel", &output, &Expected { code: 0, says: "recorded in" });
+    let list = Command::new(PROGRAM).arg("report").arg(&folder).output().unwrap();
+    holds("report", &list, &Expected { code: 0, says: "index.html" });
+}
+
+#[test]
+fn a_run_that_is_stopped_for_longer_than_its_patience_goes_on() {
+    let words = ["run", "epoll", "--duration", "1s"];
+    let child =
+        Command::new(PROGRAM).args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_raw(child.id().cast_signed());
+    thread::sleep(Duration::from_millis(300));
+    kill(id, Signal::SIGSTOP).unwrap();
+    // Longer than an agent has for any answer and the round.
+    thread::sleep(Duration::from_secs(18));
+    kill(id, Signal::SIGCONT).unwrap();
+    holds("run", &child.wait_with_output().unwrap(), &Expected { code: 0, says: "messages/s" });
+}
+
+#[test]
+fn a_program_that_is_exchanged_during_a_duel_is_noticed() {
+    let results = Results::new("exchanged");
+    fs::create_dir_all(&results.0).unwrap();
+    let copy = results.0.join("program");
+    fs::copy(PROGRAM, &copy).unwrap();
+    let out = results.0.join("out");
+    let words = ["duel", "epoll", "mio", "--quick", "--epochs", "6", "--workload", "solo", "--out"];
+    let mut command = Command::new(&copy);
+    let duel = command.args(words).arg(&out).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let rounds = || {
+        let folder = fs::read_dir(&out).ok()?.flatten().find(|it| it.path().is_dir())?.path();
+        fs::read_to_string(folder.join("rounds.jsonl")).ok()
+    };
+    wait_until("an epoch is over", || rounds().is_some_and(|text| !text.is_empty()));
+    let other = results.0.join("other");
+    fs::copy(PROGRAM, &other).unwrap();
+    fs::rename(&other, &copy).unwrap();
+    let output = duel.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("was exchanged since the duel began"), "{told}");
+    assert!(rounds().unwrap().contains("was exchanged since the duel began"));
+}
+
+#[test]
+fn a_duel_beside_another_says_so_in_its_record() {
+    let first = Results::new("first");
+    let mut other = first.duel(&["epoll", "mio", "--time", "60s"]).spawn().unwrap();
+    wait_until("it has begun", || first.record().is_some());
+    let second = Results::new("second");
+    let output =
+        second.duel(&["epoll", "mio", "--quick", "--epochs", "1", "--workload", "solo"]).output().unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    holds("the second", &output, &Expected { code: 0, says: "another duel is at work on this machine" });
+    let setup = Setup::read(&second.record().unwrap()).unwrap();
+    assert!(setup.warnings.iter().any(|warning| warning.starts_with("company: ")), "{:?}", setup.warnings);
+}
