@@ -92,7 +92,7 @@ pub struct ArmResult {
     /// Rounds that count.
     pub rounds: usize,
     /// Rounds that were excluded or failed, and how many for each reason.
-    pub set_aside: BTreeMap<String, usize>,
+    pub excluded: BTreeMap<String, usize>,
     /// Why there is no verdict, where there is none.
     pub no_verdict: Option<String>,
     /// Whether the client was the bottleneck in most rounds: the server could have done more.

@@ -3,11 +3,13 @@
 mod markdown;
 mod page;
 mod tables;
+mod text;
 mod words;
 
 pub use markdown::markdown;
 pub use page::{Told, changes_page, list_page, page};
 pub use tables::{bencher, changes_json, csv, github_action_benchmark};
+pub use text::text;
 
 #[cfg(test)]
 mod tests;

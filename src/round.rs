@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, bail};
 
 use crate::{
-    agent::{Agent, Answer, Cost, Reply, Request},
+    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
     net::KernelCounters,
@@ -60,6 +60,8 @@ pub struct Pair {
     clients: Vec<Agent>,
     /// How many of them were asked to drive.
     driving: usize,
+    /// How the agent is started that holds silent connections, and that agent, once some are held.
+    crowd: (AgentCommand, Option<Agent>),
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
     /// Whether the kernel's counters that this process sees are those of the agents.
@@ -84,10 +86,39 @@ impl Pair {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
                 let here = launch.is_here();
-                Ok(Self { plan, placement, server, clients, driving: 0, destinations, fallbacks, here })
+                let crowd = (launch.crowd(), None);
+                Ok(Self {
+                    plan,
+                    placement,
+                    server,
+                    clients,
+                    driving: 0,
+                    crowd,
+                    destinations,
+                    fallbacks,
+                    here,
+                })
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
         }
+    }
+
+    /// Holds so many silent connections from now on; the first that are asked for stay.
+    fn hold_crowd(&mut self, connections: usize) -> anyhow::Result<()> {
+        let (command, agent) = &mut self.crowd;
+        if connections == 0 || agent.is_some() {
+            return Ok(());
+        }
+        let hold = Request::Hold {
+            destinations: self.destinations.clone(),
+            connections,
+            message_bytes: self.plan.message_bytes,
+        };
+        let each = PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
+        let mut crowd = Agent::start(command)?;
+        crowd.ask(&hold, PATIENCE + each)?;
+        *agent = Some(crowd);
+        Ok(())
     }
 
     /// The agents of both sides.
@@ -254,6 +285,7 @@ impl Pair {
     /// # Errors
     /// As [`round`](Self::round).
     pub fn workload(&mut self, workload: &Workload, extent: Extent) -> anyhow::Result<Round> {
+        self.hold_crowd(workload.idle)?;
         self.round(workload.connections, workload.messages, extent)
     }
 }

@@ -180,7 +180,7 @@ impl<'a> Field<'a> {
         ArmResult {
             arm: ledger.arm.clone(),
             rounds: ledger.rounds(),
-            set_aside: ledger.set_aside.clone(),
+            excluded: ledger.excluded.clone(),
             no_verdict: self.barred[arm].clone(),
             client_bound: ledger.client_bound(),
             ranks: BTreeMap::new(),

@@ -29,7 +29,7 @@ pub(super) struct Ledger<'a> {
     counts_sessions: bool,
     merged: Merged,
     /// Rounds and slices that were set aside or failed, and how many for each reason.
-    pub(super) set_aside: BTreeMap<String, usize>,
+    pub(super) excluded: BTreeMap<String, usize>,
     /// Slices that were excluded by themselves.
     excluded_slices: usize,
     /// Where the rounds were: epoch and block.
@@ -70,7 +70,7 @@ impl<'a> Ledger<'a> {
             connections,
             counts_sessions,
             merged: Merged::default(),
-            set_aside: BTreeMap::new(),
+            excluded: BTreeMap::new(),
             excluded_slices: 0,
             lost: Vec::new(),
             client_bound: 0,
@@ -130,7 +130,7 @@ impl<'a> Ledger<'a> {
                     self.slices.insert((epoch, block + index), Counts::of_slice(slice));
                 }
                 Some(reason) => {
-                    *self.set_aside.entry(reason.clone()).or_default() += 1;
+                    *self.excluded.entry(reason.clone()).or_default() += 1;
                     self.excluded_slices += 1;
                 }
             }
@@ -138,7 +138,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn lose(&mut self, place: &Place, reason: String, times: usize) {
-        *self.set_aside.entry(reason).or_default() += times;
+        *self.excluded.entry(reason).or_default() += times;
         self.lost.push((place.epoch, place.block));
     }
 
@@ -208,8 +208,8 @@ impl<'a> Ledger<'a> {
 
     /// Why nothing can be said of it, if so.
     pub(super) fn no_verdict(&self) -> Option<String> {
-        let set_aside: usize = self.set_aside.values().sum();
-        let all = set_aside + self.rounds();
+        let excluded: usize = self.excluded.values().sum();
+        let all = excluded + self.rounds();
         let too_many = |lost: usize, of: usize| lost as f64 > MOST_EXCLUDED * of as f64;
         let lost = self.lost.len();
         let slices = self.excluded_slices;
@@ -219,9 +219,9 @@ impl<'a> Ledger<'a> {
         if all == 0 {
             Some("it was not measured".to_owned())
         } else if barred {
-            let most = self.set_aside.iter().max_by_key(|(_, count)| **count);
+            let most = self.excluded.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
-            Some(format!("{set_aside} of {all} rounds were excluded, most for this: {reason}"))
+            Some(format!("{excluded} of {all} rounds were excluded, most for this: {reason}"))
         } else if epochs < MIN_EPOCHS {
             Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
         } else {

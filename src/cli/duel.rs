@@ -7,7 +7,7 @@ mod lineup;
 mod scribe;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
         Arc,
@@ -21,7 +21,7 @@ use super::{output, pages, wrong_usage};
 use crate::{
     contestant,
     duel::{AgentArena, DuelPlan, Until, fight},
-    record::RecordWriter,
+    record::{RecordWriter, Setup},
 };
 use alone::Mark;
 pub(super) use args::Args;
@@ -38,36 +38,53 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
     let launch = args.launch(program)?;
     let mut setup = args.setup(&launch.program, command_line)?;
+    // Held until the duel is over.
     let mark = Mark::make();
-    if mark.has_company {
-        let company =
-            "company: another duel is at work on this machine; wait for its end, for each slows the other";
-        setup.warnings.push(company.to_owned());
+    setup.warnings.extend(mark.warning());
+    let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
+    refuse_without_an_epoch(&plan)?;
+    announce(&setup);
+    let day = setup.began.split('T').next().unwrap_or_default().to_owned();
+    let writer = RecordWriter::create(&args.out, &day, &setup)?;
+    output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
+    let usual = || format!("it takes about {} s", plan.estimate().as_secs());
+    output::tell(&args.intention().unwrap_or_else(usual));
+    let interrupted = interrupts()?;
+    let mut arena = AgentArena::new(launch, setup.seed);
+    if args.quick {
+        arena = arena.without_idle();
     }
+    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted);
+    let fought = fight(&plan, &mut arena, &mut scribe);
+    output::progress("");
+    conclude(scribe, fought, &args.out)
+}
+
+/// Refuses a time in which nothing can be measured.
+fn refuse_without_an_epoch(plan: &DuelPlan) -> anyhow::Result<()> {
+    match plan.until {
+        Until::Time(time) if time < plan.least() => {
+            let (time, least) = (time.as_secs_f64(), plan.least().as_secs_f64());
+            let enough = (least * 10.0).ceil();
+            Err(wrong_usage(format!(
+                "in {time} s there is no epoch: one takes at least {least:.1} s; --time {enough:.0}s"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells what is to be known beforehand: who cannot take part, and what would spoil the measurement.
+fn announce(setup: &Setup) {
     contestant::faults().iter().for_each(|fault| output::complain(fault));
     for (name, why) in &setup.skipped {
         output::tell(&format!("{name} is skipped: {why}"));
     }
     setup.warnings.iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
-    let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
-    if let Until::Time(time) = plan.until
-        && time < plan.least()
-    {
-        let (time, least) = (time.as_secs_f64(), plan.least().as_secs_f64());
-        return Err(wrong_usage(format!(
-            "in {time} s there is no epoch: one takes at least {least:.1} s; --time {:.0}s",
-            (least * 10.0).ceil()
-        )));
-    }
-    let day = setup.began.split('T').next().unwrap_or_default().to_owned();
-    let writer = RecordWriter::create(&args.out, &day, &setup)?;
-    output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
+}
 
-    output::tell(&match args.intention() {
-        Some(intention) => intention,
-        None => format!("it takes about {} s", plan.estimate().as_secs()),
-    });
-
+/// Whether somebody wants the duel to end: set by the first Ctrl-C or SIGTERM.
+fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&interrupted);
     ctrlc::set_handler(move || {
@@ -77,44 +94,37 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
         }
     })
     .context("cannot handle signals")?;
+    Ok(interrupted)
+}
 
-    let mut arena = AgentArena::new(launch, setup.seed);
-    if args.quick {
-        arena = arena.without_idle();
-    }
-    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted);
-    let fought = fight(&plan, &mut arena, &mut scribe);
-    output::progress("");
+/// Shows and keeps what was measured, also when the disk got full, or somebody interrupted.
+fn conclude(scribe: Scribe, fought: anyhow::Result<()>, results: &Path) -> anyhow::Result<ExitCode> {
+    let was_interrupted = scribe.interrupted.load(Relaxed);
+    let code = if was_interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS };
     if scribe.is_empty() && fought.is_ok() {
-        let was_interrupted = scribe.interrupted.load(Relaxed);
         scribe.discard().context("cannot remove a record of nothing")?;
-        anyhow::ensure!(
-            was_interrupted,
-            "nothing was measured, and nothing is recorded: the time was over before the first epoch"
-        );
-        return Ok(ExitCode::from(130));
+        let told = "nothing was measured, and nothing is recorded: the time was over before the first epoch";
+        anyhow::ensure!(was_interrupted, told);
+        return Ok(code);
     }
-    // What was measured is kept and shown also when the disk got full, or somebody interrupted.
     let summary = scribe.summary()?;
     let kept = summary.as_ref().map(|summary| scribe.keep(summary)).transpose();
-    let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.trim_end()));
+    let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.printed.trim_end()));
     fought?;
     let page = kept?;
-    if !scribe.interrupted.load(Relaxed)
-        && let Some(shortfall) = scribe.shortfall()
-    {
+    if let Some(shortfall) = scribe.shortfall().filter(|_| !was_interrupted) {
         output::tell(&format!("the limit came first: {shortfall}; --time sets another limit"));
     }
     output::tell(&format!("recorded in {}", scribe.folder().display()));
     page.iter().for_each(|page| output::tell(&format!("to look at: {}", page.display())));
     // Without the list the record is as good.
-    if let Err(error) = pages::write_list(&args.out) {
+    if let Err(error) = pages::write_list(results) {
         output::complain(&format!("{error:#}"));
     }
     shown?;
-    if scribe.interrupted.load(Relaxed) {
-        return Ok(ExitCode::from(130));
-    }
-    anyhow::ensure!(summary.is_some(), "nothing was measured; the record holds the errors");
-    Ok(ExitCode::SUCCESS)
+    anyhow::ensure!(
+        was_interrupted || summary.is_some(),
+        "nothing was measured; the record holds the errors"
+    );
+    Ok(code)
 }

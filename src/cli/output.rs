@@ -45,6 +45,11 @@ pub(super) fn complain(text: &str) {
     tell(&format!("error: {text}"));
 }
 
+/// Whether results are read on a terminal, and not by a program or from a file.
+pub(super) fn is_for_a_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether [`progress`] shows anything.
 pub(super) fn shows_progress() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")

@@ -31,6 +31,8 @@ pub(super) struct Args {
 pub(super) enum ReportFormat {
     /// A page that needs nothing else; its path is printed
     Html,
+    /// What a terminal shows, in eighty columns
+    Text,
     /// Tables for a README or a pull request
     Markdown,
     /// One row for each contest, arm and measure
@@ -78,6 +80,7 @@ fn render(format: ReportFormat, record: &Record) -> anyhow::Result<String> {
     let (setup, analysis) = (&record.setup, analyse(record)?);
     match format {
         ReportFormat::Html => report::page(record),
+        ReportFormat::Text => Ok(report::text(setup, &analysis)),
         ReportFormat::Markdown => Ok(report::markdown(setup, &analysis)),
         ReportFormat::Csv => Ok(report::csv(&analysis)),
         ReportFormat::Json => json(&serde_json::json!({ "setup": setup, "contests": analysis.contests })),

@@ -28,7 +28,10 @@ fn render(workloads: &[Workload]) -> String {
     for it in workloads {
         rows.add([
             it.name.clone(),
-            it.connections.to_string(),
+            match it.idle {
+                0 => it.connections.to_string(),
+                idle => format!("{} and {idle} silent", it.connections),
+            },
             format!("{} × {} bytes", it.messages, it.message_bytes),
             format!("{} ms", it.ramp_ms),
             format!("{} ms", it.window_ms),

@@ -24,6 +24,9 @@ pub struct Workload {
     pub shows: String,
     /// Sessions at a time.
     pub connections: usize,
+    /// Connections beside them that are silent: each has exchanged one message and is held.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub idle: usize,
     /// Messages per session.
     pub messages: u32,
     /// The size of a message, in bytes.
@@ -39,12 +42,13 @@ pub struct Workload {
 
 /// The files of the named ones, the headline first. Ramps and windows are for the slowest backend of the slowest machine
 /// that was tried: see METHODOLOGY.md, "Steady state".
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("../../workloads/session.toml"),
     include_str!("../../workloads/solo.toml"),
     include_str!("../../workloads/crowd.toml"),
     include_str!("../../workloads/stream.toml"),
     include_str!("../../workloads/bulk.toml"),
+    include_str!("../../workloads/night.toml"),
 ];
 
 /// Connections that a load may have at most: each needs a descriptor and a port.
@@ -63,6 +67,8 @@ struct WireWorkload {
     shows: String,
     #[serde(deserialize_with = "connections")]
     connections: usize,
+    #[serde(default, deserialize_with = "idle")]
+    idle: usize,
     #[serde(default = "default_messages")]
     messages: u32,
     message_bytes: Option<Spanned<usize>>,
@@ -110,6 +116,14 @@ fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     })
 }
 
+fn idle<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    let idle = i64::deserialize(from)?;
+    let fit = usize::try_from(idle).ok().filter(|it| *it <= MOST_CONNECTIONS);
+    fit.ok_or_else(|| {
+        D::Error::custom(format!("{idle} idle connections cannot be; there can be 0 to {MOST_CONNECTIONS}"))
+    })
+}
+
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     duration(&String::deserialize(from)?).map_err(D::Error::custom)
 }
@@ -128,7 +142,7 @@ impl Workload {
     ///
     /// # Panics
     /// When a file that is compiled in is wrong; a test reads them all.
-    pub fn named() -> [Self; 5] {
+    pub fn named() -> [Self; 6] {
         FILES.map(|text| Self::parse(text).expect("the workloads that are compiled in can be read"))
     }
 
@@ -162,12 +176,18 @@ impl Workload {
             name: wire.name,
             shows: wire.shows,
             connections: wire.connections,
+            idle: wire.idle,
             messages: wire.messages,
             message_bytes,
             counts_sessions: wire.counts_sessions,
             ramp_ms: milliseconds(wire.ramp),
             window_ms: milliseconds(wire.window),
         })
+    }
+
+    /// Its silent connections in words that follow its busy ones; nothing where there are none.
+    pub fn beside(&self) -> String {
+        if self.idle > 0 { format!(" beside {} silent ones", self.idle) } else { String::new() }
     }
 
     /// What each session of it is.
@@ -196,6 +216,11 @@ impl FromStr for Workload {
         }
         Self::named().into_iter().find(|it| it.name == text).ok_or_else(|| UnknownWorkload::name(text))
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -233,7 +258,7 @@ mod tests {
         let error = "sessions".parse::<Workload>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk, and files such as mine.toml"
+            "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk, night, and files such as mine.toml"
         );
     }
 
@@ -260,6 +285,10 @@ mod tests {
             (
                 "connections = 1\nwindow = \"1ms\"",
                 "line 3, column 10: a window of less than 20ms counts nothing",
+            ),
+            (
+                "connections = 1\nidle = -1",
+                "line 3, column 8: -1 idle connections cannot be; there can be 0 to 1000000",
             ),
             ("connections = 1\nramp = \"soon\"", "line 3, column 8: \"soon\" is no duration"),
             (

@@ -72,9 +72,9 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     }
     writeln!(text)?;
     write_session_times(text, contest)?;
-    for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.set_aside.is_empty()) {
+    for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.excluded.is_empty()) {
         let reasons: Vec<String> =
-            arm.set_aside.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
+            arm.excluded.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
         let verdict = arm.no_verdict.as_deref().map(|why| format!("no verdict: {}", escape(why)));
         let parts: Vec<String> = verdict
             .into_iter()

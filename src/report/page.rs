@@ -145,8 +145,8 @@ fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
 /// Throughput by connections, for each view and class: over the workloads of the headline's sessions.
 fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
     let session = |field: &Field<'_>| {
-        let Workload { messages, message_bytes, .. } = field.contest().workload;
-        (messages, message_bytes)
+        let Workload { messages, message_bytes, idle, .. } = field.contest().workload;
+        (messages, message_bytes, idle)
     };
     let headline = fields.first().map(session);
     let of = |(view, class): (View, Class)| {

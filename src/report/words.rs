@@ -34,6 +34,23 @@ pub(super) fn class_words(class: Class) -> &'static str {
     }
 }
 
+/// Who is the best of a contest, in a sentence.
+pub(super) fn best_words(contest: &ContestResult, measure: Measure) -> String {
+    let best: Vec<&str> = contest
+        .arms
+        .iter()
+        .filter(|arm| arm.ranks.get(&measure) == Some(&1))
+        .map(|arm| arm.arm.name.as_str())
+        .collect();
+    match best.as_slice() {
+        [] => "Nothing can be said: no backend has a verdict.".to_owned(),
+        [one] => format!("{one} is the best by {}.", measure.name()),
+        several => {
+            format!("{} are not told apart, and are the best by {}.", several.join(", "), measure.name())
+        }
+    }
+}
+
 /// A level with its unit.
 pub(super) fn level_text(measure: Measure, level: f64) -> String {
     match measure {

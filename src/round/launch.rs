@@ -60,6 +60,13 @@ impl Launch {
         prefixes.iter().enumerate().map(start).collect()
     }
 
+    /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
+    pub(super) fn crowd(&self) -> AgentCommand {
+        let prefix = self.client_exec.first().into_iter().flatten().map(OsString::from);
+        let words = agent_words(&self.program, self.placement.client.as_ref(), &[]);
+        AgentCommand { name: "the silent crowd".to_owned(), command: prefix.chain(words).collect() }
+    }
+
     /// Whether all agents run here, in the network namespace of this process.
     pub(super) fn is_here(&self) -> bool {
         self.server_exec.is_empty() && self.client_exec.is_empty()

@@ -18,3 +18,4 @@ mod slices;
 mod stress;
 mod surroundings;
 mod tidy;
+mod workloads;

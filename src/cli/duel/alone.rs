@@ -10,7 +10,7 @@ pub(super) struct Mark {
     /// Holds the lock; nothing where the file cannot be had, or another has it.
     _file: Option<File>,
     /// Whether another duel was there before.
-    pub(super) has_company: bool,
+    has_company: bool,
 }
 
 impl Mark {
@@ -22,6 +22,13 @@ impl Mark {
             Err(TryLockError::WouldBlock) => Self { _file: None, has_company: true },
             Err(TryLockError::Error(_)) => Self { _file: None, has_company: false },
         }
+    }
+
+    /// What the duel that came second must know, and its readers.
+    pub(super) fn warning(&self) -> Option<String> {
+        let told =
+            "company: another duel is at work on this machine; wait for its end, for each slows the other";
+        self.has_company.then(|| told.to_owned())
     }
 }
 

@@ -19,6 +19,12 @@ use crate::{
     stats::Precision,
 };
 
+/// What a record says, in Markdown and as it is printed: on a terminal in few columns, elsewhere the same.
+pub(super) struct Summary {
+    kept: String,
+    pub(super) printed: String,
+}
+
 /// Writes every block down, and says when enough was seen.
 pub(super) struct Scribe {
     writer: RecordWriter,
@@ -47,11 +53,14 @@ impl Scribe {
     }
 
     /// What the record says, if a round was measured.
-    pub(super) fn summary(&self) -> anyhow::Result<Option<String>> {
+    pub(super) fn summary(&self) -> anyhow::Result<Option<Summary>> {
         if !self.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
             return Ok(None);
         }
-        Ok(Some(report::markdown(&self.record.setup, &analyse(&self.record)?)))
+        let (setup, analysis) = (&self.record.setup, analyse(&self.record)?);
+        let kept = report::markdown(setup, &analysis);
+        let printed = if output::is_for_a_terminal() { report::text(setup, &analysis) } else { kept.clone() };
+        Ok(Some(Summary { kept, printed }))
     }
 
     /// Whether nothing was written, not even an error.
@@ -73,8 +82,8 @@ impl Scribe {
     ///
     /// # Errors
     /// When they cannot be written.
-    pub(super) fn keep(&self, summary: &str) -> anyhow::Result<PathBuf> {
-        pages::write(&self.folder().join(pages::SUMMARY), summary)?;
+    pub(super) fn keep(&self, summary: &Summary) -> anyhow::Result<PathBuf> {
+        pages::write(&self.folder().join(pages::SUMMARY), &summary.kept)?;
         pages::write_page(self.folder(), &self.record)
     }
 

@@ -98,11 +98,12 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of an unknown workload.
+/// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of a workload that connections and
+/// messages alone don't tell from another.
 pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let contest = field.contest();
     let Workload { connections, messages, message_bytes, .. } = contest.workload;
-    if contest.view == View::Matrix || field.arms().is_empty() {
+    if contest.view == View::Matrix || contest.workload.idle > 0 || field.arms().is_empty() {
         return None;
     }
     let arms = field.arms();

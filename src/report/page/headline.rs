@@ -9,7 +9,7 @@ use super::{
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
     load::Workload,
-    report::words::{heading, verdict_words},
+    report::words::{best_words, heading, verdict_words},
     stats::Comparison,
 };
 
@@ -64,7 +64,7 @@ pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let takes_part = |name: &str| contest.arms.iter().any(|arm| arm.arm.name == name);
     let rows = ranked.chain(others.map(|name| unranked(name, axis, takes_part(name)))).collect();
     Headline {
-        sentence: sentence(&arms, measure),
+        sentence: best_words(contest, measure),
         measured: measured(contest),
         ranking: Ranking { unit: measure.name().to_owned(), reference: contest.reference.clone(), rows },
     }
@@ -88,23 +88,12 @@ fn unranked(name: &str, axis: LogAxis, takes_part: bool) -> Row {
     }
 }
 
-fn sentence(arms: &[&ArmResult], measure: Measure) -> String {
-    let best: Vec<&str> =
-        arms.iter().filter(|arm| arm.rank() == Some(1)).map(|arm| arm.arm.name.as_str()).collect();
-    match best.as_slice() {
-        [] => "Nothing can be said: no backend has a verdict.".to_owned(),
-        [one] => format!("{one} is the best by {}.", measure.name()),
-        several => {
-            format!("{} are not told apart, and are the best by {}.", several.join(", "), measure.name())
-        }
-    }
-}
-
 /// What was measured, in words.
 fn measured(contest: &ContestResult) -> String {
     let Workload { connections, messages, message_bytes, .. } = contest.shape;
+    let beside = contest.shape.beside();
     format!(
-        "Measured: {connections} {}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
+        "Measured: {connections} {}{beside}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
         if connections == 1 { "connection" } else { "connections at a time" },
         contest.workload,
         heading(contest.view, contest.class)

@@ -61,7 +61,10 @@ pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<
 
 fn description(contest: &ContestResult) -> String {
     let Workload { connections, messages, message_bytes, shows, .. } = &contest.shape;
-    format!("{shows}: {connections} at a time, {messages} messages of {message_bytes} bytes in a session.")
+    let beside = contest.shape.beside();
+    format!(
+        "{shows}: {connections} at a time{beside}, {messages} messages of {message_bytes} bytes in a session."
+    )
 }
 
 fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {

@@ -75,8 +75,8 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
     let mut rows = Vec::new();
     for contest in contests {
         for arm in &contest.arms {
-            let all = arm.rounds + arm.set_aside.values().sum::<usize>();
-            for (reason, count) in &arm.set_aside {
+            let all = arm.rounds + arm.excluded.values().sum::<usize>();
+            for (reason, count) in &arm.excluded {
                 rows.push(vec![
                     Cell::text(arm.arm.name.clone()),
                     Cell::text(contest.workload.clone()),
