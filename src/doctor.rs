@@ -137,7 +137,11 @@ fn clock() -> Check {
         None => Check::new("clock source", "not told", None),
         Some(source) if quick.contains(&source.as_str()) => Check::new("clock source", source, None),
         Some(source) => {
-            let mend = "boot with clocksource=tsc, if the machine has one that is stable: each reading is a system call";
+            let mend = if cfg!(target_arch = "x86_64") {
+                "boot with clocksource=tsc, if the machine has one that is stable: each reading is a system call"
+            } else {
+                "each reading may be a system call: believe ratios, not latencies"
+            };
             Check::new("clock source", source, Some(mend))
         }
     }
@@ -225,13 +229,16 @@ fn io_uring() -> Check {
         None => Check::new("io_uring", "not tried", None),
         Some(Ok(())) => Check::new("io_uring", "works", None),
         Some(Err(why)) => {
+            let why = why.to_string();
             let is_set = number("kernel/io_uring_disabled").is_some_and(|it| it > 0);
             let mend = if is_set {
                 "sysctl kernel.io_uring_disabled=0"
+            } else if why.contains("filter") {
+                "allow io_uring_setup in the filter, which may be a container's"
             } else {
-                "allow io_uring_setup in the filter of the container"
+                "use Linux 5.19 or later, with io_uring"
             };
-            Check::new("io_uring", why.to_string(), Some(mend))
+            Check::new("io_uring", why, Some(mend))
         }
     }
 }

@@ -186,18 +186,18 @@ fn cpu_model(cpuinfo: &str) -> Option<String> {
     })
 }
 
-/// Of the quotas of this process's control group and of all above it, the one that allows least.
+/// Of the quotas of this process's control group (version 2) and of all above it, the one that allows least; nothing where
+/// none limits.
 fn tightest_quota() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
     let root = Path::new("/sys/fs/cgroup");
-    let quotas = root
-        .join(group)
-        .ancestors()
-        .take_while(|it| it.starts_with(root))
-        .filter_map(|it| line(it.join("cpu.max")))
-        .collect::<Vec<_>>();
-    quotas.into_iter().min_by(|one, other| processors_of(one).total_cmp(&processors_of(other)))
+    // Outside the namespace's root a group is told by steps up, which lead nowhere below this mount.
+    let path = root.join(group.trim_start_matches("../"));
+    let quotas =
+        path.ancestors().take_while(|it| it.starts_with(root)).filter_map(|it| line(it.join("cpu.max")));
+    let limits = quotas.filter(|quota| processors_of(quota).is_finite());
+    limits.min_by(|one, other| processors_of(one).total_cmp(&processors_of(other)))
 }
 
 /// How many processors a quota is worth: endlessly many, where there is none.

@@ -146,7 +146,7 @@ impl Placement {
     }
 
     /// Lets this thread run on each processor of either side in turn, and stay on the last: the kernel then has accounted
-    /// for what ran there until that moment.
+    /// for what ran there until that moment; on the others, until this thread left them.
     pub fn visit(&self) -> Away {
         let home = Cpus::of_this_process().ok();
         let mut theirs: Vec<usize> =

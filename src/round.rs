@@ -60,8 +60,10 @@ pub struct Pair {
     clients: Vec<Agent>,
     /// How many of them were asked to drive.
     driving: usize,
-    /// How the agent is started that holds silent connections, and that agent, once some are held.
-    crowd: (AgentCommand, Option<Agent>),
+    /// How the agent is started that holds silent connections.
+    idle_holder: AgentCommand,
+    /// That agent, once some are held.
+    idle: Option<Agent>,
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
     /// Whether the kernel's counters that this process sees are those of the agents.
@@ -86,14 +88,15 @@ impl Pair {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
                 let here = launch.is_here();
-                let crowd = (launch.crowd(), None);
+                let idle_holder = launch.idle_holder();
                 Ok(Self {
                     plan,
                     placement,
                     server,
                     clients,
                     driving: 0,
-                    crowd,
+                    idle_holder,
+                    idle: None,
                     destinations,
                     fallbacks,
                     here,
@@ -104,9 +107,8 @@ impl Pair {
     }
 
     /// Holds so many silent connections from now on; the first that are asked for stay.
-    fn hold_crowd(&mut self, connections: usize) -> anyhow::Result<()> {
-        let (command, agent) = &mut self.crowd;
-        if connections == 0 || agent.is_some() {
+    fn hold_idle(&mut self, connections: usize) -> anyhow::Result<()> {
+        if connections == 0 || self.idle.is_some() {
             return Ok(());
         }
         let hold = Request::Hold {
@@ -115,9 +117,9 @@ impl Pair {
             message_bytes: self.plan.message_bytes,
         };
         let each = PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
-        let mut crowd = Agent::start(command)?;
-        crowd.ask(&hold, PATIENCE + each)?;
-        *agent = Some(crowd);
+        let mut holder = Agent::start(&self.idle_holder)?;
+        holder.ask(&hold, PATIENCE + each)?;
+        self.idle = Some(holder);
         Ok(())
     }
 
@@ -285,7 +287,7 @@ impl Pair {
     /// # Errors
     /// As [`round`](Self::round).
     pub fn workload(&mut self, workload: &Workload, extent: Extent) -> anyhow::Result<Round> {
-        self.hold_crowd(workload.idle)?;
+        self.hold_idle(workload.idle)?;
         self.round(workload.connections, workload.messages, extent)
     }
 }

@@ -16,6 +16,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// The shortest window in which anything can be counted.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(20);
+
+/// Reads how long a window is.
+///
+/// # Errors
+/// When it is no duration, or too short.
+pub(crate) fn window(text: &str) -> Result<Duration, String> {
+    let window = duration(text)?;
+    if window < SHORTEST_WINDOW {
+        return Err(format!("a window of less than {}ms counts nothing", SHORTEST_WINDOW.as_millis()));
+    }
+    Ok(window)
+}
+
 /// What a TOML reader says, in one line: what is wrong, and in which line of the file.
 pub(crate) fn toml_error(error: &toml::de::Error) -> anyhow::Error {
     let text = error.to_string();

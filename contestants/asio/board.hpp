@@ -121,6 +121,8 @@ private:
         Rest rests[remembered];
         Counter counters[Board::counters];
     };
+    static_assert(offsetof(Page, rested) == 16 && offsetof(Page, closed_ns) == 24 && offsetof(Page, rests) == 64
+        && offsetof(Page, counters) == 192);
     static_assert(sizeof(Page) == 192 + 64 * counters && std::atomic<std::uint64_t>::is_always_lock_free);
 
     // For how long the process had rested by a time, when there have been so many rests: before the oldest that is

@@ -37,7 +37,7 @@ const LONGEST_LINE_BYTES: u64 = 16 << 20;
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 
-/// How long an agent is waited for at a time.
+/// How long an agent is waited for at a time: short beside any patience, and seldom enough to cost nothing.
 const STEP: Duration = Duration::from_millis(250);
 
 /// How an agent is started.
@@ -91,7 +91,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent.
+    /// Starts an agent. The thread that calls this outlives it: agents of rounds are killed with that thread.
     ///
     /// # Errors
     /// When its program cannot be run.
@@ -177,8 +177,8 @@ impl Agent {
         }
     }
 
-    /// Waits for a line. Time in which this process was stopped itself, by Ctrl-Z or a laptop's lid, is no sign of a hang:
-    /// it counts as one step.
+    /// Waits for a line. Time in which this process was stopped itself, as by Ctrl-Z, is no sign of a hang: it counts as one
+    /// step.
     fn next_line(&self, patience: Duration) -> Result<String, RecvTimeoutError> {
         let mut left = patience;
         loop {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use nix::sys::{prctl::set_pdeathsig, signal::Signal};
+use nix::{
+    sys::{prctl::set_pdeathsig, signal::Signal},
+    unistd::getppid,
+};
 
 use super::pin;
 use crate::{agent, net::raise_descriptor_limit, placement::Cpus};
@@ -22,14 +25,20 @@ pub(super) struct Args {
     /// Keep to these processors
     #[arg(long)]
     cpus: Option<Cpus>,
+    /// End with the thread that started this process, which is of the process of this number
+    #[arg(long, value_name = "PID", hide = true)]
+    with_parent: Option<i32>,
     /// Become this program, once the processors are chosen and the limit on descriptors is raised
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    // The end of its input is not seen by one that is stopped. What it becomes keeps this: prctl(2).
-    set_pdeathsig(Signal::SIGKILL).context("cannot ask to end with the program that started this one")?;
+    if let Some(parent) = args.with_parent {
+        // The end of its input is not seen by one that is stopped. What it becomes keeps this, but for set-user-ID programs.
+        set_pdeathsig(Signal::SIGKILL).context("cannot ask to end with the program that started this one")?;
+        anyhow::ensure!(getppid().as_raw() == parent, "the program that started this one is gone");
+    }
     pin(args.cpus.as_ref())?;
     let Some((program, arguments)) = args.command.split_first() else {
         agent::answer_requests()?;

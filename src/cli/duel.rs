@@ -23,7 +23,7 @@ use crate::{
     duel::{AgentArena, DuelPlan, Until, fight},
     record::{RecordWriter, Setup},
 };
-use alone::Mark;
+use alone::DuelLock;
 pub(super) use args::Args;
 pub use bench::bench;
 use scribe::Scribe;
@@ -39,8 +39,8 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let launch = args.launch(program)?;
     let mut setup = args.setup(&launch.program, command_line)?;
     // Held until the duel is over.
-    let mark = Mark::make();
-    setup.warnings.extend(mark.warning());
+    let lock = DuelLock::take();
+    setup.warnings.extend(lock.warning());
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
     refuse_without_an_epoch(&plan)?;
     announce(&setup);

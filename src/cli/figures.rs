@@ -84,8 +84,7 @@ impl fmt::Display for Figures {
         for (name, summary) in rows {
             let figures =
                 |it: Summary| [it.p50, it.p90, it.p99, it.p999, it.max].map(|us| format!("{us:.1}"));
-            let [p50, p90, p99, p999, max] =
-                summary.map_or_else(|| [const { "–" }; 5].map(str::to_owned), figures);
+            let [p50, p90, p99, p999, max] = summary.map_or_else(|| ["–"; 5].map(str::to_owned), figures);
             latencies.add([name.to_owned(), p50, p90, p99, p999, max]);
         }
         write!(f, "{latencies}")?;

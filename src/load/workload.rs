@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use crate::{
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
-    written::{duration, toml_error},
+    written::{self, duration, toml_error},
 };
 
 /// Sessions that each connection must have run in a window for the window to say something of sessions.
@@ -53,9 +53,6 @@ const FILES: [&str; 6] = [
 
 /// Connections that a load may have at most: each needs a descriptor and a port.
 const MOST_CONNECTIONS: usize = 1_000_000;
-
-/// The shortest window in which anything can be counted.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(20);
 
 /// A workload as it stands in a file.
 #[derive(Deserialize)]
@@ -129,12 +126,7 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
 }
 
 fn window<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let window = time(from)?;
-    if window < SHORTEST_WINDOW {
-        let least = SHORTEST_WINDOW.as_millis();
-        return Err(D::Error::custom(format!("a window of less than {least}ms counts nothing")));
-    }
-    Ok(window)
+    written::window(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
 impl Workload {

@@ -98,10 +98,11 @@ fn listen_on_loopback(device: &str) -> anyhow::Result<Listening> {
     Ok(Listening { listener: socket.into(), destinations, fallbacks })
 }
 
-/// Whether an interface of loopback is up and has an address; `None` where the kernel does not tell.
+/// Whether an interface of loopback is up and has an IPv4 address; `None` where the kernel does not tell.
 pub fn loopback_is_up() -> Option<bool> {
     let is_up = |it: InterfaceAddress| {
-        it.flags.contains(InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_UP) && it.address.is_some()
+        it.flags.contains(InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_UP)
+            && it.address.is_some_and(|address| address.as_sockaddr_in().is_some())
     };
     Some(getifaddrs().ok()?.any(is_up))
 }

@@ -1,4 +1,4 @@
-//! A record for a terminal of eighty columns: what a reader wants first, and where the rest is.
+//! A record for a terminal of eighty columns, which only long names exceed: what a reader wants first.
 
 use super::words::{alarm_words, best_words, cautions, heading, percent, sign};
 use crate::{
@@ -36,6 +36,9 @@ pub fn text(setup: &Setup, analysis: &Analysis) -> String {
     for (name, why) in &setup.skipped {
         lines.extend(wrapped(&format!("{name} was skipped: {why}"), "- ", "  "));
     }
+    for warning in &setup.warnings {
+        lines.extend(wrapped(warning, "- ", "  "));
+    }
     lines.extend(wrapped(SIGNS, "", ""));
     lines.join("\n")
 }
@@ -44,7 +47,7 @@ fn contest_lines(contest: &ContestResult) -> Vec<String> {
     let title = format!("{}: {}", contest.workload, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ");
     lines.extend(wrapped(&best_words(contest, Measure::Throughput), "", ""));
-    lines.push(format!("Ratios are to {}.", contest.reference));
+    lines.extend(wrapped(&format!("Ratios are to {}.", contest.reference), "", ""));
     lines.push(String::new());
     lines.extend(table(contest));
     let without = contest.arms.iter().filter_map(|arm| Some((arm, arm.no_verdict.as_ref()?)));

@@ -39,8 +39,12 @@ impl Launch {
         cpus: Option<&Cpus>,
     ) -> anyhow::Result<Agent> {
         let theirs = contestant::find(contestant)?.command().unwrap_or_default();
-        let prefix = prefix.iter().map(OsString::from);
-        let command = prefix.chain(agent_words(&self.program, cpus, theirs)).collect();
+        let mut words = agent_words(&self.program, cpus, theirs);
+        if prefix.is_empty() {
+            // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
+            words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
+        }
+        let command = prefix.iter().map(OsString::from).chain(words).collect();
         Agent::start(&AgentCommand { name, command })
     }
 
@@ -61,10 +65,13 @@ impl Launch {
     }
 
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
-    pub(super) fn crowd(&self) -> AgentCommand {
+    pub(super) fn idle_holder(&self) -> AgentCommand {
         let prefix = self.client_exec.first().into_iter().flatten().map(OsString::from);
         let words = agent_words(&self.program, self.placement.client.as_ref(), &[]);
-        AgentCommand { name: "the silent crowd".to_owned(), command: prefix.chain(words).collect() }
+        AgentCommand {
+            name: "the holder of silent connections".to_owned(),
+            command: prefix.chain(words).collect(),
+        }
     }
 
     /// Whether all agents run here, in the network namespace of this process.

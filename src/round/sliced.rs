@@ -115,7 +115,7 @@ impl SlicedPair {
     pub fn start(launch: &Launch, plan: PairPlan, workload: &Workload, seed: u64) -> anyhow::Result<Self> {
         let board = Board::create().context("cannot share memory with the client")?;
         let mut pair = Pair::start(launch, plan)?;
-        pair.hold_crowd(workload.idle)?;
+        pair.hold_idle(workload.idle)?;
         pair.start_sliced(&board, workload, seed)?;
         let spent = Spent::read(&pair)?;
         let mut sliced = Self {

@@ -196,10 +196,12 @@ fn longest_of_a_round_with_a_stop(workload: &str, stop: Duration) -> (f64, Strin
         let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
         list.split_whitespace().flat_map(str::parse).collect()
     };
-    wait_until("both agents run", || agents().len() == 2);
+    wait_until("both agents run", || agents().len() >= 2);
+    let Workload { idle, connections, ramp_ms, .. } = workload.parse().unwrap();
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", agents()[0])).map_or(0, Iterator::count);
+    wait_until("all are connected", || open() >= idle + connections / 2);
     // Beyond the longest ramp, within the window.
-    let ramp = workload.parse::<Workload>().unwrap().ramp_ms;
-    thread::sleep(Duration::from_millis(ramp + 500));
+    thread::sleep(Duration::from_millis(ramp_ms + 500));
     let server = Pid::from_raw(agents()[0]);
     kill(server, Signal::SIGSTOP).unwrap();
     let begun = Instant::now();

@@ -78,7 +78,7 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
     assert!(results.record().is_none(), "nothing was measured, and nothing is recorded");
 }
 
-/// A command in a network namespace of its own, where loopback is down; `None` where none is to be had.
+/// A command in a network namespace of its own, where loopback is down; `None` where none is available.
 fn alone_on_the_net(words: &[&str]) -> Option<Output> {
     let namespace = |words: &[&str]| {
         Command::new("unshare").args(["--user", "--map-root-user", "--net", "--"]).args(words).output().ok()
@@ -90,7 +90,7 @@ fn alone_on_the_net(words: &[&str]) -> Option<Output> {
 #[test]
 fn a_loopback_interface_that_is_down_is_told_with_what_mends_it() {
     let Some(refused) = alone_on_the_net(&["run", "epoll"]) else {
-        eprintln!("skipped: no network namespace is to be had here");
+        eprintln!("skipped: no network namespace is available here");
         return;
     };
     holds("run", &refused, &Expected { code: 1, says: "`ip link set lo up`" });
@@ -130,7 +130,11 @@ fn a_program_that_is_exchanged_during_a_duel_is_noticed() {
     let results = Results::new("exchanged");
     fs::create_dir_all(&results.0).unwrap();
     let copy = results.0.join("program");
-    fs::copy(PROGRAM, &copy).unwrap();
+    let other = results.0.join("other");
+    // By another process: this one's other threads start programs, which would hold the file open for writing.
+    for path in [&copy, &other] {
+        assert!(Command::new("cp").arg(PROGRAM).arg(path).status().unwrap().success());
+    }
     let out = results.0.join("out");
     let words = ["duel", "epoll", "mio", "--quick", "--epochs", "6", "--workload", "solo", "--out"];
     let mut command = Command::new(&copy);
@@ -140,8 +144,6 @@ fn a_program_that_is_exchanged_during_a_duel_is_noticed() {
         fs::read_to_string(folder.join("rounds.jsonl")).ok()
     };
     wait_until("an epoch is over", || rounds().is_some_and(|text| !text.is_empty()));
-    let other = results.0.join("other");
-    fs::copy(PROGRAM, &other).unwrap();
     fs::rename(&other, &copy).unwrap();
     let output = duel.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -152,14 +154,21 @@ fn a_program_that_is_exchanged_during_a_duel_is_noticed() {
 #[test]
 fn a_duel_beside_another_says_so_in_its_record() {
     let first = Results::new("first");
-    let mut other = first.duel(&["epoll", "mio", "--time", "60s"]).spawn().unwrap();
+    // A lock of their own: other tests fight duels too.
+    let locks = Results::new("locks");
+    fs::create_dir_all(&locks.0).unwrap();
+    let mut other = first.duel(&["epoll", "mio", "--time", "60s"]).env("TMPDIR", &locks.0).spawn().unwrap();
     wait_until("it has begun", || first.record().is_some());
     let second = Results::new("second");
-    let output =
-        second.duel(&["epoll", "mio", "--quick", "--epochs", "1", "--workload", "solo"]).output().unwrap();
+    let words = ["epoll", "mio", "--quick", "--epochs", "1", "--workload", "solo"];
+    let output = second.duel(&words).env("TMPDIR", &locks.0).output().unwrap();
     other.kill().unwrap();
     other.wait().unwrap();
-    holds("the second", &output, &Expected { code: 0, says: "another duel is at work on this machine" });
+    holds("the second", &output, &Expected { code: 0, says: "another duel: it is at work on this machine" });
     let setup = Setup::read(&second.record().unwrap()).unwrap();
-    assert!(setup.warnings.iter().any(|warning| warning.starts_with("company: ")), "{:?}", setup.warnings);
+    assert!(
+        setup.warnings.iter().any(|warning| warning.starts_with("another duel: ")),
+        "{:?}",
+        setup.warnings
+    );
 }

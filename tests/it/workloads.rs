@@ -56,7 +56,7 @@ fn silent_connections_are_held_while_others_talk() {
         let of = |agent: &str| Some(fs::read_dir(format!("/proc/{agent}/fd")).ok()?.count());
         agents.split_whitespace().filter_map(of).collect()
     };
-    wait_until("server and crowd hold them", || open().iter().filter(|open| **open >= IDLE).count() == 2);
+    wait_until("server and holder have them", || open().iter().filter(|open| **open >= IDLE).count() == 2);
     let output = run.wait_with_output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(json["messages_per_second"].as_f64().unwrap() > 0.0);

@@ -1,43 +1,48 @@
-//! Whether another duel is at work on this machine: each would slow the other down, and neither would see why.
+//! Whether another duel is at work on this machine: each slows the other down, and neither sees why.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    path::PathBuf,
+    io,
 };
 
-/// A duel's mark on the machine, for as long as it lasts.
-pub(super) struct Mark {
-    /// Holds the lock; nothing where the file cannot be had, or another has it.
+/// An advisory lock (flock(2)) that every duel holds, shared, until it ends.
+pub(super) struct DuelLock {
+    /// Nothing where there is no file to lock.
     _file: Option<File>,
-    /// Whether another duel was there before.
-    has_company: bool,
+    /// Whether another duel held it before.
+    is_shared: bool,
 }
 
-impl Mark {
-    /// Makes the mark, by an advisory lock that ends with this process (flock(2)).
-    pub(super) fn make() -> Self {
-        let Ok(file) = open() else { return Self { _file: None, has_company: false } };
-        match file.try_lock() {
-            Ok(()) => Self { _file: Some(file), has_company: false },
-            Err(TryLockError::WouldBlock) => Self { _file: None, has_company: true },
-            Err(TryLockError::Error(_)) => Self { _file: None, has_company: false },
+impl DuelLock {
+    /// Takes the lock, whoever else has it. Without a file to lock, nothing is known of others.
+    pub(super) fn take() -> Self {
+        let taken = || -> io::Result<(File, bool)> {
+            let file = open()?;
+            // Nobody but a first duel gets it exclusively, and that one shares it at once.
+            let is_shared = match file.try_lock() {
+                Ok(()) => false,
+                Err(TryLockError::WouldBlock) => true,
+                Err(TryLockError::Error(error)) => return Err(error),
+            };
+            file.lock_shared()?;
+            Ok((file, is_shared))
+        };
+        match taken() {
+            Ok((file, is_shared)) => Self { _file: Some(file), is_shared },
+            Err(_) => Self { _file: None, is_shared: false },
         }
     }
 
-    /// What the duel that came second must know, and its readers.
+    /// What a duel that began beside another must know, and its readers.
     pub(super) fn warning(&self) -> Option<String> {
-        let told =
-            "company: another duel is at work on this machine; wait for its end, for each slows the other";
-        self.has_company.then(|| told.to_owned())
+        let told = "another duel: it is at work on this machine; wait for its end, for each slows the other";
+        self.is_shared.then(|| told.to_owned())
     }
 }
 
-fn path() -> PathBuf {
-    std::env::temp_dir().join("ioduel.lock")
-}
-
 /// Another user's file can be locked too, if it can be read.
-fn open() -> std::io::Result<File> {
-    let ours = OpenOptions::new().write(true).create(true).truncate(false).open(path());
-    ours.or_else(|_| File::open(path()))
+fn open() -> io::Result<File> {
+    let path = std::env::temp_dir().join("ioduel.lock");
+    let ours = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    ours.or_else(|_| File::open(&path))
 }

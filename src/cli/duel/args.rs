@@ -8,7 +8,7 @@ use std::{
 
 use super::lineup::{self, Lineup};
 use crate::{
-    cli::{Chosen, Words, duration, words, wrong_usage},
+    cli::{Chosen, Words, duration, millis, words, wrong_usage},
     doctor::{examine, warnings},
     duel::{Terms, Until, fit, handicapped, slices},
     environment::Environment,
@@ -16,6 +16,7 @@ use crate::{
     placement::{Cpus, Placement},
     record::{Class, Contest, SCHEMA, Schedule, Setup, View},
     round::Launch,
+    written::window,
 };
 
 /// Epochs of a duel unless told otherwise. The interval hangs on their number: with ten, Student's t asks for a sixth more
@@ -79,8 +80,8 @@ pub(in crate::cli) struct Args {
     /// Stop after so many epochs [default: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
-    /// What counts of an arm in each epoch [default: the workload's]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// What counts of an arm in each epoch; less with --time, so that there are enough epochs [default: the workload's]
+    #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
     /// The seed of the order [default: drawn]
     #[arg(long)]
@@ -183,7 +184,7 @@ impl Args {
 
     /// The workloads, with the window that was asked for.
     fn workloads(&self) -> Vec<Workload> {
-        let window_ms = self.window.map(|window| window.as_millis() as u64);
+        let window_ms = self.window.map(millis);
         let asked = self.workloads.iter().cloned();
         asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
     }

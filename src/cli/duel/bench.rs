@@ -33,10 +33,9 @@ const WITH_VALUE: [&str; 14] = [
 const OF_TIME: [&str; 2] = ["warm-up-time", "test-threads"];
 
 /// Those that take none.
-const WITHOUT_VALUE: [&str; 9] = [
+const WITHOUT_VALUE: [&str; 8] = [
     "bench",
     "discard-baseline",
-    "ignored",
     "include-ignored",
     "nocapture",
     "noplot",
@@ -52,7 +51,7 @@ const SHORT: [(char, &str); 5] =
 /// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
 ///
 /// A filter is a regular expression over `duel/NAME`; `--list` lists these; `--test` fights one epoch without recording it in
-/// results; `--measurement-time` and `--sample-size` are the duel's time and epochs; `--quick` is its own. What else
+/// results; `--measurement-time` is the duel's time, and without it `--sample-size` its epochs; `--quick` is its own. What else
 /// criterion knows is taken, and means nothing here.
 pub fn bench(program: PathBuf) -> ExitCode {
     let matches = match words().try_get_matches_from(std::env::args_os()) {
@@ -65,7 +64,7 @@ pub fn bench(program: PathBuf) -> ExitCode {
     };
     let here = contestant::all().iter().filter(|contestant| contestant.available().is_ok());
     let names: Vec<&str> = here.map(Contestant::name).filter(|name| is_chosen(&matches, name)).collect();
-    if matches.get_flag("list") {
+    if matches.get_flag("list") || names.is_empty() {
         return list(&names);
     }
     if names.len() < 2 {
@@ -101,6 +100,7 @@ fn words() -> Words {
         .arg(flag("list").help("List what can take part"))
         .arg(flag("test").help("Fight one epoch, and record nothing in results"))
         .arg(flag("quick").help("Fewer and shorter epochs, for a first look"))
+        .arg(flag("ignored").help("Nothing: no duel is ignored otherwise"))
         .arg(flag("exact").help("A filter is a whole name"))
         .arg(valued("measurement-time").value_parser(value_parser!(f64)).help("Seconds to fight for"))
         .arg(valued("sample-size").value_parser(value_parser!(u16)).help("Epochs to fight"))
@@ -112,6 +112,9 @@ fn is_chosen(matches: &ArgMatches, name: &str) -> bool {
     let name = format!("duel/{name}");
     let mut filters = matches.get_many::<Regex>("filters").into_iter().flatten().peekable();
     let exact = matches.get_flag("exact");
+    if matches.get_flag("ignored") {
+        return false;
+    }
     filters.peek().is_none()
         || filters.any(|filter| if exact { filter.as_str() == name } else { filter.is_match(&name) })
 }
@@ -119,7 +122,7 @@ fn is_chosen(matches: &ArgMatches, name: &str) -> bool {
 /// As criterion lists its benchmarks.
 fn list(names: &[&str]) -> ExitCode {
     let lines: Vec<String> = names.iter().map(|name| format!("duel/{name}: benchmark")).collect();
-    match output::print(&lines.join("\n")) {
+    match lines.iter().try_for_each(|line| output::print(line)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -170,6 +173,7 @@ mod tests {
         assert_eq!(chosen(&["--bench", "^duel/(smol|mio)$"], &all), ["smol", "mio"]);
         assert_eq!(chosen(&["--bench", "--exact", "duel/tokio"], &all), ["tokio"]);
         assert_eq!(chosen(&["--bench", "^c1/epoll$"], &all), [""; 0]);
+        assert_eq!(chosen(&["--list", "--ignored"], &all), [""; 0]);
         assert!(words().try_get_matches_from(["duel", "("]).is_err());
     }
 
