@@ -38,6 +38,20 @@ const AROUND_AN_EPOCH: Duration = Duration::from_millis(100);
 const LEAST_AROUND: Duration = Duration::from_millis(10);
 
 impl DuelPlan {
+    /// The least that an epoch takes: what its processes take to be started, and a slice or round of each arm.
+    pub fn least(&self) -> Duration {
+        let of_an_arm = |contest: &Contest| match contest.schedule {
+            Schedule::Slices { warm_ms, slice_ms, .. } => Duration::from_millis(warm_ms + slice_ms),
+            Schedule::Rounds { .. } => {
+                Duration::from_millis(contest.workload.ramp_ms + contest.workload.window_ms)
+            }
+        };
+        let least = |contest: &Contest| {
+            (of_an_arm(contest) + LEAST_AROUND + idle_takes(contest)) * contest.arms.len() as u32
+        };
+        self.contests.iter().map(least).sum()
+    }
+
     /// How long it takes, roughly; nothing is known of the machine yet.
     pub fn estimate(&self) -> Duration {
         match self.until {
@@ -50,20 +64,6 @@ impl DuelPlan {
     }
 }
 
-impl DuelPlan {
-    /// The least that an epoch takes: what its processes take to be started, and a slice or round of each arm.
-    pub fn least(&self) -> Duration {
-        let of_an_arm = |contest: &Contest| match contest.schedule {
-            Schedule::Slices { warm_ms, slice_ms, .. } => Duration::from_millis(warm_ms + slice_ms),
-            Schedule::Rounds { .. } => {
-                Duration::from_millis(contest.workload.ramp_ms + contest.workload.window_ms)
-            }
-        };
-        let least = |contest: &Contest| (of_an_arm(contest) + LEAST_AROUND) * contest.arms.len() as u32;
-        self.contests.iter().map(least).sum()
-    }
-}
-
 /// How long an epoch of a contest takes, roughly.
 fn epoch_takes(contest: &Contest) -> Duration {
     let of_an_arm = match contest.schedule {
@@ -73,7 +73,14 @@ fn epoch_takes(contest: &Contest) -> Duration {
         }
     };
     let arms = u32::try_from(contest.arms.len()).unwrap_or(u32::MAX);
-    (Duration::from_millis(of_an_arm) + AROUND_AN_EPOCH) * arms
+    (Duration::from_millis(of_an_arm) + AROUND_AN_EPOCH + idle_takes(contest)) * arms
+}
+
+/// How long it takes to open the silent connections of an arm, one after the other.
+fn idle_takes(contest: &Contest) -> Duration {
+    // A session of eight messages, alone, takes some 80 µs (README, criterion's first column): a connect and one message half.
+    const EACH: Duration = Duration::from_micros(40);
+    EACH * u32::try_from(contest.workload.idle).unwrap_or(u32::MAX)
 }
 
 /// When a duel is over.
