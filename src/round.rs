@@ -106,16 +106,18 @@ impl Pair {
         }
     }
 
+    /// What an agent is asked that is to hold so many connections.
+    fn hold(&self, connections: usize) -> Request {
+        let (destinations, message_bytes) = (self.destinations.clone(), self.plan.message_bytes);
+        Request::Hold { destinations, connections, message_bytes }
+    }
+
     /// Holds so many silent connections from now on; the first that are asked for stay.
     fn hold_idle(&mut self, connections: usize) -> anyhow::Result<()> {
         if connections == 0 || self.idle.is_some() {
             return Ok(());
         }
-        let hold = Request::Hold {
-            destinations: self.destinations.clone(),
-            connections,
-            message_bytes: self.plan.message_bytes,
-        };
+        let hold = self.hold(connections);
         let each = PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
         let mut holder = Agent::start(&self.idle_holder)?;
         holder.ask(&hold, PATIENCE + each)?;
@@ -255,11 +257,7 @@ impl Pair {
     /// # Errors
     /// When an agent fails, dies or hangs.
     pub fn idle_bytes_per_connection(&mut self, connections: usize) -> anyhow::Result<Option<f64>> {
-        let hold = Request::Hold {
-            destinations: self.destinations.clone(),
-            connections,
-            message_bytes: self.plan.message_bytes,
-        };
+        let hold = self.hold(connections);
         let before = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
         let client = self.clients.first_mut().context("a pair has at least one client")?;
         client.ask(&hold, PATIENCE)?;

@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// Checks a name that people give to something of theirs.
+///
+/// # Errors
+/// When it is empty, or has characters that a command line or a path would have to quote.
+pub(crate) fn name(text: &str) -> Result<&str, String> {
+    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || !text.chars().all(fit) {
+        return Err(format!("the name {text:?} has other characters than a to z, 0 to 9 and -"));
+    }
+    Ok(text)
+}
+
 /// Reads a duration such as `5s`, `500ms` or `1m`.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ pub(super) struct Ledger<'a> {
     connections: usize,
     counts_sessions: bool,
     merged: Merged,
-    /// Rounds and slices that were set aside or failed, and how many for each reason.
+    /// Rounds and slices that were excluded or failed, and how many for each reason.
     pub(super) excluded: BTreeMap<String, usize>,
     /// Slices that were excluded by themselves.
     excluded_slices: usize,

@@ -1,9 +1,9 @@
 //! `ioduel duel`: the interleaved comparison, recorded.
 
-mod alone;
 mod args;
 mod bench;
 mod lineup;
+mod lock;
 mod scribe;
 
 use std::{
@@ -23,9 +23,9 @@ use crate::{
     duel::{AgentArena, DuelPlan, Until, fight},
     record::{RecordWriter, Setup},
 };
-use alone::DuelLock;
 pub(super) use args::Args;
 pub use bench::bench;
+use lock::DuelLock;
 use scribe::Scribe;
 
 /// Fights a duel, records it, and prints its summary.

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::Description;
 use crate::{
     backend::{Maintenance, Model, Threading, Unavailable},
-    written::toml_error,
+    written::{self, toml_error},
 };
 
 /// How long a program may take to tell its version.
@@ -91,12 +91,7 @@ impl External {
 
     fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let wire: WireContestant = toml::from_str(text).map_err(|error| toml_error(&error))?;
-        let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        ensure!(
-            !wire.name.is_empty() && wire.name.chars().all(fit),
-            "the name {:?} has other characters than a to z, 0 to 9 and -",
-            wire.name
-        );
+        written::name(&wire.name).map_err(anyhow::Error::msg)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         let words =

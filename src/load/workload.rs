@@ -96,28 +96,23 @@ fn default_window() -> Duration {
 
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let name = String::deserialize(from)?;
-    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || !name.chars().all(fit) {
-        return Err(D::Error::custom(format!(
-            "the name {name:?} has other characters than a to z, 0 to 9 and -"
-        )));
-    }
+    written::name(&name).map_err(D::Error::custom)?;
     Ok(name)
 }
 
 fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    let connections = i64::deserialize(from)?;
-    let fit = usize::try_from(connections).ok().filter(|it| (1..=MOST_CONNECTIONS).contains(it));
-    fit.ok_or_else(|| {
-        D::Error::custom(format!("{connections} connections cannot be; there can be 1 to {MOST_CONNECTIONS}"))
-    })
+    count(from, 1, "connections")
 }
 
 fn idle<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    let idle = i64::deserialize(from)?;
-    let fit = usize::try_from(idle).ok().filter(|it| *it <= MOST_CONNECTIONS);
+    count(from, 0, "idle connections")
+}
+
+fn count<'de, D: Deserializer<'de>>(from: D, least: usize, what: &str) -> Result<usize, D::Error> {
+    let count = i64::deserialize(from)?;
+    let fit = usize::try_from(count).ok().filter(|it| (least..=MOST_CONNECTIONS).contains(it));
     fit.ok_or_else(|| {
-        D::Error::custom(format!("{idle} idle connections cannot be; there can be 0 to {MOST_CONNECTIONS}"))
+        D::Error::custom(format!("{count} {what} cannot be; there can be {least} to {MOST_CONNECTIONS}"))
     })
 }
 

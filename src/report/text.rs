@@ -46,7 +46,7 @@ pub fn text(setup: &Setup, analysis: &Analysis) -> String {
 fn contest_lines(contest: &ContestResult) -> Vec<String> {
     let title = format!("{}: {}", contest.workload, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ");
-    lines.extend(wrapped(&best_words(contest, Measure::Throughput), "", ""));
+    lines.extend(wrapped(&best_words(contest), "", ""));
     lines.extend(wrapped(&format!("Ratios are to {}.", contest.reference), "", ""));
     lines.push(String::new());
     lines.extend(table(contest));

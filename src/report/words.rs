@@ -34,14 +34,11 @@ pub(super) fn class_words(class: Class) -> &'static str {
     }
 }
 
-/// Who is the best of a contest, in a sentence.
-pub(super) fn best_words(contest: &ContestResult, measure: Measure) -> String {
-    let best: Vec<&str> = contest
-        .arms
-        .iter()
-        .filter(|arm| arm.ranks.get(&measure) == Some(&1))
-        .map(|arm| arm.arm.name.as_str())
-        .collect();
+/// Who is the best of a contest, by what its ranks are of, in a sentence.
+pub(super) fn best_words(contest: &ContestResult) -> String {
+    let measure = Measure::Throughput;
+    let best: Vec<&str> =
+        contest.arms.iter().filter(|arm| arm.rank() == Some(1)).map(|arm| arm.arm.name.as_str()).collect();
     match best.as_slice() {
         [] => "Nothing can be said: no backend has a verdict.".to_owned(),
         [one] => format!("{one} is the best by {}.", measure.name()),
@@ -102,7 +99,7 @@ pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
     )
 }
 
-/// Why a round was set aside, in words.
+/// Why a round was excluded, in words.
 pub(super) fn reason_words(reason: &str) -> &str {
     match reason {
         "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Options of criterion's and libtest's that take a value and mean nothing to a duel.
-const WITH_VALUE: [&str; 14] = [
+const WITH_VALUE: [&str; 16] = [
     "baseline",
     "baseline-lenient",
     "color",
@@ -27,10 +27,9 @@ const WITH_VALUE: [&str; 14] = [
     "profile-time",
     "save-baseline",
     "significance-level",
+    "test-threads",
+    "warm-up-time",
 ];
-
-/// Those that take a value and are of a warm-up, which a workload has of its own, or of threads.
-const OF_TIME: [&str; 2] = ["warm-up-time", "test-threads"];
 
 /// Those that take none.
 const WITHOUT_VALUE: [&str; 8] = [
@@ -64,7 +63,7 @@ pub fn bench(program: PathBuf) -> ExitCode {
     };
     let here = contestant::all().iter().filter(|contestant| contestant.available().is_ok());
     let names: Vec<&str> = here.map(Contestant::name).filter(|name| is_chosen(&matches, name)).collect();
-    if matches.get_flag("list") || names.is_empty() {
+    if matches.get_flag("list") {
         return list(&names);
     }
     if names.len() < 2 {
@@ -104,7 +103,7 @@ fn words() -> Words {
         .arg(flag("exact").help("A filter is a whole name"))
         .arg(valued("measurement-time").value_parser(value_parser!(f64)).help("Seconds to fight for"))
         .arg(valued("sample-size").value_parser(value_parser!(u16)).help("Epochs to fight"))
-        .args(WITH_VALUE.iter().chain(&OF_TIME).map(|name| valued(name).hide(true)))
+        .args(WITH_VALUE.iter().map(|name| valued(name).hide(true)))
         .args(WITHOUT_VALUE.iter().map(|name| flag(name).hide(true)))
 }
 
@@ -180,7 +179,7 @@ mod tests {
     #[test]
     fn the_value_of_an_option_is_no_filter() {
         let all = ["tokio", "mio"];
-        for option in WITH_VALUE.iter().chain(&OF_TIME) {
+        for option in WITH_VALUE {
             assert_eq!(chosen(&["--bench", &format!("--{option}"), "5000"], &all), all, "{option}");
         }
         for option in WITHOUT_VALUE {

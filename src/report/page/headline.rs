@@ -64,7 +64,7 @@ pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let takes_part = |name: &str| contest.arms.iter().any(|arm| arm.arm.name == name);
     let rows = ranked.chain(others.map(|name| unranked(name, axis, takes_part(name)))).collect();
     Headline {
-        sentence: best_words(contest, measure),
+        sentence: best_words(contest),
         measured: measured(contest),
         ranking: Ranking { unit: measure.name().to_owned(), reference: contest.reference.clone(), rows },
     }
