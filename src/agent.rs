@@ -16,9 +16,9 @@ use std::{fmt, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    load::{Extent, LoadPlan, LoadRun},
+    load::{Extent, LoadPlan, LoadRun, OpenPlan},
     net::ListenAt,
-    service::{Served, ServerConfig},
+    service::{Served, ServerConfig, ThreadWork},
 };
 
 pub use answering::answer_requests;
@@ -42,6 +42,8 @@ pub enum Request {
     Cost,
     /// Say what was served until now.
     Served,
+    /// Say what each thread of the server did until now.
+    ThreadWork,
     /// Stop serving.
     Stop,
     /// Hold so many connections, each after one message, by no backend at all.
@@ -52,6 +54,9 @@ pub enum Request {
         connections: usize,
         /// The size of the message, in bytes.
         message_bytes: usize,
+        /// The size of the reply, in bytes, where it is longer than `Re:` and the message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_bytes: Option<usize>,
     },
     /// Close what is held.
     Release,
@@ -62,7 +67,16 @@ pub enum Request {
         /// The load.
         plan: LoadPlan,
     },
+    /// Pace a load at a rate to its end, by no backend at all.
+    Pace {
+        /// The load.
+        plan: OpenPlan,
+    },
 }
+
+/// The version of what agents are asked. An agent that knows this one serves messages that have work, answers with longer
+/// replies, and tells what its threads did; of version 1 it does none of that, and is asked for none.
+pub const VERSION: u32 = 2;
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,8 +84,17 @@ impl fmt::Display for Request {
             Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
             Self::Cost => f.write_str("tell its cost"),
             Self::Served => f.write_str("tell what it served"),
+            Self::ThreadWork => f.write_str("tell what its threads did"),
             Self::Stop => f.write_str("stop serving"),
             Self::Hold { connections, .. } => write!(f, "hold {connections} connections"),
+            Self::Pace { plan } => {
+                let OpenPlan { connections, rate, ramp_ms, window_ms, .. } = plan;
+                write!(
+                    f,
+                    "pace {rate:.0} messages/s on {connections} connections for {} ms",
+                    ramp_ms + window_ms
+                )
+            }
             Self::Release => f.write_str("close what it holds"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
@@ -112,7 +135,9 @@ pub enum Answer {
     Cost,
     /// It has served this, and goes on unless it was told to stop.
     Served(Served),
-    /// It has driven.
+    /// Its threads have done this.
+    ThreadWork(Box<ThreadWork>),
+    /// It has driven, or paced.
     Drove(Box<LoadRun>),
     /// It holds the connections.
     Held,

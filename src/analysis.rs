@@ -10,13 +10,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    load::Workload,
+    load::{Objective, SHARES, Workload},
     record::{Arm, Class, Contest, Record, Schedule, View},
     round::Neighbours,
     stats::{Comparison, Estimate, change, judge},
 };
 
 pub use field::Field;
+pub use ledger::Scope;
 pub use measure::{Measure, SessionTime};
 
 /// What a record says.
@@ -41,9 +42,17 @@ pub struct ContestResult {
     pub view: View,
     /// The class.
     pub class: Class,
+    /// The measure that its arms are ranked by.
+    pub headline: Measure,
+    /// The rate that was offered, in messages per second; absent where it is none, or all of the contest's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// What the capacity is the highest rate of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<Objective>,
     /// The name of the arm that the others are compared with.
     pub reference: String,
-    /// The arms by their ranks by throughput and then by their ratios, the best first; the second copy of the reference last.
+    /// The arms by their ranks by the headline and then by their ratios, the best first; the second copy of the reference last.
     pub arms: Vec<ArmResult>,
     /// What tells the reference from its second copy, which is the same program: this contest is not to be trusted in that.
     pub alarms: Vec<Alarm>,
@@ -71,16 +80,32 @@ impl Alarm {
 }
 
 impl ContestResult {
-    /// The measures that a short table shows: where sessions are short, their time is what a client waits for, and a round
-    /// trip is only a part of it, which is the shorter the longer a connection waits before its first.
-    pub fn shown(&self) -> [Measure; 4] {
-        let of_sessions = self.arms.iter().any(|arm| arm.levels.contains_key(&Measure::SessionP50));
-        let [median, tail] = if of_sessions {
-            [Measure::SessionP50, Measure::SessionP99]
-        } else {
-            [Measure::RoundTripP50, Measure::RoundTripP99]
-        };
-        [Measure::Throughput, median, tail, Measure::ServerCpu]
+    /// The measures that a short table shows, the headline first. Where sessions are short, their time is what a client waits
+    /// for, and a round trip is only a part of it, which is the shorter the longer a connection waits before its first.
+    pub fn shown(&self) -> Vec<Measure> {
+        let has = |measure: &Measure| self.arms.iter().any(|arm| arm.levels.contains_key(measure));
+        match self.headline {
+            Measure::Capacity => vec![Measure::Capacity],
+            Measure::ResponseP99 => {
+                let all =
+                    [Measure::ResponseP99, Measure::ResponseP50, Measure::ServerCpu, Measure::ServerMemory];
+                all.into_iter().chain([Measure::TimerP50].into_iter().filter(has)).collect()
+            }
+            _ if has(&Measure::SessionP50) => {
+                vec![Measure::Throughput, Measure::SessionP50, Measure::SessionP99, Measure::ServerCpu]
+            }
+            _ => vec![Measure::Throughput, Measure::RoundTripP50, Measure::RoundTripP99, Measure::ServerCpu],
+        }
+    }
+
+    /// The workload's name, and what tells this from other contests of it: the rate that was offered, or the objective.
+    pub fn title(&self) -> String {
+        let objectives: Vec<String> = self.objectives.iter().map(ToString::to_string).collect();
+        match self.rate {
+            Some(rate) => format!("{} at {rate:.0}/s", self.workload),
+            None if objectives.is_empty() => self.workload.clone(),
+            None => format!("{}, capacity at {}", self.workload, objectives.join(" and ")),
+        }
     }
 }
 
@@ -89,6 +114,9 @@ impl ContestResult {
 pub struct ArmResult {
     /// The arm.
     pub arm: Arm,
+    /// The measure that it is ranked by.
+    #[serde(skip)]
+    pub headline: Measure,
     /// Rounds that count.
     pub rounds: usize,
     /// Rounds that were excluded or failed, and how many for each reason.
@@ -110,9 +138,9 @@ pub struct ArmResult {
 }
 
 impl ArmResult {
-    /// Its rank by throughput.
+    /// Its rank by the headline of its contest.
     pub fn rank(&self) -> Option<usize> {
-        self.ranks.get(&Measure::Throughput).copied()
+        self.ranks.get(&self.headline).copied()
     }
 }
 
@@ -133,7 +161,25 @@ pub fn each_contest<'a, T: Send>(
     look: impl Fn(Field<'a>) -> T + Sync,
 ) -> anyhow::Result<Vec<T>> {
     let contests = record.setup.contests.par_iter();
-    contests.map(|contest| Ok(look(Field::read(contest, record)?))).collect()
+    let looked: Vec<Vec<T>> = contests
+        .map(|contest| Ok(shown(Field::read_all(contest, record)?).into_iter().map(&look).collect()))
+        .collect::<anyhow::Result<_>>()?;
+    Ok(looked.into_iter().flatten().collect())
+}
+
+/// Of a load at many rates those that are shown: the capacity, and the rates that are nearest to the usual shares of what the
+/// reference can take.
+fn shown(fields: Vec<Field<'_>>) -> Vec<Field<'_>> {
+    let Some(capacity) = fields.iter().find(|field| field.scope() == Scope::Capacity) else { return fields };
+    let reference = capacity.contest().arms.first().map(|arm| arm.name.clone()).unwrap_or_default();
+    let Some(level) = capacity.level(Measure::Capacity, &reference) else { return fields };
+    let off = |field: &Field<'_>, share: f64| field.rate().map(|rate| (rate / (share * level)).ln().abs());
+    let nearest = |share: f64| {
+        let of_rates = fields.iter().filter_map(|field| Some((off(field, share)?, field.scope())));
+        of_rates.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, scope)| scope)
+    };
+    let chosen: Vec<Scope> = SHARES.into_iter().filter_map(nearest).chain([Scope::Capacity]).collect();
+    fields.into_iter().filter(|field| chosen.contains(&field.scope())).collect()
 }
 
 /// How the ratio of an arm to its reference changed from one run to another.
@@ -163,9 +209,11 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     for contest in &new.setup.contests {
         let same = |other: &&Contest| other.is_same(contest) && other.arms.first() == contest.arms.first();
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
-        let (was, is) = (Field::read(before, old)?, Field::read(contest, new)?);
-        for measure in Measure::ALL {
-            changes.extend(changes_by(measure, &was, &is));
+        let (was, is) = (Field::read_all(before, old)?, Field::read_all(contest, new)?);
+        for is in &is {
+            let same = |was: &&Field<'_>| (was.scope(), was.rate()) == (is.scope(), is.rate());
+            let Some(was) = was.iter().find(same) else { continue };
+            Measure::ALL.iter().for_each(|measure| changes.extend(changes_by(*measure, was, is)));
         }
     }
     anyhow::ensure!(

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_panics_ends_the_others() {
-        let config = ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 };
+        let config = ServerConfig::echoing(Framing::Chunk);
         for panics in 0..2 {
             let service = Service::new(config, &TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
             let work = |worker| {

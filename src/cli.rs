@@ -182,6 +182,13 @@ fn pin(cpus: Option<&Cpus>) -> anyhow::Result<()> {
     cpus.map_or(Ok(()), |cpus| cpus.pin_this_process().map_err(wrong_usage))
 }
 
+/// Reads a rate, in messages per second: `20000`, or `20_000`.
+fn rate(text: &str) -> Result<u32, String> {
+    let number = text.replace('_', "");
+    let bad = |_| format!("{text:?} is no rate; write it like 20000: messages a second");
+    crate::written::rate(number.parse().map_err(bad)?)
+}
+
 /// A duration in whole milliseconds, as plans have it.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -9,8 +9,12 @@ use std::{ffi::OsString, path::PathBuf, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{
-    self, About, Backend, Maintenance, Model, Threading, Unavailable, UnknownBackend, WorkersError,
+use crate::{
+    backend::{
+        self, About, Backend, Maintenance, Model, Threading, Unavailable, UnknownBackend, WorkersError,
+    },
+    load::Workload,
+    work::WorkKind,
 };
 use external::External;
 
@@ -191,6 +195,38 @@ impl Contestant {
     /// When a number was asked for that means nothing here.
     pub fn workers(&self, asked: Option<usize>, processors: usize) -> Result<Option<usize>, WorkersError> {
         self.threading().workers(self.name(), asked, processors)
+    }
+
+    /// The version of requests that it knows: see [`crate::agent::VERSION`].
+    pub fn speaks(&self) -> u32 {
+        match &self.0 {
+            Origin::BuiltIn(_) => crate::agent::VERSION,
+            Origin::External(external) => external.speaks(),
+        }
+    }
+
+    /// Whether it can serve messages with this work and replies of this size.
+    ///
+    /// # Errors
+    /// What it lacks, in one line.
+    pub fn can_serve(&self, workload: &Workload) -> Result<(), Unavailable> {
+        let asks_more = workload.work.is_some() || workload.reply_bytes.is_some();
+        if asks_more && self.speaks() < 2 {
+            let what = if workload.work.is_some() { "do work" } else { "answer at length" };
+            return Err(Unavailable(format!(
+                "it knows version {} of requests, and can't {what}",
+                self.speaks()
+            )));
+        }
+        let offloads = workload.work.is_some_and(|work| work.kind == WorkKind::Offload);
+        let has_place = match &self.0 {
+            Origin::BuiltIn(backend) => backend.about().offload.is_some(),
+            Origin::External(external) => external.offloads(),
+        };
+        if offloads && !has_place {
+            return Err(Unavailable("it has nothing to have blocking work done by".to_owned()));
+        }
+        Ok(())
     }
 
     /// Whether its client can drive in slices: be stopped and continued, and take its times in active time.

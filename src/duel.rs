@@ -6,6 +6,7 @@
 //! tell it. Where arms can't be stopped and continued, on other machines, each runs whole rounds in its turn instead.
 
 mod arena;
+mod ladder;
 mod schedule;
 
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use crate::{
 };
 
 pub use arena::AgentArena;
-pub use schedule::{fit, order, slices};
+pub use ladder::{Ladder, Prober, find_rates};
+pub use schedule::{fit, order, slices, turns};
 
 /// What a duel is to be.
 #[derive(Clone, Debug)]
@@ -42,9 +44,7 @@ impl DuelPlan {
     pub fn least(&self) -> Duration {
         let of_an_arm = |contest: &Contest| match contest.schedule {
             Schedule::Slices { warm_ms, slice_ms, .. } => Duration::from_millis(warm_ms + slice_ms),
-            Schedule::Rounds { .. } => {
-                Duration::from_millis(contest.workload.ramp_ms + contest.workload.window_ms)
-            }
+            Schedule::Rounds { .. } => block_of_rounds(contest),
         };
         let least = |contest: &Contest| {
             (of_an_arm(contest) + LEAST_AROUND + idle_takes(contest)) * contest.arms.len() as u32
@@ -67,20 +67,39 @@ impl DuelPlan {
 /// How long an epoch of a contest takes, roughly.
 fn epoch_takes(contest: &Contest) -> Duration {
     let of_an_arm = match contest.schedule {
-        Schedule::Slices { warm_ms, slice_ms, blocks } => (warm_ms + slice_ms) * blocks as u64,
-        Schedule::Rounds { blocks } => {
-            (contest.workload.ramp_ms + contest.workload.window_ms) * blocks as u64
+        Schedule::Slices { warm_ms, slice_ms, blocks } => {
+            Duration::from_millis((warm_ms + slice_ms) * blocks as u64)
         }
+        Schedule::Rounds { blocks } => block_of_rounds(contest) * u32::try_from(blocks).unwrap_or(u32::MAX),
     };
     let arms = u32::try_from(contest.arms.len()).unwrap_or(u32::MAX);
-    (Duration::from_millis(of_an_arm) + AROUND_AN_EPOCH + idle_takes(contest)) * arms
+    (of_an_arm + AROUND_AN_EPOCH + idle_takes(contest)) * arms
 }
+
+/// How long a block takes each arm in whole rounds: one, or one at each rate.
+fn block_of_rounds(contest: &Contest) -> Duration {
+    let Workload { ramp_ms, window_ms, connections, .. } = contest.workload;
+    let round = Duration::from_millis(ramp_ms + window_ms);
+    match contest.arrivals.steps() {
+        None => round,
+        // The pacer opens its connections for each, and waits for the last replies.
+        Some(steps) => {
+            let around = EACH_CONNECTION * u32::try_from(connections).unwrap_or(u32::MAX) + AROUND_A_RATE;
+            (round + around) * u32::try_from(steps).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+/// What a round at a rate takes beside its time: drawing the plan, the questions, and the last replies.
+const AROUND_A_RATE: Duration = Duration::from_millis(60);
+
+/// How long it takes to open a connection and exchange one message on it: a session of eight messages, alone, takes some 80 µs
+/// (README, criterion's first column), and this is half of one.
+const EACH_CONNECTION: Duration = Duration::from_micros(40);
 
 /// How long it takes to open the silent connections of an arm, one after the other.
 fn idle_takes(contest: &Contest) -> Duration {
-    // A session of eight messages, alone, takes some 80 µs (README, criterion's first column): a connect and one message half.
-    const EACH: Duration = Duration::from_micros(40);
-    EACH * u32::try_from(contest.workload.idle).unwrap_or(u32::MAX)
+    EACH_CONNECTION * u32::try_from(contest.workload.idle).unwrap_or(u32::MAX)
 }
 
 /// When a duel is over.
@@ -225,8 +244,9 @@ impl Fight<'_> {
             if self.is_past() {
                 return Ok(Next::Stop);
             }
-            for (turn, arm) in self.order(block).into_iter().enumerate() {
-                lines.push(arena.round(self.contest, arm, self.place(arm, block, turn)));
+            for (turn, (arm, step)) in self.turns(block).into_iter().enumerate() {
+                let place = Place { step, ..self.place(arm, block, turn) };
+                lines.push(arena.round(self.contest, arm, place));
             }
             if self.tell(std::mem::take(&mut lines), witness)? == Next::Stop {
                 return Ok(Next::Stop);
@@ -245,6 +265,10 @@ impl Fight<'_> {
 
     fn order(&self, block: usize) -> Vec<usize> {
         order(self.plan.seed, self.contest, self.epoch, block)
+    }
+
+    fn turns(&self, block: usize) -> Vec<(usize, Option<usize>)> {
+        turns(self.plan.seed, self.contest, self.epoch, block)
     }
 
     fn place(&self, arm: usize, block: usize, turn: usize) -> Place {
@@ -286,6 +310,8 @@ pub struct Contender {
 pub struct Terms {
     /// The workload.
     pub workload: Workload,
+    /// How its messages come.
+    pub arrivals: Arrivals,
     /// How the arms take turns.
     pub schedule: Schedule,
     /// What differs between the arms.
@@ -328,7 +354,8 @@ pub fn contest(terms: &Terms, contenders: &[Contender], neutral: &Contender) -> 
     };
     arms.extend(arms.first().map(copy_of));
     let Terms { workload, schedule, view, class, placement, .. } = terms.clone();
-    Contest { workload, arrivals: Arrivals::Closed, schedule, view, class, placement, arms }
+    let arrivals = terms.arrivals.clone();
+    Contest { workload, arrivals, schedule, view, class, placement, arms }
 }
 
 #[cfg(test)]

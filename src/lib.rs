@@ -6,9 +6,11 @@
 //! those above it:
 //!
 //! - [`protocol`]: the session, both ends of it, without I/O and without a clock
+//! - [`seeded`] and [`work`]: draws that are functions, and what a server does for a message beside echoing it
 //! - [`net`]: what must be the same for all: listeners, destinations, limits, kernel counters
 //! - [`placement`]: which processors a process may run on
 //! - [`load`] and [`service`]: what to drive and to serve, and what came of it
+//! - [`pacer`]: the client of loads at a rate
 //! - [`backend`]: the contract of a backend, and one file for each strategy
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
 //! - [`contestant`]: who takes part: backends, and programs of others
@@ -42,11 +44,15 @@ pub mod duel;
 pub mod environment;
 pub mod load;
 pub mod net;
+pub mod pacer;
 pub mod placement;
 pub mod protocol;
 pub mod record;
 pub mod report;
 pub mod round;
+pub mod seeded;
 pub mod service;
+mod sharded;
 pub mod stats;
+pub mod work;
 mod written;

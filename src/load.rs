@@ -1,4 +1,5 @@
-//! What to drive ([`LoadPlan`]) and what came of it ([`LoadRun`]): a closed loop, counted, timed or in slices.
+//! What to drive and what came of it ([`LoadRun`]): a closed loop ([`LoadPlan`]), counted, timed or in slices; or messages at a
+//! rate ([`OpenPlan`]), which [`crate::pacer`] drives.
 //!
 //! A load is a number of connection slots, each running sessions back to back. A backend's client takes the
 //! [`Slot`]s of a [`Load`] and runs each as its runtime would: ask [`Slot::next_session`] where to connect, report
@@ -7,8 +8,10 @@
 //!
 //! Absent from here: sockets, and any loop of a backend. Memory does not grow with the number of messages.
 
+mod arrivals;
 mod board;
 mod histogram;
+mod objective;
 mod run;
 mod slot;
 mod tally;
@@ -30,11 +33,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     net::PortLimit,
     protocol::{ProtocolError, SessionError, Shape},
+    seeded::mix,
 };
 
+pub use arrivals::{Arrival, Offered, OpenPlan, PlanTooLong, Process, SHARES, Skew};
 pub use board::{Board, Done, State};
 pub use histogram::{LatencyHistogram, Summary};
-pub use run::LoadRun;
+pub use objective::{Objective, Quantile};
+pub use run::{LoadRun, OpenRun};
 pub use slot::Slot;
 use tally::{Tallies, Tally, lock};
 pub use workload::{SESSIONS_THAT_COUNT, UnknownWorkload, Workload};
@@ -68,19 +74,11 @@ impl LoadPlan {
         match self.extent {
             Extent::Sessions(_) => 1,
             Extent::Timed { .. } | Extent::Sliced { .. } => {
-                let drawn = splitmix64(splitmix64(self.seed) ^ slot as u64);
+                let drawn = mix(mix(self.seed) ^ slot as u64);
                 1 + (drawn % u64::from(self.shape.messages())) as u32
             }
         }
     }
-}
-
-/// Mixes the bits of a number: S. Vigna, <https://prng.di.unimi.it/splitmix64.c>, one step.
-fn splitmix64(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// When a load is over.
@@ -251,6 +249,7 @@ impl Load {
             failures,
             first_failure,
             port_limit: PortLimit::towards(&self.plan.destinations),
+            open: None,
         })
     }
 

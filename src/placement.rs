@@ -123,6 +123,28 @@ impl Placement {
         Ok(Self { server: side(server)?, client: side(client)? })
     }
 
+    /// As [`with_prefixes`](Self::with_prefixes), but what was not asked for is apart: the server on the first processor that this
+    /// process may use, the client on the last. A client that spins needs one of its own.
+    ///
+    /// # Errors
+    /// As [`with_prefixes`](Self::with_prefixes).
+    pub fn apart(server: (Option<Cpus>, bool), client: (Option<Cpus>, bool)) -> anyhow::Result<Self> {
+        let last =
+            || Ok::<_, anyhow::Error>(Cpus(Cpus::of_this_process()?.0.last().copied().into_iter().collect()));
+        let (asked, prefixed) = client;
+        let client = if asked.is_none() && !prefixed { Some(last()?) } else { asked };
+        Self::with_prefixes(server, (client, prefixed))
+    }
+
+    /// Whether no processor is both the server's and the client's.
+    pub fn is_apart(&self) -> bool {
+        match (&self.server, &self.client) {
+            (Some(server), Some(client)) => server.0.iter().all(|cpu| !client.0.contains(cpu)),
+            // Nothing is known of where a prefix puts it.
+            _ => false,
+        }
+    }
+
     fn here(asked: Option<Cpus>) -> anyhow::Result<Cpus> {
         let allowed = Cpus::of_this_process()?;
         let cpus = asked.unwrap_or_else(|| Cpus(allowed.0[..1].to_vec()));

@@ -13,6 +13,14 @@
 //!             0 => end.eof()?,
 //!             n => end.read(n, Instant::now)?,
 //!         },
+//!         Want::Wait(until) => {
+//!             sleep_until(until);
+//!             end.woke(Instant::now());
+//!         }
+//!         Want::Offload(time) => {
+//!             run_elsewhere(move || spend(time));
+//!             end.woke(Instant::now());
+//!         }
 //!         Want::Close => return Ok(()),
 //!     }
 //! }
@@ -24,7 +32,7 @@
 mod client;
 mod server;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use client::{ClientEnd, RoundTrip};
 pub use server::ServerEnd;
@@ -55,6 +63,13 @@ pub enum Want<'a> {
     /// The buffer is always larger than what the peer may send in answer to what it was sent, so that a read that
     /// does not fill it has emptied the socket.
     Read(&'a mut [u8]),
+    /// Do nothing for this connection before this instant, by the runtime's own timer, then report [`End::woke`]. Only the
+    /// server's end of a workload whose work is to wait asks for it, and nothing arrives for it meanwhile that cannot wait
+    /// too.
+    Wait(Instant),
+    /// Spend so much CPU time where the runtime has blocking work done ([`crate::service::spend`]), then report [`End::woke`].
+    /// Asked only of a backend that [says](crate::backend::About::offload) that it has such a place.
+    Offload(Duration),
     /// Close the connection: the session is over.
     Close,
 }
@@ -75,6 +90,10 @@ pub trait End {
     /// The client's names session, message and offset of the first wrong byte.
     fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError>;
 
+    /// Takes note that the instant of the last [`Want::Wait`] has come, or that the last [`Want::Offload`] was done, and what
+    /// time it is by now.
+    fn woke(&mut self, _now: Instant) {}
+
     /// Takes note that the peer closed its side.
     ///
     /// # Errors
@@ -90,39 +109,82 @@ pub enum Framing {
     Fixed {
         /// The size of a message, in bytes; at least 1.
         message_bytes: usize,
+        /// The size of a reply, in bytes, where it is longer than `Re:` and the message: [`filler`] follows these.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_bytes: Option<usize>,
     },
     /// Whatever one read returns, up to [`CHUNK_BYTES`], is a message.
     Chunk,
 }
 
 impl Framing {
-    /// Checks the size of its messages.
+    /// Messages of this size, answered with `Re:` before them.
+    pub const fn fixed(message_bytes: usize) -> Self {
+        Self::Fixed { message_bytes, reply_bytes: None }
+    }
+
+    /// Checks the sizes of its messages and replies.
     ///
     /// # Errors
-    /// When no message can have it.
+    /// When none can have them.
     pub fn check(self) -> Result<Self, FramingError> {
-        match self {
-            Self::Fixed { message_bytes } if !(1..=MOST_MESSAGE_BYTES).contains(&message_bytes) => {
-                Err(FramingError { message_bytes })
-            }
-            _ => Ok(self),
+        let Self::Fixed { message_bytes, reply_bytes } = self else { return Ok(self) };
+        if !(1..=MOST_MESSAGE_BYTES).contains(&message_bytes) {
+            return Err(FramingError::Message { message_bytes });
         }
+        check_reply(message_bytes, reply_bytes)?;
+        Ok(self)
     }
 }
 
-/// A size that no message can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a message cannot be {message_bytes} bytes; --message-size goes from 1 to {MOST_MESSAGE_BYTES}")]
-pub struct FramingError {
-    message_bytes: usize,
+fn check_reply(message_bytes: usize, reply_bytes: Option<usize>) -> Result<(), FramingError> {
+    let least = REPLY_PREFIX.len() + message_bytes;
+    match reply_bytes {
+        Some(reply_bytes) if !(least..=MOST_MESSAGE_BYTES).contains(&reply_bytes) => {
+            Err(FramingError::Reply { reply_bytes, message_bytes, least })
+        }
+        _ => Ok(()),
+    }
 }
 
-/// The messages of one session: how many, and how long.
+/// What follows `Re:` and the message in a longer reply: the byte at this offset of the reply, `Re:` included. Its period is
+/// prime, so that a reply whose pieces are mixed up is noticed.
+pub fn filler(offset: usize) -> u8 {
+    (offset % 251) as u8
+}
+
+/// A size that no message or reply can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FramingError {
+    /// Each connection holds a message or two in memory.
+    #[error("a message cannot be {message_bytes} bytes; --message-size goes from 1 to {MOST_MESSAGE_BYTES}")]
+    Message {
+        /// The size, in bytes.
+        message_bytes: usize,
+    },
+    /// A reply holds its message, and each connection a reply.
+    #[error(
+        "a reply to {message_bytes} bytes cannot be {reply_bytes}; with Re: before them it goes from {least} to \
+         {MOST_MESSAGE_BYTES}"
+    )]
+    Reply {
+        /// The size of the reply, in bytes.
+        reply_bytes: usize,
+        /// The size of the message, in bytes.
+        message_bytes: usize,
+        /// The shortest reply, in bytes.
+        least: usize,
+    },
+}
+
+/// The messages of one session: how many, how long, and how long their replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "UncheckedShape")]
 pub struct Shape {
     messages: u32,
     message_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_bytes: Option<usize>,
 }
 
 impl Shape {
@@ -141,7 +203,24 @@ impl Shape {
         if message_bytes < needed {
             return Err(ShapeError::TooSmall { message: messages, needed, message_bytes });
         }
-        Ok(Self { messages, message_bytes })
+        Ok(Self { messages, message_bytes, reply_bytes: None })
+    }
+
+    /// The same with replies of so many bytes, where that is more than `Re:` and the message.
+    ///
+    /// # Errors
+    /// When a reply cannot have that size.
+    pub fn with_replies(self, reply_bytes: Option<usize>) -> Result<Self, ShapeError> {
+        check_reply(self.message_bytes, reply_bytes)?;
+        Ok(Self { reply_bytes, ..self })
+    }
+
+    /// The same messages, so many of them.
+    ///
+    /// # Errors
+    /// When one cannot hold its text.
+    pub fn of(self, messages: u32) -> Result<Self, ShapeError> {
+        Self::new(messages, self.message_bytes)?.with_replies(self.reply_bytes)
     }
 
     /// The number of messages in a session.
@@ -153,11 +232,21 @@ impl Shape {
     pub fn message_bytes(self) -> usize {
         self.message_bytes
     }
+
+    /// The size of each reply, in bytes.
+    pub fn reply_bytes(self) -> usize {
+        self.reply_bytes.unwrap_or(REPLY_PREFIX.len() + self.message_bytes)
+    }
+
+    /// How a server tells these messages apart.
+    pub fn framing(self) -> Framing {
+        Framing::Fixed { message_bytes: self.message_bytes, reply_bytes: self.reply_bytes }
+    }
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { messages: DEFAULT_MESSAGES, message_bytes: DEFAULT_MESSAGE_BYTES }
+        Self { messages: DEFAULT_MESSAGES, message_bytes: DEFAULT_MESSAGE_BYTES, reply_bytes: None }
     }
 }
 
@@ -167,13 +256,15 @@ impl Default for Shape {
 struct UncheckedShape {
     messages: u32,
     message_bytes: usize,
+    #[serde(default)]
+    reply_bytes: Option<usize>,
 }
 
 impl TryFrom<UncheckedShape> for Shape {
     type Error = ShapeError;
 
     fn try_from(unchecked: UncheckedShape) -> Result<Self, ShapeError> {
-        Self::new(unchecked.messages, unchecked.message_bytes)
+        Self::new(unchecked.messages, unchecked.message_bytes)?.with_replies(unchecked.reply_bytes)
     }
 }
 
@@ -199,6 +290,9 @@ pub enum ShapeError {
         /// The size of a message, in bytes.
         message_bytes: usize,
     },
+    /// A reply holds its message.
+    #[error(transparent)]
+    Reply(#[from] FramingError),
 }
 
 /// The text of message `n`, counted from 1.

@@ -16,7 +16,12 @@ use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{contestant::Description, environment::Environment, load::Workload, placement::Placement};
+use crate::{
+    contestant::Description,
+    environment::Environment,
+    load::{Objective, Workload},
+    placement::Placement,
+};
 
 pub use class::Class;
 pub use footprint::{BackendFootprint, Footprint};
@@ -126,6 +131,9 @@ pub enum Arrivals {
     Open {
         /// Messages per second, in ascending order.
         rates: Vec<f64>,
+        /// What response times are to reach; the capacity is the highest rate at which they do.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        objectives: Vec<Objective>,
     },
 }
 
@@ -147,6 +155,16 @@ pub enum Schedule {
         /// Blocks in an epoch: rounds of each arm with the same processes.
         blocks: usize,
     },
+}
+
+impl Arrivals {
+    /// How many rates are offered in a block; in a closed loop there is one round without.
+    pub fn steps(&self) -> Option<usize> {
+        match self {
+            Self::Closed => None,
+            Self::Open { rates, .. } => Some(rates.len()),
+        }
+    }
 }
 
 impl Schedule {
@@ -259,7 +277,9 @@ fn read_line(bytes: &[u8]) -> anyhow::Result<Line> {
     );
     if let Line::Round(round) = &line {
         let RunLine { connect, round_trip, session, close, unfinished, .. } = &round.run;
-        for histogram in [connect, round_trip, session, close, unfinished] {
+        let of_pacer = round.open.iter().flat_map(|open| [&open.response, &open.lateness, &open.stalled]);
+        let all = [connect, round_trip, session, close, unfinished, &round.timer_lateness];
+        for histogram in all.into_iter().chain(of_pacer) {
             histogram.decode().context("a histogram cannot be decoded")?;
         }
     }

@@ -6,6 +6,7 @@
 mod flag;
 mod launch;
 mod machine;
+mod paced;
 mod sliced;
 
 use std::{net::SocketAddr, time::Duration};
@@ -17,14 +18,17 @@ use crate::{
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
     net::KernelCounters,
+    pacer,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
-    service::ServerConfig,
+    service::{ServerConfig, ThreadWork},
+    work::Work,
 };
 
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
+pub use paced::{Offer, lateness_limit};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
 /// How long an agent has for what takes it no time.
@@ -38,16 +42,33 @@ const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
 pub struct PairPlan {
     /// The server's backend.
     pub server: String,
-    /// The client's backend.
+    /// The client's backend, or [the pacer](crate::pacer::NAME) of loads at a rate.
     pub client: String,
     /// Worker threads of the server; the backend's default when `None`.
     pub server_workers: Option<usize>,
     /// Worker threads of the client; the backend's default when `None`.
     pub client_workers: Option<usize>,
-    /// The size of a message, in bytes.
-    pub message_bytes: usize,
+    /// What messages and replies are.
+    pub shape: Shape,
+    /// What the server does for each message beside echoing it.
+    pub work: Option<Work>,
     /// CPU time that the server burns for each message, in nanoseconds; 0 but for tests of the duel itself.
     pub burn_ns: u64,
+}
+
+impl PairPlan {
+    /// A server and a client under a workload, with as many workers as they have by default.
+    pub fn new(server: &str, client: &str, workload: &Workload) -> Self {
+        Self {
+            server: server.to_owned(),
+            client: client.to_owned(),
+            server_workers: None,
+            client_workers: None,
+            shape: workload.shape(),
+            work: workload.work,
+            burn_ns: 0,
+        }
+    }
 }
 
 /// A server agent that serves, and client agents that can drive it.
@@ -78,12 +99,9 @@ impl Pair {
     pub fn start(launch: &Launch, plan: PairPlan) -> anyhow::Result<Self> {
         let mut server = launch.start_server(&plan.server)?;
         let clients = launch.start_clients(&plan.client)?;
-        let framing = Framing::Fixed { message_bytes: plan.message_bytes };
-        let serve = Request::Serve {
-            backend: plan.server.clone(),
-            listen: launch.listen_at(),
-            config: ServerConfig { framing, workers: plan.server_workers, burn_ns: plan.burn_ns },
-        };
+        let PairPlan { shape, work, burn_ns, .. } = plan;
+        let config = ServerConfig { framing: shape.framing(), workers: plan.server_workers, burn_ns, work };
+        let serve = Request::Serve { backend: plan.server.clone(), listen: launch.listen_at(), config };
         match server.ask(&serve, PATIENCE)?.answer {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
@@ -108,8 +126,10 @@ impl Pair {
 
     /// What an agent is asked that is to hold so many connections.
     fn hold(&self, connections: usize) -> Request {
-        let (destinations, message_bytes) = (self.destinations.clone(), self.plan.message_bytes);
-        Request::Hold { destinations, connections, message_bytes }
+        let Framing::Fixed { message_bytes, reply_bytes } = self.plan.shape.framing() else {
+            unreachable!("a shape has messages of one size")
+        };
+        Request::Hold { destinations: self.destinations.clone(), connections, message_bytes, reply_bytes }
     }
 
     /// Holds so many silent connections from now on; the first that are asked for stay.
@@ -137,15 +157,27 @@ impl Pair {
     /// # Errors
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn round(&mut self, connections: usize, messages: u32, extent: Extent) -> anyhow::Result<Round> {
-        let shape = Shape::new(messages, self.plan.message_bytes)?;
+        let shape = self.plan.shape.of(messages)?;
+        let patience = patience(&extent, shape);
+        let measured = self.measure(patience, |pair| pair.drive(connections, shape, &extent))?;
+        Ok(Round { connections, messages, extent, ..measured })
+    }
+
+    /// Measures what the clients do that `begin` asks for, and what it costs.
+    fn measure(
+        &mut self,
+        patience: Duration,
+        begin: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Round> {
         // What either has spent until now, on writing its last reply for one, is not this round's.
         for client in &mut self.clients {
             client.ask(&Request::Cost, PATIENCE)?;
         }
+        let thread_work = self.thread_work()?;
         self.server.ask(&Request::Cost, PATIENCE)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
-        self.drive(connections, shape, &extent)?;
-        let (run, client) = self.receive_run_within(patience(&extent, shape))?;
+        begin(self)?;
+        let (run, client) = self.receive_run_within(patience)?;
         let Reply { cost: mut server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
         let neighbours = match self.here {
             true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
@@ -155,12 +187,14 @@ impl Pair {
             // Programs of others need not count; what they share with this process can be seen from here.
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
         }
+        let thread_work = self.thread_work()?.zip(thread_work).map(|(after, before)| after.since(&before));
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
-            connections,
-            messages,
+            connections: 0,
+            messages: 0,
             clients: self.clients.len(),
-            extent,
+            extent: Extent::Sessions(0),
+            offer: None,
             server_workers,
             client_workers,
             placement: self.placement.clone(),
@@ -169,9 +203,21 @@ impl Pair {
             server,
             client,
             server_switches_per_message: None,
+            thread_work,
             neighbours,
             fallbacks: self.fallbacks.clone(),
         })
+    }
+
+    /// What the threads of the server did until now, where it tells.
+    fn thread_work(&mut self) -> anyhow::Result<Option<ThreadWork>> {
+        if contestant::find(&self.plan.server)?.speaks() < 2 {
+            return Ok(None);
+        }
+        match self.server.ask(&Request::ThreadWork, PATIENCE)?.answer {
+            Answer::ThreadWork(work) => Ok(Some(*work)),
+            other => bail!("server {}: asked what its threads did, it answered {other:?}", self.plan.server),
+        }
     }
 
     fn counters(&self) -> Option<KernelCounters> {
@@ -206,7 +252,7 @@ impl Pair {
         let plan = LoadPlan {
             destinations: self.destinations.clone(),
             connections: workload.connections,
-            shape: Shape::new(workload.messages, workload.message_bytes)?,
+            shape: workload.shape(),
             extent: Extent::Sliced { board: board.path() },
             workers: self.plan.client_workers,
             seed,
@@ -271,6 +317,9 @@ impl Pair {
     fn workers(&self) -> anyhow::Result<[Option<usize>; 2]> {
         let PairPlan { server, client, .. } = &self.plan;
         let workers = |name: &str, asked, cpus: Option<&Cpus>| -> anyhow::Result<Option<usize>> {
+            if name == pacer::NAME {
+                return Ok(Some(1));
+            }
             let Some(cpus) = cpus else { return Ok(asked) };
             Ok(contestant::find(name)?.workers(asked, cpus.count())?)
         };
@@ -326,6 +375,8 @@ pub struct Round {
     pub clients: usize,
     /// When it was to be over.
     pub extent: Extent,
+    /// What was offered; `None` in a closed loop.
+    pub offer: Option<Offer>,
     /// Worker threads of the server; `None` where connections decide.
     pub server_workers: Option<usize>,
     /// Worker threads of the client; `None` where connections decide.
@@ -342,6 +393,8 @@ pub struct Round {
     pub client: Cost,
     /// The server's context switches per message, where they were counted apart.
     pub server_switches_per_message: Option<f64>,
+    /// What each thread of the server did, where it tells.
+    pub thread_work: Option<ThreadWork>,
     /// What others did on the machine.
     pub neighbours: Neighbours,
     /// What stands in place of what the platform lacks.
@@ -375,6 +428,12 @@ impl Round {
 
     fn share(&self, cost: Cost, cpus: Option<&Cpus>, machines: usize) -> Option<f64> {
         Some(cost.cpu_s() / (self.run.elapsed_s * (cpus?.count() * machines) as f64))
+    }
+
+    /// How unevenly messages spread over the server's workers: the largest share over the mean one; `None` where connections
+    /// decide, or the server does not tell.
+    pub fn worker_spread(&self) -> Option<f64> {
+        self.thread_work.as_ref()?.spread(self.server_workers?)
     }
 
     /// What a reader must know before believing the round; empty when nothing spoilt it.

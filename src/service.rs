@@ -6,11 +6,13 @@
 //!
 //! Absent from here: sockets but the listener's shutdown, and any loop of a backend.
 
+mod burn;
+
 use std::{
     io,
     net::{Shutdown, TcpListener},
     sync::{
-        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
@@ -20,7 +22,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
-use crate::protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want};
+use crate::{
+    load::LatencyHistogram,
+    protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want},
+    sharded::Sharded,
+    work::{Work, WorkKind},
+};
+
+use burn::burn;
+pub use burn::spend;
 
 /// How long a server that is out of descriptors waits before it accepts again: long enough to cost next to nothing,
 /// short enough not to be felt.
@@ -40,6 +50,16 @@ pub struct ServerConfig {
     /// CPU time that is burnt for each message, in nanoseconds: a known handicap, to see whether the duel finds it.
     #[serde(default)]
     pub burn_ns: u64,
+    /// What is done for each message beside echoing it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+}
+
+impl ServerConfig {
+    /// Serves messages of this framing on the backend's own number of workers, and does nothing else.
+    pub const fn echoing(framing: Framing) -> Self {
+        Self { framing, workers: None, burn_ns: 0, work: None }
+    }
 }
 
 /// What a server did.
@@ -54,6 +74,34 @@ pub struct Served {
     pub failures: u64,
     /// The most connections that were open at a time.
     pub most_open: u64,
+}
+
+/// What the threads of a server did since it began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThreadWork {
+    /// Messages that each thread began to answer, by its number.
+    pub messages: Vec<u64>,
+    /// How late timers fired, where messages wait.
+    pub timer_lateness: LatencyHistogram,
+}
+
+impl ThreadWork {
+    /// What was done since an earlier look.
+    pub fn since(&self, before: &Self) -> Self {
+        let was = before.messages.iter().copied().chain(std::iter::repeat(0));
+        Self {
+            messages: self.messages.iter().zip(was).map(|(is, was)| is.saturating_sub(was)).collect(),
+            timer_lateness: self.timer_lateness.without(&before.timer_lateness),
+        }
+    }
+
+    /// How unevenly messages spread over so many workers: the largest share over the mean one; `None` where there were none.
+    pub fn spread(&self, workers: usize) -> Option<f64> {
+        let all: u64 = self.messages.iter().sum();
+        let most = *self.messages.iter().max()?;
+        (all > 0).then(|| most as f64 * workers as f64 / all as f64)
+    }
 }
 
 /// What to do when accepting failed.
@@ -83,6 +131,18 @@ pub struct Service {
     failures: AtomicU64,
     /// CPU time that is to be burnt and was not yet, in nanoseconds.
     owed_ns: AtomicU64,
+    /// What each thread did.
+    threads: Sharded<ThreadTally>,
+}
+
+/// Threads that are told apart: more share a tally, and their messages count as one thread's.
+const THREADS_TOLD_APART: usize = 64;
+
+/// What a thread of a server did.
+#[derive(Debug, Default)]
+struct ThreadTally {
+    messages: AtomicU64,
+    timer_lateness: Mutex<LatencyHistogram>,
 }
 
 impl Service {
@@ -91,6 +151,9 @@ impl Service {
     /// # Errors
     /// When the listener's descriptor cannot be duplicated.
     pub fn new(config: ServerConfig, listener: &TcpListener) -> io::Result<Arc<Self>> {
+        if config.work.is_some() || config.burn_ns > 0 {
+            burn::prepare();
+        }
         Ok(Arc::new(Self {
             config,
             listener: listener.try_clone()?,
@@ -102,6 +165,7 @@ impl Service {
             messages: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             owed_ns: AtomicU64::new(0),
+            threads: Sharded::new(THREADS_TOLD_APART),
         }))
     }
 
@@ -115,7 +179,12 @@ impl Service {
         self.accepted.fetch_add(1, Relaxed);
         let open = self.open.fetch_add(1, Relaxed) + 1;
         self.most_open.fetch_max(open, Relaxed);
-        Connection { end: ServerEnd::new(self.config.framing), service: Arc::clone(self) }
+        Connection {
+            end: ServerEnd::new(self.config.framing),
+            service: Arc::clone(self),
+            worked_on: 0,
+            pause: None,
+        }
     }
 
     /// Says what to do after accepting failed.
@@ -198,6 +267,16 @@ impl Service {
             most_open: self.most_open.load(Relaxed),
         }
     }
+
+    /// What each thread did until now.
+    pub fn thread_work(&self) -> ThreadWork {
+        let mut work = ThreadWork::default();
+        for thread in self.threads.all() {
+            work.messages.push(thread.messages.load(Relaxed));
+            work.timer_lateness.merge(&thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        work
+    }
 }
 
 /// The server's end of one accepted connection; drive it as an [`End`].
@@ -207,6 +286,17 @@ impl Service {
 pub struct Connection {
     end: ServerEnd,
     service: Arc<Service>,
+    /// Messages whose work was begun.
+    worked_on: u64,
+    /// What the reply to the current message waits for.
+    pause: Option<Pause>,
+}
+
+/// What a reply waits for.
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    Until(Instant),
+    Offloaded(Duration),
 }
 
 impl Connection {
@@ -217,7 +307,32 @@ impl Connection {
             self.service.failures.fetch_add(1, Relaxed);
         }
     }
+
+    /// Does the work of the message that is answered next, or begins it, if that was not done.
+    fn work(&mut self) {
+        let message = self.end.message();
+        if message.is_empty() || self.worked_on > self.end.messages() {
+            return;
+        }
+        self.worked_on += 1;
+        self.service.threads.mine().1.messages.fetch_add(1, Relaxed);
+        let Some(work) = self.service.config.work else { return };
+        let time = work.of(message);
+        match work.kind {
+            WorkKind::Spin => spend(time),
+            WorkKind::Block => thread::sleep(time),
+            WorkKind::Wait => self.pause = Some(Pause::Until(Instant::now() + time)),
+            WorkKind::Offload => self.pause = Some(Pause::Offloaded(time)),
+        }
+    }
 }
+
+/// How much CPU time is burnt at a time, in nanoseconds.
+///
+/// Burnt message by message it changes the exchange itself: the client has its turn meanwhile, or keeps away from the cache
+/// lines of the socket, and the kernel's part of each message gets cheaper by as much as half of what is burnt. Burnt a
+/// millisecond at a time it would fall into one slice of many, which a trimmed mean leaves out.
+const BURNT_AT_A_TIME_NS: u64 = 20_000;
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -228,7 +343,12 @@ impl Drop for Connection {
 
 impl End for Connection {
     fn want(&mut self) -> Want<'_> {
-        self.end.want()
+        self.work();
+        match self.pause {
+            Some(Pause::Until(until)) => Want::Wait(until),
+            Some(Pause::Offloaded(time)) => Want::Offload(time),
+            None => self.end.want(),
+        }
     }
 
     fn wrote(&mut self, n: usize) {
@@ -243,42 +363,16 @@ impl End for Connection {
         Ok(())
     }
 
+    fn woke(&mut self, now: Instant) {
+        if let Some(Pause::Until(until)) = self.pause.take() {
+            let (_, thread) = self.service.threads.mine();
+            let mut lateness = thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner);
+            lateness.record(now.saturating_duration_since(until));
+        }
+    }
+
     fn eof(&mut self) -> Result<(), ProtocolError> {
         self.end.eof()
-    }
-}
-
-/// How much CPU time is burnt at a time, in nanoseconds.
-///
-/// Burnt message by message it changes the exchange itself: the client has its turn meanwhile, or keeps away from the cache
-/// lines of the socket, and the kernel's part of each message gets cheaper by as much as half of what is burnt. Burnt a
-/// millisecond at a time it would fall into one slice of many, which a trimmed mean leaves out.
-const BURNT_AT_A_TIME_NS: u64 = 20_000;
-
-/// Spends CPU time on nothing: a counted loop, for a clock would go on while another thread has the processor.
-fn burn(nanoseconds: u64) {
-    static TURNS_PER_MICROSECOND: OnceLock<u64> = OnceLock::new();
-    let turns = nanoseconds * TURNS_PER_MICROSECOND.get_or_init(turns_per_microsecond) / 1000;
-    spin(turns);
-}
-
-/// Measures the loop of [`burn`]: the best of some tries, for the others were interrupted.
-fn turns_per_microsecond() -> u64 {
-    const TURNS: u64 = 1_000_000;
-    let tries = (0..10).map(|_| {
-        let begun = Instant::now();
-        spin(TURNS);
-        begun.elapsed()
-    });
-    let best = tries.min().unwrap_or(Duration::from_millis(1));
-    (TURNS * 1000 / u64::try_from(best.as_nanos()).unwrap_or(u64::MAX).max(1)).max(1)
-}
-
-/// The loop itself. It stands once in the program, so that what was measured is what burns.
-#[inline(never)]
-fn spin(turns: u64) {
-    for turn in 0..turns {
-        let _ = std::hint::black_box(turn);
     }
 }
 
@@ -288,7 +382,7 @@ mod tests {
 
     fn service() -> Arc<Service> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        Service::new(ServerConfig { framing: Framing::Chunk, workers: None, burn_ns: 0 }, &listener).unwrap()
+        Service::new(ServerConfig::echoing(Framing::Chunk), &listener).unwrap()
     }
 
     #[test]

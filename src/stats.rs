@@ -6,6 +6,7 @@
 //! are. [`Judgement`] turns the estimates into verdicts and ranks that cannot contradict each other.
 
 mod bootstrap;
+mod capacity;
 mod estimate;
 mod estimates;
 mod judgement;
@@ -14,7 +15,8 @@ mod precision;
 mod verdict;
 
 pub use bootstrap::{Draws, trimmed_mean};
-pub use estimate::{Estimate, change};
+pub use capacity::{Capacity, capacity};
+pub use estimate::{Estimate, change, mean_with_interval};
 pub use estimates::{Estimates, MIN_EPOCHS};
 pub use judgement::Judgement;
 pub use precision::Precision;

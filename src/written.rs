@@ -19,13 +19,43 @@ pub(crate) fn name(text: &str) -> Result<&str, String> {
 /// # Errors
 /// When it is none, or not between a millisecond and a day.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration; write it like 5s, 500ms or 1m");
-    let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    let duration = Duration::try_from(read).map_err(|_| bad())?;
+    let duration = read(text, "5s, 500ms or 1m")?;
     if duration < Duration::from_millis(1) || duration > Duration::from_secs(24 * 3600) {
         return Err(format!("{text:?} is not between 1ms and 24h"));
     }
     Ok(duration)
+}
+
+/// Reads a duration such as `25us` or `1ms`.
+///
+/// # Errors
+/// When it is none, or not between a microsecond and ten seconds.
+pub(crate) fn short_duration(text: &str) -> Result<Duration, String> {
+    let duration = read(text, "25us, 1ms or 2s")?;
+    if duration < Duration::from_micros(1) || duration > Duration::from_secs(10) {
+        return Err(format!("{text:?} is not between 1us and 10s"));
+    }
+    Ok(duration)
+}
+
+fn read(text: &str, such_as: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration; write it like {such_as}");
+    let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    Duration::try_from(read).map_err(|_| bad())
+}
+
+/// Messages per second that can be offered at most: more than any client sends.
+const MOST_PER_SECOND: u32 = 1_000_000;
+
+/// Checks a rate, in messages per second.
+///
+/// # Errors
+/// When it cannot be offered.
+pub(crate) fn rate(rate: i64) -> Result<u32, String> {
+    let fit = u32::try_from(rate).ok().filter(|rate| (1..=MOST_PER_SECOND).contains(rate));
+    fit.ok_or_else(|| {
+        format!("a rate of {rate} cannot be; there can be 1 to {MOST_PER_SECOND} messages a second")
+    })
 }
 
 /// The shortest window in which anything can be counted.

@@ -14,7 +14,7 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement
 use ioduel::{
     conform::admit,
     contestant::{self, Contestant},
-    load::Extent,
+    load::{Extent, Workload},
     placement::Placement,
     round::{Launch, Pair, PairPlan, Round},
 };
@@ -118,15 +118,8 @@ fn bench_contestant(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: 
 
 fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
     let launch = Launch::here(PROGRAM.into(), Placement::or_default(None, None)?);
-    let plan = PairPlan {
-        server: name.to_owned(),
-        client: name.to_owned(),
-        server_workers: None,
-        client_workers: None,
-        message_bytes,
-        burn_ns: 0,
-    };
-    Pair::start(&launch, plan)
+    let workload = Workload { message_bytes, ..Workload::default() };
+    Pair::start(&launch, PairPlan::new(name, name, &workload))
 }
 
 /// Leaves a benchmark: criterion knows no failure, and a made-up time would be a lie.

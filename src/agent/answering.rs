@@ -15,10 +15,12 @@ use anyhow::{Context as _, bail};
 use super::{Answer, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
-    load::{Load, LoadPlan, LoadRun},
+    load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
+    pacer,
     protocol::{Framing, REPLY_PREFIX},
-    service::{Served, ServerConfig, Service},
+    service::{Served, ServerConfig, Service, ThreadWork},
+    work::WorkKind,
 };
 
 /// Answers requests on standard input until it ends, then exits, whatever is still going on.
@@ -85,14 +87,17 @@ impl Answering {
             Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
             Request::Cost => self.check_server().map(|()| Answer::Cost),
             Request::Served => self.served().map(Answer::Served),
+            Request::ThreadWork => self.thread_work().map(|work| Answer::ThreadWork(Box::new(work))),
             Request::Stop => self.stop().map(Answer::Served),
-            Request::Hold { destinations, connections, message_bytes } => {
-                self.hold(&destinations, connections, message_bytes).map(|()| Answer::Held)
+            Request::Hold { destinations, connections, message_bytes, reply_bytes } => {
+                let framing = Framing::Fixed { message_bytes, reply_bytes };
+                self.hold(&destinations, connections, framing).map(|()| Answer::Held)
             }
             Request::Release => {
                 self.held.clear();
                 Ok(Answer::Released)
             }
+            Request::Pace { plan } => self.pace(&plan).map(|run| Answer::Drove(Box::new(run))),
             Request::Drive { backend, plan } => {
                 self.drive(&backend, plan).map(|run| Answer::Drove(Box::new(run)))
             }
@@ -105,6 +110,11 @@ impl Answering {
         config.framing.check()?;
         // Said now, and not only by the thread that serves.
         backend.about().workers(config.workers, 1)?;
+        let offloads = config.work.is_some_and(|work| work.kind == WorkKind::Offload);
+        anyhow::ensure!(
+            !offloads || backend.about().offload.is_some(),
+            "{name} has nothing to have blocking work done by"
+        );
         let listening = listen(at)?;
         let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
         let (listener, theirs) = (listening.listener, Arc::clone(&service));
@@ -128,9 +138,16 @@ impl Answering {
         }
     }
 
+    fn service(&self) -> anyhow::Result<&Service> {
+        Ok(&self.serving.as_ref().context("it does not serve")?.service)
+    }
+
     fn served(&self) -> anyhow::Result<Served> {
-        let serving = self.serving.as_ref().context("it does not serve")?;
-        Ok(serving.service.served())
+        Ok(self.service()?.served())
+    }
+
+    fn thread_work(&self) -> anyhow::Result<ThreadWork> {
+        Ok(self.service()?.thread_work())
     }
 
     fn stop(&mut self) -> anyhow::Result<Served> {
@@ -145,21 +162,32 @@ impl Answering {
     }
 
     /// Opens connections and exchanges one message on each, so that the server has accepted and read.
-    fn hold(&mut self, to: &[SocketAddr], connections: usize, message_bytes: usize) -> anyhow::Result<()> {
+    fn hold(&mut self, to: &[SocketAddr], connections: usize, framing: Framing) -> anyhow::Result<()> {
         anyhow::ensure!(!to.is_empty(), "connections need a destination");
-        Framing::Fixed { message_bytes }.check()?;
+        let Framing::Fixed { message_bytes, reply_bytes } = framing.check()? else {
+            bail!("messages of a fixed size are held")
+        };
         self.descriptors.require(connections)?;
         let message = vec![b'm'; message_bytes];
-        let mut reply = vec![0; REPLY_PREFIX.len() + message_bytes];
+        let least = REPLY_PREFIX.len() + message_bytes;
+        let mut reply = vec![0; reply_bytes.unwrap_or(least)];
         for index in 0..connections {
             let mut stream = TcpStream::connect(to[index % to.len()]).context("cannot connect")?;
             stream.set_nodelay(true)?;
             stream.write_all(&message)?;
             stream.read_exact(&mut reply)?;
-            anyhow::ensure!(reply.starts_with(REPLY_PREFIX) && reply.ends_with(&message), "wrong reply");
+            let is_right = reply.starts_with(REPLY_PREFIX) && reply[..least].ends_with(&message);
+            anyhow::ensure!(is_right, "wrong reply");
             self.held.push(stream);
         }
         Ok(())
+    }
+
+    fn pace(&self, plan: &OpenPlan) -> anyhow::Result<LoadRun> {
+        anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
+        anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
+        self.descriptors.require(plan.connections)?;
+        pacer::pace(plan)
     }
 
     fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {

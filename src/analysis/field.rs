@@ -2,17 +2,22 @@
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
-use super::{Alarm, ArmResult, ContestResult, ledger::Ledger, measure::Measure};
+use super::{
+    Alarm, ArmResult, ContestResult,
+    ledger::{Ledger, Scope},
+    measure::Measure,
+};
 use crate::{
-    load::LatencyHistogram,
-    record::{Arm, Contest, Record},
+    load::{LatencyHistogram, Objective},
+    record::{Arm, Arrivals, Contest, Record},
     round::Neighbours,
-    stats::{Comparison, Draws, Estimate, Judgement, Measured, Series},
+    stats::{Comparison, Draws, Estimate, Judgement, Measured, Series, mean_with_interval},
 };
 
 /// The arms of a contest with all that was measured of them. Arms are named by their number, the reference's is 0.
 pub struct Field<'a> {
     contest: &'a Contest,
+    scope: Scope,
     ledgers: Vec<Ledger<'a>>,
     neighbours: Neighbours,
     /// Why nothing can be said of an arm, for each.
@@ -23,21 +28,73 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Reads the rounds of a contest.
+    /// Reads all rounds of a contest: those of a closed loop together; of a load at rates first what they say of the capacity,
+    /// where there is an objective, and then those at each rate.
     ///
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.
-    pub fn read(contest: &'a Contest, record: &Record) -> anyhow::Result<Self> {
-        let ledgers = Ledger::read_all(contest, record)?;
+    pub fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
+        let scopes = match &contest.arrivals {
+            Arrivals::Closed => vec![Scope::Closed],
+            Arrivals::Open { rates, objectives } => {
+                let capacity = (!objectives.is_empty()).then_some(Scope::Capacity);
+                capacity.into_iter().chain((0..rates.len()).map(Scope::Rate)).collect()
+            }
+        };
+        scopes.into_iter().map(|scope| Self::read(contest, record, scope)).collect()
+    }
+
+    /// Reads the rounds of a contest that are looked at together.
+    ///
+    /// # Errors
+    /// As [`read_all`](Self::read_all).
+    pub fn read(contest: &'a Contest, record: &Record, scope: Scope) -> anyhow::Result<Self> {
+        let ledgers = Ledger::read_all(contest, record, scope)?;
         let barred = barred(&ledgers);
         Ok(Self {
             contest,
+            scope,
             ledgers,
             neighbours: Ledger::neighbours(contest, record),
             barred,
             draws: Draws::new(record.setup.seed),
             judged: RefCell::default(),
         })
+    }
+
+    /// Which of its rounds these are.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The rate that was offered in these rounds, in messages per second; `None` where it is none, or all.
+    pub fn rate(&self) -> Option<f64> {
+        match (&self.contest.arrivals, self.scope) {
+            (Arrivals::Open { rates, .. }, Scope::Rate(step)) => rates.get(step).copied(),
+            _ => None,
+        }
+    }
+
+    /// The measure that arms are ranked by, unless another is asked for.
+    pub fn headline(&self) -> Measure {
+        match self.scope {
+            Scope::Closed => Measure::Throughput,
+            Scope::Rate(_) => Measure::ResponseP99,
+            Scope::Capacity => Measure::Capacity,
+        }
+    }
+
+    /// The response times of an arm at each rate, by the first objective's quantile: the rate, the geometric mean of all blocks
+    /// in µs, and its 95% interval. They end before the rate at which any block had none.
+    pub fn response_curve(&self, arm: usize) -> Vec<(f64, f64, [f64; 2])> {
+        let Arrivals::Open { rates, .. } = &self.contest.arrivals else { return Vec::new() };
+        let by_rate = self.ledgers[arm].responses().iter();
+        let answered = by_rate.take_while(|(_, responses)| responses.iter().all(|it| it.is_finite()));
+        let point = |(step, responses): (&usize, &Vec<f64>)| {
+            let (mean, half) = mean_with_interval(responses.iter().map(|it| (it * 1e6).ln()))?;
+            Some((*rates.get(*step)?, mean.exp(), [(mean - half).exp(), (mean + half).exp()]))
+        };
+        answered.filter_map(point).collect()
     }
 
     /// The contest.
@@ -156,7 +213,7 @@ impl<'a> Field<'a> {
                 alarms.extend(found.verdict.is_told().then(|| Alarm::new(measure, &found, p)));
             }
         }
-        let order = self.ranks(Measure::Throughput);
+        let order = self.ranks(self.headline());
         let place = |arm: usize| order.iter().position(|(is, _)| *is == arm).unwrap_or(usize::MAX);
         let mut arms: Vec<(usize, ArmResult)> = arms.into_iter().enumerate().collect();
         arms.sort_by_key(|(number, arm)| (arm.arm.copy, place(*number), arm.arm.name.clone()));
@@ -169,9 +226,20 @@ impl<'a> Field<'a> {
             neighbours: self.neighbours,
             view: *view,
             class: *class,
+            headline: self.headline(),
+            rate: self.rate(),
+            objectives: self.objectives(),
             reference,
             arms: arms.into_iter().map(|(_, arm)| arm).collect(),
             alarms,
+        }
+    }
+
+    /// What the capacity is the highest rate of; nothing where these rounds are not looked at for it.
+    fn objectives(&self) -> Vec<Objective> {
+        match &self.contest.arrivals {
+            Arrivals::Open { objectives, .. } if self.scope == Scope::Capacity => objectives.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -179,6 +247,7 @@ impl<'a> Field<'a> {
         let ledger = &self.ledgers[arm];
         ArmResult {
             arm: ledger.arm.clone(),
+            headline: self.headline(),
             rounds: ledger.rounds(),
             excluded: ledger.excluded.clone(),
             no_verdict: self.barred[arm].clone(),

@@ -4,14 +4,40 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::measure::{Counts, Figures, Measure, Merged, SessionTime};
 use crate::{
-    load::{LatencyHistogram, Workload},
-    record::{Arm, Contest, Line, Place, Record, RoundLine, Schedule},
+    load::{LatencyHistogram, Objective, Workload},
+    record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
     round::Neighbours,
-    stats::{MIN_EPOCHS, Series},
+    stats::{Capacity, MIN_EPOCHS, Series, capacity},
 };
 
 /// The share of an arm's rounds or slices that may be excluded before it gets no verdict; one whole round may be.
 const MOST_EXCLUDED: f64 = 0.10;
+
+/// Which rounds of a contest are looked at together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of a closed loop: all of them.
+    Closed,
+    /// Those at one of the rates, by its number.
+    Rate(usize),
+    /// Those of a block at all rates, for the capacity that they come to.
+    Capacity,
+}
+
+impl Scope {
+    /// Whether a line tells of it.
+    fn has(self, line: &Line) -> bool {
+        let of_idle = matches!(line, Line::Idle { .. });
+        match self {
+            Self::Closed => true,
+            Self::Rate(step) => line.place().step == Some(step),
+            Self::Capacity => of_idle || line.place().step.is_some(),
+        }
+    }
+}
+
+/// The share of the rates of a block that must have a round for the block to have a capacity.
+const MOST_RATES: f64 = 0.7;
 
 /// The rounds of one arm, read and merged.
 pub(super) struct Ledger<'a> {
@@ -37,6 +63,10 @@ pub(super) struct Ledger<'a> {
     client_bound: usize,
     /// What an idle connection cost the server in each epoch, in bytes.
     idle: BTreeMap<usize, f64>,
+    /// What each block said of the capacity.
+    capacities: Vec<Capacity>,
+    /// The response time of the first objective's quantile in each block, by the number of the rate; in seconds.
+    responses: BTreeMap<usize, Vec<f64>>,
 }
 
 impl<'a> Ledger<'a> {
@@ -44,12 +74,13 @@ impl<'a> Ledger<'a> {
     ///
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.
-    pub(super) fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
-        let lines: Vec<&Line> = record.lines.iter().filter(|line| contest.has(line.place())).collect();
-        contest.arms.iter().map(|arm| Self::read(contest, arm, &lines)).collect()
+    pub(super) fn read_all(contest: &'a Contest, record: &Record, scope: Scope) -> anyhow::Result<Vec<Self>> {
+        let of_scope = |line: &&Line| contest.has(line.place()) && scope.has(line);
+        let lines: Vec<&Line> = record.lines.iter().filter(of_scope).collect();
+        contest.arms.iter().map(|arm| Self::read(contest, arm, &lines, scope)).collect()
     }
 
-    fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line]) -> anyhow::Result<Self> {
+    fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line], scope: Scope) -> anyhow::Result<Self> {
         let epochs = lines.iter().map(|line| line.place().epoch + 1).max().unwrap_or(0);
         let blocks = |line: &&Line| match line {
             Line::Round(round) => round.place.block.saturating_add(round.slices.len().max(1)),
@@ -75,11 +106,96 @@ impl<'a> Ledger<'a> {
             lost: Vec::new(),
             client_bound: 0,
             idle: BTreeMap::new(),
+            capacities: Vec::new(),
+            responses: BTreeMap::new(),
         };
-        for line in lines.iter().filter(|line| line.place().arm == arm.name) {
-            ledger.enter(line)?;
+        let mine = || lines.iter().copied().filter(|line| line.place().arm == arm.name);
+        match scope {
+            Scope::Closed | Scope::Rate(_) => mine().try_for_each(|line| ledger.enter(line))?,
+            Scope::Capacity => ledger.enter_capacities(contest, mine())?,
         }
         Ok(ledger)
+    }
+
+    /// Takes the rounds at all rates: what each block of them says of the capacity.
+    fn enter_capacities<'l>(
+        &mut self,
+        contest: &Contest,
+        lines: impl Iterator<Item = &'l Line>,
+    ) -> anyhow::Result<()> {
+        let Arrivals::Open { rates, objectives } = &contest.arrivals else { return Ok(()) };
+        let mut blocks: BTreeMap<(usize, usize), BTreeMap<usize, Merged>> = BTreeMap::new();
+        for line in lines {
+            let place = line.place();
+            let block = blocks.entry((place.epoch, place.block)).or_default();
+            match line {
+                Line::Round(round) if round.excluded.is_empty() => {
+                    let alone = Merged::of(round, self.connections, self.counts_sessions)?;
+                    block.extend(place.step.map(|step| (step, alone)));
+                }
+                Line::Round(round) => {
+                    let reason = round.excluded.first().cloned().unwrap_or_default();
+                    *self.excluded.entry(reason).or_default() += 1;
+                }
+                Line::Failed { error, .. } => {
+                    *self.excluded.entry(format!("failed: {error}")).or_default() += 1;
+                }
+                Line::Idle { bytes_per_connection, .. } => {
+                    self.idle.insert(place.epoch, *bytes_per_connection);
+                }
+            }
+        }
+        for (place, rounds) in blocks {
+            let enough = rounds.len() as f64 >= MOST_RATES * rates.len() as f64;
+            let under = |objective: &Objective| {
+                let share = objective.quantile().share();
+                let points: Vec<(f64, f64)> = rounds
+                    .iter()
+                    .filter_map(|(step, round)| Some((*rates.get(*step)?, round.response_s(share))))
+                    .collect();
+                capacity(&points, objective.limit().as_secs_f64())
+            };
+            if let Some(first) = objectives.first() {
+                for (step, round) in &rounds {
+                    self.responses.entry(*step).or_default().push(round.response_s(first.quantile().share()));
+                }
+            }
+            let found = objectives.iter().filter_map(under).reduce(Capacity::min).filter(|_| enough);
+            match found {
+                Some(found) => {
+                    self.capacities.push(found);
+                    self.rounds.insert(place, Figures::of_capacity(found.rate()));
+                }
+                None => self.lost.push(place),
+            }
+        }
+        Ok(())
+    }
+
+    /// What most blocks say of a capacity that lies beyond the rates that were offered.
+    fn beyond_the_rates(&self) -> Option<String> {
+        let most = |beyond: fn(&Capacity) -> bool| {
+            let count = self.capacities.iter().filter(|it| beyond(it)).count();
+            count * 2 > self.capacities.len()
+        };
+        let rate = |beyond: fn(&Capacity) -> bool| {
+            self.capacities.iter().find(|it| beyond(it)).map_or(0.0, |it| it.rate())
+        };
+        let at_least: fn(&Capacity) -> bool = |it| matches!(it, Capacity::AtLeast(_));
+        let below: fn(&Capacity) -> bool = |it| matches!(it, Capacity::Below(_));
+        if most(at_least) {
+            Some(format!(
+                "it meets the objective at {:.0}/s too, the highest rate that was offered",
+                rate(at_least)
+            ))
+        } else if most(below) {
+            Some(format!(
+                "it misses the objective at {:.0}/s too, the lowest rate that was offered",
+                rate(below)
+            ))
+        } else {
+            None
+        }
     }
 
     /// The most that others took of the machine in any round of a contest, also of those that are excluded.
@@ -162,6 +278,11 @@ impl<'a> Ledger<'a> {
         self.client_bound * 2 > self.rounds.len()
     }
 
+    /// The response times of the first objective's quantile at each rate, by the number of the rate: in each block, in seconds.
+    pub(super) fn responses(&self) -> &BTreeMap<usize, Vec<f64>> {
+        &self.responses
+    }
+
     /// The round trips of all rounds that count.
     pub(super) fn round_trip(&self) -> &LatencyHistogram {
         self.merged.round_trip()
@@ -196,6 +317,10 @@ impl<'a> Ledger<'a> {
         let figures = self.merged.figures();
         let level = |measure: Measure| match measure {
             Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
+            Measure::Capacity => {
+                let rates: Vec<f64> = self.capacities.iter().map(|it| it.rate()).collect();
+                median(rates.iter()).unwrap_or(f64::NAN)
+            }
             _ if self.rounds.is_empty() => f64::NAN,
             _ => measure.of_round(&figures),
         };
@@ -225,7 +350,7 @@ impl<'a> Ledger<'a> {
         } else if epochs < MIN_EPOCHS {
             Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
         } else {
-            None
+            self.beyond_the_rates()
         }
     }
 }

@@ -39,6 +39,22 @@ pub enum Measure {
     ServerSwitches,
     /// What an idle connection costs the server's memory.
     IdleMemory,
+    /// The highest rate at which the objectives are met.
+    Capacity,
+    /// Half of the messages are answered within it, counted from when each was to be sent.
+    ResponseP50,
+    /// 99% are.
+    ResponseP99,
+    /// 99.9% are.
+    ResponseP999,
+    /// Half of the timers fire no later than this after their time.
+    TimerP50,
+    /// 99% do.
+    TimerP99,
+    /// What the server's process has in memory behind a round.
+    ServerMemory,
+    /// How unevenly messages spread over the server's workers.
+    WorkerSpread,
 }
 
 /// How a measure is called, and where it comes from.
@@ -61,7 +77,7 @@ enum Source {
 
 impl Measure {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::Throughput,
         Self::SessionP50,
         Self::SessionP99,
@@ -74,6 +90,14 @@ impl Measure {
         Self::ClientCpu,
         Self::ServerSwitches,
         Self::IdleMemory,
+        Self::Capacity,
+        Self::ResponseP50,
+        Self::ResponseP99,
+        Self::ResponseP999,
+        Self::TimerP50,
+        Self::TimerP99,
+        Self::ServerMemory,
+        Self::WorkerSpread,
     ];
 
     fn row(self) -> Row {
@@ -108,6 +132,16 @@ impl Measure {
                 row("server switches per message", "", Less, Round(|round| round.server_switches))
             }
             Self::IdleMemory => row("memory per idle connection", "B", Less, Idle),
+            Self::Capacity => row("capacity", "1/s", More, Round(|round| round.capacity)),
+            Self::ResponseP50 => us("response p50", |round| round.response[0]),
+            Self::ResponseP99 => us("response p99", |round| round.response[1]),
+            Self::ResponseP999 => us("response p99.9", |round| round.response[2]),
+            Self::TimerP50 => us("timer late p50", |round| round.timer_late[0]),
+            Self::TimerP99 => us("timer late p99", |round| round.timer_late[1]),
+            Self::ServerMemory => row("server memory", "MiB", Less, Round(|round| round.server_memory)),
+            Self::WorkerSpread => {
+                row("busiest worker to the mean", "", Less, Round(|round| round.worker_spread))
+            }
         }
     }
 
@@ -214,6 +248,33 @@ pub(super) struct Figures {
     close_p50: f64,
     /// For each message.
     server_switches: f64,
+    /// p50, p99 and p99.9; infinite where that many were not answered.
+    response: [f64; 3],
+    /// p50 and p99.
+    timer_late: [f64; 2],
+    /// In MiB.
+    server_memory: f64,
+    worker_spread: f64,
+    capacity: f64,
+}
+
+impl Figures {
+    /// What the rounds of a block, one for each rate, come to together.
+    pub(super) fn of_capacity(capacity: f64) -> Self {
+        Self {
+            counts: Counts::default(),
+            round_trip: [f64::NAN; 3],
+            session: [f64::NAN; 2],
+            connect_p50: f64::NAN,
+            close_p50: f64::NAN,
+            server_switches: f64::NAN,
+            response: [f64::NAN; 3],
+            timer_late: [f64::NAN; 2],
+            server_memory: f64::NAN,
+            worker_spread: f64::NAN,
+            capacity,
+        }
+    }
 }
 
 /// A round, or several merged: counts added up, and one histogram of each kind.
@@ -227,6 +288,14 @@ pub(super) struct Merged {
     unfinished: LatencyHistogram,
     /// Context switches, and the messages that they were counted over.
     switches: (f64, f64),
+    response: LatencyHistogram,
+    /// Messages that were to be sent and have no reply: later than every other.
+    unanswered: u64,
+    timer_late: LatencyHistogram,
+    /// The largest of any round, in MiB; 0 where it was not told.
+    server_memory: f64,
+    /// The sum of what was told, and of how many rounds that is.
+    worker_spread: (f64, f64),
 }
 
 impl Merged {
@@ -256,6 +325,13 @@ impl Merged {
             close: of_sessions(run.close.decode()?),
             unfinished: run.unfinished.decode()?,
             switches,
+            response: round.open.as_ref().map(|open| open.response.decode()).transpose()?.unwrap_or_default(),
+            unanswered: round.open.as_ref().map_or(0, |open| open.unfinished),
+            timer_late: round.timer_lateness.decode()?,
+            // In a closed loop it is as large as what happened to be in the air.
+            server_memory: round.open.as_ref().and(server.resident_bytes).unwrap_or(0) as f64
+                / (1 << 20) as f64,
+            worker_spread: round.worker_spread.map_or((0.0, 0.0), |spread| (spread, 1.0)),
         })
     }
 
@@ -269,6 +345,12 @@ impl Merged {
         self.unfinished.merge(&other.unfinished);
         self.switches.0 += other.switches.0;
         self.switches.1 += other.switches.1;
+        self.response.merge(&other.response);
+        self.unanswered += other.unanswered;
+        self.timer_late.merge(&other.timer_late);
+        self.server_memory = self.server_memory.max(other.server_memory);
+        self.worker_spread.0 += other.worker_spread.0;
+        self.worker_spread.1 += other.worker_spread.1;
     }
 
     /// What all of them together say.
@@ -286,6 +368,20 @@ impl Merged {
             connect_p50: us(&self.connect, 0.5),
             close_p50: us(&self.close, 0.5),
             server_switches: if over > 0.0 { switches / over } else { f64::NAN },
+            response: [0.5, 0.99, 0.999].map(|share| self.response_s(share) * 1e6),
+            timer_late: [0.5, 0.99].map(|share| us(&self.timer_late, share)),
+            server_memory: if self.server_memory > 0.0 { self.server_memory } else { f64::NAN },
+            worker_spread: self.worker_spread.0 / self.worker_spread.1,
+            capacity: f64::NAN,
+        }
+    }
+
+    /// The response time that this share of all messages does not exceed, in seconds: infinite where that is one without a
+    /// reply, and NaN where none was to be sent.
+    pub(super) fn response_s(&self, share: f64) -> f64 {
+        match self.response.count() + self.unanswered {
+            0 => f64::NAN,
+            _ => self.response.quantile_with_missing(share, self.unanswered),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     load::{LatencyHistogram, LoadRun},
     net::PortLimit,
     placement::Placement,
-    record::{Arrivals, Line, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup},
+    record::{Arrivals, EncodedHistogram, Line, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup},
     stats::Verdict,
 };
 
@@ -94,6 +94,7 @@ fn round(place: Place, level: f64) -> RoundLine {
         failures: 0,
         first_failure: None,
         port_limit: PortLimit::towards(&[]),
+        open: None,
     };
     RoundLine {
         place,
@@ -110,6 +111,7 @@ fn round(place: Place, level: f64) -> RoundLine {
         client_bound: false,
         open: None,
         worker_spread: None,
+        timer_lateness: EncodedHistogram::default(),
     }
 }
 

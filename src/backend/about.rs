@@ -21,6 +21,8 @@ pub struct About {
     pub maintenance: Maintenance,
     /// Advisories in the RustSec database that are open for the crate, or for what it cannot do without.
     pub advisories: &'static [&'static str],
+    /// What it has to run blocking or long work beside its tasks, by the name that the crate gives it.
+    pub offload: Option<&'static str>,
     /// Whether a service written with it runs beyond Linux.
     pub portable: bool,
     /// What it is, in half a sentence.

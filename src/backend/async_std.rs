@@ -15,7 +15,7 @@ use async_std::{net::TcpStream, task};
 
 use super::{
     About, Backend, Maintenance, Model, Threading,
-    futures_io::converse,
+    futures_io::{Runtime, converse},
     open::{Open, OpenConnections},
 };
 use crate::{
@@ -33,6 +33,7 @@ static ABOUT: About = About {
     threading: Threading::Multi,
     maintenance: Maintenance::Discontinued,
     advisories: &["RUSTSEC-2025-0052"],
+    offload: Some("spawn_blocking"),
     portable: true,
     summary: "async-std's global runtime",
 };
@@ -105,8 +106,21 @@ async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     Ok(())
 }
 
+/// Its timers, and its threads for what blocks.
+struct Timers;
+
+impl Runtime for Timers {
+    async fn sleep_until(until: Instant) {
+        task::sleep(until.saturating_duration_since(Instant::now())).await;
+    }
+
+    async fn offload(work: impl FnOnce() + Send + 'static) {
+        task::spawn_blocking(work).await;
+    }
+}
+
 async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<TcpStream>) {
-    let outcome = converse(&mut stream, &mut connection).await;
+    let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
     connection.ended(outcome);
     drop(place);
 }
@@ -122,5 +136,5 @@ async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), Ses
     let mut stream = TcpStream::connect(destination).await?;
     stream.set_nodelay(true)?;
     slot.connected(Instant::now());
-    converse(&mut stream, slot).await
+    converse::<Timers, _>(&mut stream, slot).await
 }

@@ -22,7 +22,7 @@ use compio::{
     io::{AsyncRead as _, AsyncWrite as _},
     net::TcpStream,
     runtime::{self, ResumeUnwind as _, Runtime},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use futures_lite::StreamExt as _;
 use socket2::SockRef;
@@ -38,7 +38,7 @@ use super::{
 use crate::{
     load::{Load, Slot},
     protocol::{End, SessionError, Want},
-    service::{AfterAcceptError, Connection, Service},
+    service::{AfterAcceptError, Connection, Service, spend},
 };
 
 pub(super) struct Compio;
@@ -50,6 +50,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("spawn_blocking"),
     portable: true,
     summary: "compio on io_uring, as shipped",
 };
@@ -200,6 +201,14 @@ async fn converse(
                     0 => end.eof()?,
                     n => end.read(n, Instant::now)?,
                 }
+            }
+            Want::Wait(until) => {
+                sleep_until(until).await;
+                end.woke(Instant::now());
+            }
+            Want::Offload(time) => {
+                runtime::spawn_blocking(move || spend(time)).await.resume_unwind();
+                end.woke(Instant::now());
             }
             Want::Close => return Ok(()),
         }

@@ -17,6 +17,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("spawn_blocking"),
     portable: true,
     summary: "compio with deferred task work",
 };

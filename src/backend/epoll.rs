@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -18,13 +18,14 @@ use nix::{
     sys::{
         epoll::{Epoll as Descriptor, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         socket::{MsgFlags, recv, send},
+        timerfd::{ClockId as Clock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     About, Backend, Maintenance, Model, Threading, on_threads,
-    readiness::{self, EVENTS, LISTENER, Ready},
+    readiness::{self, EVENTS, LISTENER, Ready, Until},
     serve_on_threads,
 };
 use crate::{load::Load, service::Service};
@@ -38,6 +39,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: false,
     summary: "by hand on the system calls: the floor",
 };
@@ -67,12 +69,45 @@ impl Backend for Epoll {
 struct Poller {
     descriptor: Descriptor,
     events: [EpollEvent; EVENTS],
+    timer: Option<Timer>,
 }
+
+/// A timer among the descriptors: epoll_wait(2) itself tells milliseconds apart, and one that waits to the nanosecond
+/// (epoll_pwait2(2)) is late by the slack of the thread, 50 µs (prctl(2), PR_SET_TIMERSLACK).
+struct Timer {
+    descriptor: TimerFd,
+    /// What it is set to.
+    then: Option<Instant>,
+}
+
+/// The token of the timer.
+const TIMER: usize = LISTENER - 1;
 
 impl Poller {
     fn new() -> io::Result<Self> {
         let descriptor = Descriptor::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { descriptor, events: [EpollEvent::empty(); EVENTS] })
+        Ok(Self { descriptor, events: [EpollEvent::empty(); EVENTS], timer: None })
+    }
+
+    /// Sets the timer; made when it is first needed.
+    fn set_timer(&mut self, then: Instant) -> io::Result<()> {
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => {
+                let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+                let descriptor = TimerFd::new(Clock::CLOCK_MONOTONIC, flags)?;
+                let edges = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER as u64);
+                self.descriptor.add(&descriptor, edges)?;
+                none.insert(Timer { descriptor, then: None })
+            }
+        };
+        if timer.then != Some(then) {
+            // One of no time is none at all (timerfd_create(2)).
+            let from_now = then.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+            timer.descriptor.set(Expiration::OneShot(from_now.into()), TimerSetTimeFlags::empty())?;
+            timer.then = Some(then);
+        }
+        Ok(())
     }
 }
 
@@ -85,12 +120,17 @@ impl readiness::Poller for Poller {
         Ok(self.descriptor.add(&stream.0, EpollEvent::new(flags, token as u64))?)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
-        let count = match self.descriptor.wait(&mut self.events, whole_millis(timeout)) {
+    fn wait(&mut self, until: Until, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
+        if let Until::Then(then) = until {
+            self.set_timer(then)?;
+        }
+        let timeout = if until == Until::Now { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+        let count = match self.descriptor.wait(&mut self.events, timeout) {
             Err(Errno::EINTR) => 0,
             outcome => outcome?,
         };
-        ready.extend(self.events[..count].iter().map(|event| (event.data() as usize, readiness_of(event))));
+        let told = self.events[..count].iter().filter(|event| event.data() != TIMER as u64);
+        ready.extend(told.map(|event| (event.data() as usize, readiness_of(event))));
         Ok(())
     }
 
@@ -106,14 +146,6 @@ impl readiness::Poller for Poller {
             _ => Ok(Stream(socket.into())),
         }
     }
-}
-
-/// Rounds up, so that the time has come when the wait is over.
-fn whole_millis(timeout: Option<Duration>) -> EpollTimeout {
-    timeout.map_or(EpollTimeout::NONE, |timeout| {
-        let millis = timeout.as_micros().div_ceil(1000);
-        u16::try_from(millis).unwrap_or(u16::MAX).into()
-    })
 }
 
 fn readiness_of(event: &EpollEvent) -> Ready {

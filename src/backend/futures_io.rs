@@ -5,25 +5,30 @@ use std::time::Instant;
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, future::yield_now};
 
 use super::readiness::FULL_READS_PER_TURN;
-use crate::protocol::{End, SessionError, Want};
+use crate::{
+    protocol::{End, SessionError, Want},
+    service::spend,
+};
+
+/// What a runtime has beside streams.
+pub(super) trait Runtime {
+    /// Lets the other tasks have their turn.
+    async fn let_others() {
+        yield_now().await;
+    }
+
+    /// Sleeps until then.
+    async fn sleep_until(until: Instant);
+
+    /// Has work done where it may block.
+    async fn offload(work: impl FnOnce() + Send + 'static);
+}
 
 /// Drives an end to the end of its session.
 ///
 /// These streams try the socket before they wait, and nothing in their executors bounds how often that works. So a peer
 /// that sends without waiting for replies is left for the others after a number of full reads.
-pub(super) async fn converse<S>(stream: &mut S, end: &mut impl End) -> Result<(), SessionError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    converse_in_turns(stream, end, yield_now).await
-}
-
-/// The same, where it takes something else than [`yield_now`] to let the others have their turn.
-pub(super) async fn converse_in_turns<S>(
-    stream: &mut S,
-    end: &mut impl End,
-    let_others: impl AsyncFn(),
-) -> Result<(), SessionError>
+pub(super) async fn converse<R: Runtime, S>(stream: &mut S, end: &mut impl End) -> Result<(), SessionError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -45,8 +50,16 @@ where
                 }
                 if full_reads == FULL_READS_PER_TURN {
                     full_reads = 0;
-                    let_others().await;
+                    R::let_others().await;
                 }
+            }
+            Want::Wait(until) => {
+                R::sleep_until(until).await;
+                end.woke(Instant::now());
+            }
+            Want::Offload(time) => {
+                R::offload(move || spend(time)).await;
+                end.woke(Instant::now());
             }
             Want::Close => return Ok(()),
         }

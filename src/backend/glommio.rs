@@ -21,7 +21,10 @@ use glommio::{
 use slab::Slab;
 
 use super::{
-    About, Backend, Unavailable, futures_io::converse_in_turns, on_threads, optional::GLOMMIO,
+    About, Backend, Unavailable,
+    futures_io::{Runtime, converse},
+    on_threads,
+    optional::GLOMMIO,
     serve_on_threads, uring,
 };
 use crate::{
@@ -126,7 +129,7 @@ fn serve_connection(mut stream: TcpStream, service: &Arc<Service>, tasks: &Tasks
     let mut connection = service.accepted();
     let theirs = Rc::clone(tasks);
     let task = spawn_local(async move {
-        let outcome = converse_in_turns(&mut stream, &mut connection, let_others).await;
+        let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
         connection.ended(outcome);
         drop(stream);
         drop(theirs.borrow_mut().try_remove(key).flatten().map(Task::detach));
@@ -149,11 +152,24 @@ async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), Ses
     let mut stream = TcpStream::connect(destination).await.map_err(io::Error::from)?;
     stream.set_nodelay(true).map_err(io::Error::from)?;
     slot.connected(Instant::now());
-    converse_in_turns(&mut stream, slot, let_others).await
+    converse::<Timers, _>(&mut stream, slot).await
 }
 
-/// Lets the other tasks have their turn, those too whose sockets get ready meanwhile: rings are looked at when no task
-/// is ready, and this one is not before a timer that is already over was looked at beside them.
-async fn let_others() {
-    sleep(Duration::ZERO).await;
+/// Its timers, and its thread for what blocks.
+struct Timers;
+
+impl Runtime for Timers {
+    /// Lets the other tasks have their turn, those too whose sockets get ready meanwhile: rings are looked at when no task
+    /// is ready, and this one is not before a timer that is already over was looked at beside them.
+    async fn let_others() {
+        sleep(Duration::ZERO).await;
+    }
+
+    async fn sleep_until(until: Instant) {
+        sleep(until.saturating_duration_since(Instant::now())).await;
+    }
+
+    async fn offload(work: impl FnOnce() + Send + 'static) {
+        glommio::executor().spawn_blocking(work).await;
+    }
 }

@@ -206,6 +206,11 @@ fn converse<S: Read + Write>(stream: &mut S, end: &mut impl End) -> Result<Turn,
                     Err(error) => return Err(error.into()),
                 }
             }
+            Want::Wait(until) => {
+                coroutine::sleep(until.saturating_duration_since(Instant::now()));
+                end.woke(Instant::now());
+            }
+            Want::Offload(_) => unreachable!("may is not asked to offload"),
             Want::Close => return Ok(Turn::Over),
         }
     }

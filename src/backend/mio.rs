@@ -4,7 +4,7 @@
 //! writable event, which it need not wait for. Several workers each register the listener with their own poll; a
 //! connection goes to whichever accepts it first.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use mio::{
     Events, Interest, Poll, Token,
@@ -14,7 +14,7 @@ use mio::{
 
 use super::{
     About, Backend, Maintenance, Model, Threading, on_threads,
-    readiness::{self, EVENTS, LISTENER, Ready},
+    readiness::{self, EVENTS, LISTENER, Ready, Until},
     serve_on_threads,
 };
 use crate::{load::Load, service::Service};
@@ -28,6 +28,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: true,
     summary: "an event loop per worker on mio's poll",
 };
@@ -74,8 +75,9 @@ impl readiness::Poller for Poller {
         self.poll.registry().register(stream, Token(token), Interest::READABLE | Interest::WRITABLE)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, timeout) {
+    /// To the millisecond, rounded up: mio has no other timer.
+    fn wait(&mut self, until: Until, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, until.timeout()) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
         }

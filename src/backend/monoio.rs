@@ -25,7 +25,7 @@ use monoio::{
     buf::{IoBuf as _, IoBufMut as _},
     io::{AsyncReadRent as _, AsyncWriteRent as _},
     net::TcpStream,
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use nix::sys::socket::{Shutdown, shutdown};
 
@@ -51,6 +51,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
     advisories: &[],
+    offload: None,
     portable: true,
     summary: "monoio on io_uring, as shipped",
 };
@@ -214,6 +215,11 @@ async fn converse(
                     n => end.read(n, Instant::now)?,
                 }
             }
+            Want::Wait(until) => {
+                sleep_until(until.into()).await;
+                end.woke(Instant::now());
+            }
+            Want::Offload(_) => unreachable!("monoio is not asked to offload"),
             Want::Close => return Ok(()),
         }
     }

@@ -18,6 +18,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
     advisories: &[],
+    offload: None,
     portable: false,
     summary: "monoio with deferred task work",
 };

@@ -14,6 +14,7 @@ pub(super) static MAY: About = About {
     threading: Threading::Multi,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: true,
     summary: "may's coroutines, each with a stack of its own",
 };
@@ -25,6 +26,7 @@ pub(super) static TOKIO_URING: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
     advisories: &[],
+    offload: Some("spawn_blocking"),
     portable: false,
     summary: "io_uring on tokio's current-thread scheduler",
 };
@@ -38,6 +40,7 @@ pub(super) static GLOMMIO: About = About {
     maintenance: Maintenance::Dormant { last_release: 2024 },
     // Of owned-alloc, which its lockfree stands on.
     advisories: &["RUSTSEC-2026-0299"],
+    offload: Some("spawn_blocking"),
     portable: false,
     summary: "glommio's executors, told of readiness by io_uring",
 };

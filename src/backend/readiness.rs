@@ -6,6 +6,8 @@
 //! edge once it was reported: then reading goes on until it is reached.
 
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     io::{self, ErrorKind, Read, Write},
     net::SocketAddr,
     sync::Arc,
@@ -40,14 +42,36 @@ pub(super) trait Poller: Sized {
     /// Registers a stream for all its edges, under this token. Closing the stream takes it off again.
     fn add(&self, stream: &mut Self::Stream, token: usize) -> io::Result<()>;
 
-    /// Waits for edges, at most for so long, and puts each into `ready` with its token.
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<(usize, Ready)>) -> io::Result<()>;
+    /// Waits for edges, at most until then, and puts each into `ready` with its token.
+    fn wait(&mut self, until: Until, ready: &mut Vec<(usize, Ready)>) -> io::Result<()>;
 
     /// Accepts a connection.
     fn accept(listener: &Self::Listener) -> io::Result<Self::Stream>;
 
     /// Begins to connect, with TCP_NODELAY; a failure may show only when something is sent.
     fn connect(to: SocketAddr) -> io::Result<Self::Stream>;
+}
+
+/// Until when to wait for edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Not at all: only what is there.
+    Now,
+    /// An instant.
+    Then(Instant),
+    /// An edge comes.
+    Edge,
+}
+
+impl Until {
+    /// How long that is from now.
+    pub(super) fn timeout(self) -> Option<Duration> {
+        match self {
+            Self::Now => Some(Duration::ZERO),
+            Self::Edge => None,
+            Self::Then(then) => Some(then.saturating_duration_since(Instant::now())),
+        }
+    }
 }
 
 /// What an edge said of a stream.
@@ -66,6 +90,8 @@ enum Turn {
     Waits,
     /// There may be more to do at once; others first.
     Again,
+    /// Nothing is to be done before then, whatever edges say; and whether there may be something to read.
+    Sleeps { until: Instant, readable: bool },
     /// The session is over; close the connection.
     Over,
 }
@@ -98,6 +124,8 @@ fn advance<S: Read + Write>(stream: &mut S, end: &mut impl End, ready: Ready) ->
                     Err(error) => return Err(error.into()),
                 }
             }
+            Want::Wait(until) => return Ok(Turn::Sleeps { until, readable: !emptied }),
+            Want::Offload(_) => unreachable!("a loop by hand is not asked to offload"),
             Want::Close => return Ok(Turn::Over),
         }
     }
@@ -117,13 +145,10 @@ impl<P: Poller> Turns<P> {
 
     /// Waits, unless somebody is to come again; returns whose turn it is.
     fn next(&mut self, until: Option<Instant>) -> io::Result<Vec<(usize, Ready)>> {
-        let timeout = match until {
-            _ if !self.again.is_empty() => Some(Duration::ZERO),
-            until => until.map(|then| then.saturating_duration_since(Instant::now())),
-        };
+        let until = if self.again.is_empty() { until.map_or(Until::Edge, Until::Then) } else { Until::Now };
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
-        self.poller.wait(timeout, &mut ready)?;
+        self.poller.wait(until, &mut ready)?;
         ready.append(&mut self.again);
         Ok(ready)
     }
@@ -136,9 +161,9 @@ impl<P: Poller> Turns<P> {
 
 /// Serves at a listener that the poller knows, until the service stops.
 pub(super) fn serve<P: Poller>(poller: P, listener: &P::Listener, service: &Arc<Service>) -> io::Result<()> {
-    let server =
-        Server { listener, service, turns: Turns::new(poller), open: Slab::new(), accept_again: None };
-    server.run()
+    let turns = Turns::new(poller);
+    Server { listener, service, turns, open: Slab::new(), timers: BinaryHeap::new(), accept_again: None }
+        .run()
 }
 
 /// One worker of a server.
@@ -146,15 +171,26 @@ struct Server<'a, P: Poller> {
     listener: &'a P::Listener,
     service: &'a Arc<Service>,
     turns: Turns<P>,
-    open: Slab<(P::Stream, Connection)>,
+    open: Slab<Open<P::Stream>>,
+    /// When connections that sleep are to be woken, the first on top.
+    timers: BinaryHeap<Reverse<(Instant, usize)>>,
     /// When to accept again, after descriptors ran out; no edge will say.
     accept_again: Option<Instant>,
+}
+
+/// A connection that is open.
+struct Open<S> {
+    stream: S,
+    connection: Connection,
+    /// What there is to look at once it is woken; `None` while it does not sleep.
+    asleep: Option<Ready>,
 }
 
 impl<P: Poller> Server<'_, P> {
     fn run(mut self) -> io::Result<()> {
         while !self.service.is_stopping() {
-            let turns = self.turns.next(self.accept_again)?;
+            let timer = self.timers.peek().map(|Reverse((then, _))| *then);
+            let turns = self.turns.next(timer.into_iter().chain(self.accept_again).min())?;
             for &(token, ready) in &turns {
                 match token {
                     LISTENER => self.accept(),
@@ -162,6 +198,7 @@ impl<P: Poller> Server<'_, P> {
                 }
             }
             self.turns.done(turns);
+            self.wake();
             if self.accept_again.is_some_and(|then| Instant::now() >= then) {
                 self.accept();
             }
@@ -195,20 +232,44 @@ impl<P: Poller> Server<'_, P> {
     fn admit(&mut self, mut stream: P::Stream) -> io::Result<()> {
         let place = self.open.vacant_entry();
         self.turns.poller.add(&mut stream, place.key())?;
-        place.insert((stream, self.service.accepted()));
+        place.insert(Open { stream, connection: self.service.accepted(), asleep: None });
         Ok(())
     }
 
+    /// Wakes those whose time has come.
+    fn wake(&mut self) {
+        while let Some(Reverse((then, token))) = self.timers.peek().copied() {
+            let now = Instant::now();
+            if then > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(open) = self.open.get_mut(token) else { continue };
+            let Some(ready) = open.asleep.take() else { continue };
+            open.connection.woke(now);
+            self.advance(token, ready);
+        }
+    }
+
     fn advance(&mut self, token: usize, ready: Ready) {
-        let Some((stream, connection)) = self.open.get_mut(token) else { return };
+        let Some(Open { stream, connection, asleep }) = self.open.get_mut(token) else { return };
+        if let Some(meanwhile) = asleep {
+            // Whoever sleeps is not woken by an edge; what it told is looked at afterwards.
+            meanwhile.readable |= ready.readable;
+            meanwhile.closed |= ready.closed;
+            return;
+        }
         let outcome = match advance(stream, connection, ready) {
             Ok(Turn::Waits) => return,
             Ok(Turn::Again) => return self.turns.again.push((token, ready)),
+            Ok(Turn::Sleeps { until, readable }) => {
+                *asleep = Some(Ready { readable, ..ready });
+                return self.timers.push(Reverse((until, token)));
+            }
             Ok(Turn::Over) => Ok(()),
             Err(error) => Err(error),
         };
-        let (_stream, connection) = self.open.remove(token);
-        connection.ended(outcome);
+        self.open.remove(token).connection.ended(outcome);
     }
 }
 
@@ -261,6 +322,7 @@ impl<P: Poller> Client<P> {
         let outcome = match self.links[token].advance(ready) {
             Ok(Turn::Waits) => return,
             Ok(Turn::Again) => return self.turns.again.push((token, ready)),
+            Ok(Turn::Sleeps { .. }) => unreachable!("a client does not wait"),
             Ok(Turn::Over) => Ok(()),
             Err(error) => Err(error),
         };

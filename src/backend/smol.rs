@@ -12,7 +12,10 @@ use std::{
 
 use smol::{Async, Executor, Timer, channel, net::TcpStream};
 
-use super::{About, Backend, Maintenance, Model, Threading, futures_io::converse};
+use super::{
+    About, Backend, Maintenance, Model, Threading,
+    futures_io::{Runtime, converse},
+};
 use crate::{
     load::{Load, Slot},
     protocol::SessionError,
@@ -28,6 +31,7 @@ static ABOUT: About = About {
     threading: Threading::Multi,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("unblock"),
     portable: true,
     summary: "smol's executor on several threads",
 };
@@ -94,8 +98,21 @@ pub(super) async fn accept_connections(
     }
 }
 
+/// Its timers, and its threads for what blocks.
+struct Timers;
+
+impl Runtime for Timers {
+    async fn sleep_until(until: Instant) {
+        Timer::at(until).await;
+    }
+
+    async fn offload(work: impl FnOnce() + Send + 'static) {
+        smol::unblock(work).await;
+    }
+}
+
 pub(super) async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
-    let outcome = converse(&mut stream, &mut connection).await;
+    let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
     connection.ended(outcome);
 }
 
@@ -110,5 +127,5 @@ async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), Ses
     let mut stream = TcpStream::connect(destination).await?;
     stream.set_nodelay(true)?;
     slot.connected(Instant::now());
-    converse(&mut stream, slot).await
+    converse::<Timers, _>(&mut stream, slot).await
 }

@@ -16,6 +16,7 @@ static ABOUT: About = About {
     threading: Threading::Single,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("unblock"),
     portable: true,
     summary: "smol's single-threaded executor",
 };

@@ -30,6 +30,7 @@ static ABOUT: About = About {
     threading: Threading::Pool,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: true,
     summary: "blocking threads, each used again",
 };

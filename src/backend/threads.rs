@@ -30,6 +30,7 @@ static ABOUT: About = About {
     threading: Threading::PerConnection,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: true,
     summary: "a blocking thread for each connection",
 };
@@ -156,6 +157,11 @@ fn converse(mut stream: &TcpStream, end: &mut impl End) -> Result<(), SessionErr
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             },
+            Want::Wait(until) => {
+                thread::sleep(until.saturating_duration_since(Instant::now()));
+                end.woke(Instant::now());
+            }
+            Want::Offload(_) => unreachable!("a thread of one connection is not asked to offload"),
             Want::Close => return Ok(()),
         }
     }

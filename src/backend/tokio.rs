@@ -15,15 +15,15 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     runtime::{Builder, Runtime},
-    task::JoinSet,
-    time::sleep,
+    task::{JoinSet, spawn_blocking},
+    time::{sleep, sleep_until},
 };
 
 use super::{About, Backend, Maintenance, Model, Threading};
 use crate::{
     load::{Load, Slot},
     protocol::{End, SessionError, Want},
-    service::{AfterAcceptError, Service},
+    service::{AfterAcceptError, Service, spend},
 };
 
 pub(super) struct Tokio;
@@ -35,6 +35,7 @@ static ABOUT: About = About {
     threading: Threading::Multi,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("spawn_blocking"),
     portable: true,
     summary: "tokio's multi-thread scheduler",
 };
@@ -117,6 +118,14 @@ async fn converse(stream: &mut TcpStream, end: &mut impl End) -> Result<(), Sess
                 0 => end.eof()?,
                 n => end.read(n, Instant::now)?,
             },
+            Want::Wait(until) => {
+                sleep_until(until.into()).await;
+                end.woke(Instant::now());
+            }
+            Want::Offload(time) => {
+                spawn_blocking(move || spend(time)).await.map_err(io::Error::from)?;
+                end.woke(Instant::now());
+            }
             Want::Close => return Ok(()),
         }
     }

@@ -16,6 +16,7 @@ static ABOUT: About = About {
     threading: Threading::Single,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: Some("spawn_blocking"),
     portable: true,
     summary: "tokio's current-thread scheduler",
 };

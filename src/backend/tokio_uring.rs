@@ -20,7 +20,7 @@ use super::{
 use crate::{
     load::{Load, Slot},
     protocol::{End, SessionError, Want},
-    service::{AfterAcceptError, Service},
+    service::{AfterAcceptError, Service, spend},
 };
 
 pub(super) struct TokioUring;
@@ -151,6 +151,14 @@ async fn converse(stream: &TcpStream, end: &mut impl End, lent: &mut Vec<u8>) ->
                         end.read(n, Instant::now)?;
                     }
                 }
+            }
+            Want::Wait(until) => {
+                tokio::time::sleep_until(until.into()).await;
+                end.woke(Instant::now());
+            }
+            Want::Offload(time) => {
+                tokio::task::spawn_blocking(move || spend(time)).await.map_err(io::Error::from)?;
+                end.woke(Instant::now());
             }
             Want::Close => return Ok(()),
         }

@@ -35,6 +35,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: false,
     summary: "io_uring by hand, with the flags that help",
 };

@@ -17,6 +17,7 @@ static ABOUT: About = About {
     threading: Threading::Loops,
     maintenance: Maintenance::Active,
     advisories: &[],
+    offload: None,
     portable: false,
     summary: "io_uring by hand, without any flag",
 };

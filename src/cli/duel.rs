@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod lineup;
 mod lock;
+mod rates;
 mod scribe;
 
 use std::{
@@ -41,6 +42,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     // Held until the duel is over.
     let lock = DuelLock::take();
     setup.warnings.extend(lock.warning());
+    rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
     refuse_without_an_epoch(&plan)?;
     announce(&setup);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{output, table::Table};
 use crate::{
     load::{LatencyHistogram, LoadRun, Summary},
-    round::Flag,
+    round::{Flag, Round},
 };
 
 /// The figures of a load, as JSON has them; a table as [`fmt::Display`].
@@ -26,13 +26,47 @@ pub(super) struct Figures {
     /// How long what had not ended when the window closed was under way by then, and how many those were.
     unfinished_us: Option<Summary>,
     unfinished: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    paced: Option<Paced>,
     errors: u64,
     #[serde(skip)]
     first_error: Option<String>,
     flags: Vec<Flag>,
 }
 
+/// What only a load at a rate has; of the messages that were to be sent within the window.
+#[derive(Serialize)]
+struct Paced {
+    offered_per_second: f64,
+    achieved_per_second: f64,
+    /// From when a message was to be sent; of those that were answered.
+    response_us: Option<Summary>,
+    /// From when it was sent.
+    service_us: Option<Summary>,
+    /// By how much the pacer sent it too late.
+    lateness_us: Option<Summary>,
+    /// Messages that came due while the machine had the pacer's processor; they are in the other figures too.
+    stalled: u64,
+}
+
 impl Figures {
+    /// The figures of a round: with those of the pacer, where one drove.
+    pub(super) fn of_round(round: &Round) -> Self {
+        let figures = Self::new(&round.run, round.flags());
+        let Some((open, offer)) = round.run.open.as_ref().zip(round.offer) else { return figures };
+        let mut lateness = open.lateness.clone();
+        lateness.merge(&open.stalled);
+        let paced = Paced {
+            offered_per_second: offer.rate,
+            achieved_per_second: round.run.messages_per_second(),
+            response_us: summary(&open.response),
+            service_us: summary(&round.run.round_trip),
+            lateness_us: summary(&lateness),
+            stalled: open.stalled.count(),
+        };
+        Self { paced: Some(paced), unfinished: open.unfinished, ..figures }
+    }
+
     pub(super) fn new(run: &LoadRun, flags: Vec<Flag>) -> Self {
         Self {
             sessions: run.sessions,
@@ -45,6 +79,7 @@ impl Figures {
             close_us: summary(&run.close),
             unfinished_us: summary(&run.unfinished),
             unfinished: run.unfinished.count(),
+            paced: None,
             errors: run.failures,
             first_error: run.first_failure.clone(),
             flags,
@@ -60,18 +95,32 @@ impl Figures {
 }
 
 /// The figures of a distribution; nothing where nothing was counted.
-fn summary(histogram: &LatencyHistogram) -> Option<Summary> {
+pub(super) fn summary(histogram: &LatencyHistogram) -> Option<Summary> {
     (histogram.count() > 0).then(|| histogram.summary())
 }
 
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Figures {
+    /// Writes the first line, and says which rows follow it.
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> Result<Vec<(&'static str, Option<Summary>)>, fmt::Error> {
         let Self { sessions, window_s, sessions_per_second: rate, messages_per_second: messages, .. } = self;
+        if let Some(paced) = &self.paced {
+            let Paced { offered_per_second: offered, achieved_per_second: achieved, .. } = paced;
+            let unfinished = self.unfinished;
+            writeln!(
+                f,
+                "{offered:.0} messages/s offered for {window_s:.2} s: {achieved:.0} answered, {unfinished} left"
+            )?;
+            let rows = [
+                ("response", paced.response_us),
+                ("service", paced.service_us),
+                ("pacer late", paced.lateness_us),
+            ];
+            return Ok(rows.to_vec());
+        }
         writeln!(
             f,
             "{sessions} sessions in {window_s:.2} s: {rate:.0} sessions/s, {messages:.0} messages/s"
         )?;
-        let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
         let mut rows = vec![
             ("connect", self.connect_us),
             ("round trip", self.round_trip_us),
@@ -81,7 +130,14 @@ impl fmt::Display for Figures {
         if self.unfinished > 0 {
             rows.push(("unfinished", self.unfinished_us));
         }
-        for (name, summary) in rows {
+        Ok(rows)
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut latencies = Table::new(["µs", "p50", "p90", "p99", "p99.9", "max"]).of_numbers();
+        for (name, summary) in self.head(f)? {
             let figures =
                 |it: Summary| [it.p50, it.p90, it.p99, it.p999, it.max].map(|us| format!("{us:.1}"));
             let [p50, p90, p99, p999, max] = summary.map_or_else(|| ["–"; 5].map(str::to_owned), figures);
@@ -120,6 +176,7 @@ mod tests {
             failures: 0,
             first_failure: None,
             port_limit: PortLimit::towards(&[]),
+            open: None,
         }
     }
 

@@ -5,11 +5,16 @@ use std::{fmt, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::{Chosen, Format, Words, duration, figures::Figures, millis, output, words, wrong_usage};
+use super::{
+    Chosen, Format, Words, duration,
+    figures::{Figures, summary},
+    millis, output, rate, words, wrong_usage,
+};
 use crate::{
-    load::{Extent, Workload},
+    load::{Extent, Summary, Workload},
+    pacer,
     placement::{Cpus, Placement},
-    round::{Launch, Pair, PairPlan, Round},
+    round::{Launch, Offer, Pair, PairPlan, Round, lateness_limit},
 };
 
 /// Measure one backend's client against its own server, or another's, in processes of their own.
@@ -17,7 +22,8 @@ use crate::{
 #[command(
     after_help = "Examples:\n  ioduel run tokio\n  ioduel run mio --server tokio --workload stream --duration 5s\n  \
                   ioduel run epoll --server-cpus 0 --client-cpus 1 --json\n  \
-                  ioduel run uring --server-exec 'strace -f -c -o counts'"
+                  ioduel run uring --server-exec 'strace -f -c -o counts'\n  \
+                  ioduel run epoll --workload handler --rate 20000"
 )]
 pub(super) struct Args {
     /// The client's backend, and the server's unless another is named
@@ -34,6 +40,9 @@ pub(super) struct Args {
     /// Measure so many sessions instead, however long they take
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
+    /// Offer so many messages a second, whatever comes back; the client is the pacer
+    #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
+    rate: Option<u32>,
     /// Measure so often, one round after the other, in the same processes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -61,38 +70,50 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = args.server.unwrap_or(args.backend);
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
-    let placement = Placement::with_prefixes(
-        (args.server_cpus, args.server_exec.is_some()),
-        (args.client_cpus, args.client_exec.is_some()),
-    );
+    server.0.can_serve(&args.workload).map_err(|why| anyhow::anyhow!("{}: {why}", server.name()))?;
+    let workload = args.workload.at(args.rate);
+    let rate =
+        workload.arrivals.as_ref().map(|it| it.rate.ok_or_else(|| wrong_usage(NO_RATE))).transpose()?;
+    let sides =
+        ((args.server_cpus, args.server_exec.is_some()), (args.client_cpus, args.client_exec.is_some()));
+    let placement = match rate {
+        Some(_) => Placement::apart(sides.0, sides.1),
+        None => Placement::with_prefixes(sides.0, sides.1),
+    };
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let launch = Launch {
         server_exec: args.server_exec.map_or_else(Vec::new, |words| words.0),
         client_exec: args.client_exec.into_iter().map(|words| words.0).collect(),
         ..Launch::here(program, placement.map_err(wrong_usage)?)
     };
+    let client = if rate.is_some() { pacer::NAME } else { args.backend.name() };
     let plan = PairPlan {
-        server: server.name().to_owned(),
-        client: args.backend.name().to_owned(),
         server_workers: args.workers,
         client_workers: args.workers,
-        message_bytes: args.workload.message_bytes,
-        burn_ns: 0,
+        ..PairPlan::new(server.name(), client, &workload)
     };
+    if rate.is_some() && !launch.placement.is_apart() {
+        output::tell(
+            "the pacer has no processor of its own: it sleeps between messages, and is as late as it is woken",
+        );
+    }
     let mut pair = Pair::start(&launch, plan)?;
     let extent = match args.sessions {
         Some(sessions) => Extent::Sessions(sessions),
-        None => Extent::Timed { ramp_ms: args.workload.ramp_ms, window_ms: millis(args.duration) },
+        None => Extent::Timed { ramp_ms: workload.ramp_ms, window_ms: millis(args.duration) },
     };
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
-        let round = pair.workload(&args.workload, extent.clone())?;
+        let round = match rate {
+            Some(rate) => pair.paced(&workload, offer(rate, args.duration))?,
+            None => pair.workload(&workload, extent.clone())?,
+        };
         anyhow::ensure!(
             round.run.messages > 0 || round.run.sessions > 0 || round.run.failures > 0,
             "no message was answered in {:.3} s; measure longer, with --duration",
             round.run.window_s
         );
-        let measured = Measured::new(args.backend, server, &args.workload, &round);
+        let measured = Measured::new(client, server, &workload, &round);
         match Format::new(args.json) {
             Format::Json => output::print_json(&measured)?,
             Format::Table => output::print(&measured.to_string())?,
@@ -102,6 +123,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+const NO_RATE: &str = "its messages come at a rate, and none is set: --rate 20000";
+
+fn offer(rate: u32, duration: Duration) -> Offer {
+    Offer {
+        rate: rate.into(),
+        seed: rand::random(),
+        window_ms: millis(duration),
+        lateness_limit: lateness_limit(None),
+    }
 }
 
 /// What `run --json` prints; a table as [`fmt::Display`].
@@ -119,20 +151,26 @@ struct Measured {
     figures: Figures,
     server_cpu_us_per_message: f64,
     client_cpu_us_per_message: f64,
+    /// How unevenly messages spread over the server's workers: the largest share over the mean one.
+    worker_spread: Option<f64>,
+    /// How late the server's timers fired; absent where nothing waits.
+    timer_lateness_us: Option<Summary>,
     server_peak_memory_bytes: Option<u64>,
     client_peak_memory_bytes: Option<u64>,
 }
 
 impl Measured {
-    fn new(client: Chosen, server: Chosen, workload: &Workload, round: &Round) -> Self {
+    fn new(client: &'static str, server: Chosen, workload: &Workload, round: &Round) -> Self {
         Self {
-            backend: client.name(),
+            backend: client,
             server: server.name(),
             workload: workload.name.clone(),
             placement: round.placement.clone(),
             server_workers: round.server_workers,
             client_workers: round.client_workers,
-            figures: Figures::new(&round.run, round.flags()),
+            figures: Figures::of_round(round),
+            worker_spread: round.worker_spread(),
+            timer_lateness_us: round.thread_work.as_ref().and_then(|work| summary(&work.timer_lateness)),
             server_cpu_us_per_message: round.server_cpu_us_per_message(),
             client_cpu_us_per_message: round.client_cpu_us_per_message(),
             server_peak_memory_bytes: round.server.peak_memory_bytes,
@@ -147,6 +185,15 @@ impl fmt::Display for Measured {
         writeln!(f, "{workload}: {backend} client against {server} server; {placement}")?;
         writeln!(f, "{figures}")?;
         let (server, client) = (self.server_cpu_us_per_message, self.client_cpu_us_per_message);
-        write!(f, "CPU per message: server {server:.2} µs, client {client:.2} µs")
+        write!(f, "CPU per message: server {server:.2} µs, client {client:.2} µs")?;
+        if let Some(late) = self.timer_lateness_us {
+            write!(f, "\ntimers fired late by: p50 {:.1} µs, p99 {:.1} µs", late.p50, late.p99)?;
+        }
+        match self.worker_spread {
+            Some(spread) if self.server_workers.is_some_and(|workers| workers > 1) => {
+                write!(f, "\nmessages over workers: the busiest had {spread:.2} times the mean")
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let backend = args.backend.built_in()?;
     args.backend.check(args.workers)?;
-    let config = ServerConfig { framing: framing(args.message_size)?, workers: args.workers, burn_ns: 0 };
+    let config = ServerConfig { workers: args.workers, ..ServerConfig::echoing(framing(args.message_size)?) };
     raise_descriptor_limit()?;
     let listening = listen(ListenAt::Address(args.listen))?;
     listening.fallbacks.iter().for_each(|fallback| output::tell(&format!("note: {fallback}")));
@@ -49,7 +49,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn framing(message_size: Option<usize>) -> anyhow::Result<Framing> {
-    let framing = message_size.map_or(Framing::Chunk, |message_bytes| Framing::Fixed { message_bytes });
+    let framing = message_size.map_or(Framing::Chunk, Framing::fixed);
     framing.check().map_err(wrong_usage)
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn render(workloads: &[Workload]) -> String {
     let mut rows =
-        table::Table::new(["workload", "connections", "a session", "ramp", "window", "what it shows"]);
+        table::Table::new(["workload", "connections", "messages", "ramp", "window", "what it shows"]);
     for it in workloads {
         rows.add([
             it.name.clone(),
@@ -32,7 +32,7 @@ fn render(workloads: &[Workload]) -> String {
                 0 => it.connections.to_string(),
                 idle => format!("{} and {idle} silent", it.connections),
             },
-            format!("{} × {} bytes", it.messages, it.message_bytes),
+            it.in_words(),
             format!("{} ms", it.ramp_ms),
             format!("{} ms", it.window_ms),
             it.shows.clone(),

@@ -89,7 +89,9 @@ pub(super) fn holds_and_releases(subject: &Subject) -> anyhow::Result<()> {
     let mut holding = subject.start()?;
     let message_bytes = DEFAULT_MESSAGE_BYTES;
     let destinations = server.destinations.clone();
-    let held = holding.ask(&Request::Hold { destinations, connections: HELD, message_bytes })?.answer;
+    let held = holding
+        .ask(&Request::Hold { destinations, connections: HELD, message_bytes, reply_bytes: None })?
+        .answer;
     ensure!(held == Answer::Held, "asked to hold connections, it answered {held:?}");
     let served = server.served()?;
     ensure!(

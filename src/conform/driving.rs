@@ -108,7 +108,7 @@ pub(super) fn rotates(subject: &Subject) -> anyhow::Result<()> {
 
 pub(super) fn exchanges_big_messages(subject: &Subject) -> anyhow::Result<()> {
     let shape = Shape::new(4, 65_536)?;
-    let server = subject.serve_reference(Framing::Fixed { message_bytes: shape.message_bytes() })?;
+    let server = subject.serve_reference(shape.framing())?;
     let plan = LoadPlan { shape, ..sessions(&server.destinations, 4, 8) };
     let run = subject.start()?.drive(plan)?;
     expect_sessions(&run, 8, 0)?;

@@ -19,7 +19,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(1);
 /// The size of big messages: some of them fill every socket buffer.
 const BIG: usize = 65_536;
 
-const BIG_FRAMING: Framing = Framing::Fixed { message_bytes: BIG };
+const BIG_FRAMING: Framing = Framing::fixed(BIG);
 
 pub(super) fn a_byte_at_a_time(subject: &Subject) -> anyhow::Result<()> {
     costs_nobody_else(subject, "the messages of a client that sends byte by byte", 0, |mut client| {

@@ -55,7 +55,7 @@ pub(super) fn counts_what_happened(subject: &Subject) -> anyhow::Result<()> {
 
 pub(super) fn answers_big_messages(subject: &Subject) -> anyhow::Result<()> {
     let shape = Shape::new(4, 65_536)?;
-    let mut server = subject.serve(Framing::Fixed { message_bytes: shape.message_bytes() })?;
+    let mut server = subject.serve(shape.framing())?;
     let plan = LoadPlan { shape, ..sessions(&server.destinations, 4, 8) };
     expect_sessions(&subject.reference()?.drive(plan)?, 8, 0)?;
     server.wait_for("messages", |served| served.messages, 32)

@@ -28,7 +28,7 @@ const UNTIL_EXIT: Duration = Duration::from_millis(500);
 const UNTIL_ASKED_AGAIN: Duration = Duration::from_millis(5);
 
 /// Messages as they are unless told otherwise.
-pub(super) const FIXED: Framing = Framing::Fixed { message_bytes: DEFAULT_MESSAGE_BYTES };
+pub(super) const FIXED: Framing = Framing::fixed(DEFAULT_MESSAGE_BYTES);
 
 /// An agent that runs. Dropping it ends it.
 pub(super) struct Started {
@@ -84,7 +84,7 @@ impl Started {
 
     /// Lets it serve.
     pub(super) fn serve(&mut self, framing: Framing, listen: ListenAt) -> anyhow::Result<()> {
-        let config = ServerConfig { framing, workers: None, burn_ns: 0 };
+        let config = ServerConfig::echoing(framing);
         match self.ask(&Request::Serve { backend: self.backend.clone(), listen, config })?.answer {
             Answer::Serving { destinations, .. } => self.destinations = destinations,
             other => bail!("asked to serve, it answered {other:?}"),

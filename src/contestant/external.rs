@@ -45,6 +45,15 @@ struct WireContestant {
     portable: bool,
     #[serde(default)]
     slices: bool,
+    #[serde(default)]
+    offloads: bool,
+    #[serde(default = "first_version")]
+    speaks: u32,
+}
+
+/// Whoever does not say otherwise knows the requests of the first version.
+fn first_version() -> u32 {
+    1
 }
 
 /// How it waits, and on how many threads.
@@ -66,6 +75,8 @@ pub(super) struct External {
     maintenance: Maintenance,
     portable: bool,
     slices: bool,
+    offloads: bool,
+    speaks: u32,
     command: Vec<OsString>,
     version_command: Vec<OsString>,
     build_command: Option<Vec<OsString>>,
@@ -108,6 +119,8 @@ impl External {
             maintenance: wire.maintenance.unwrap_or(Maintenance::Active),
             portable: wire.portable,
             slices: wire.slices,
+            offloads: wire.offloads,
+            speaks: wire.speaks,
             version: OnceLock::new(),
             built: OnceLock::new(),
         })
@@ -127,6 +140,14 @@ impl External {
 
     pub(super) fn is_sliceable(&self) -> bool {
         self.slices
+    }
+
+    pub(super) fn offloads(&self) -> bool {
+        self.offloads
+    }
+
+    pub(super) fn speaks(&self) -> u32 {
+        self.speaks
     }
 
     pub(super) fn command(&self) -> &[OsString] {

@@ -4,10 +4,14 @@ use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use crate::{
     duel::Arena,
-    load::Extent,
+    load::{Extent, Objective},
     placement::Cpus,
-    record::{Arm, Contest, Line, Place, RoundLine, RunLine, Schedule},
-    round::{Flag, Launch, MachineWatch, Neighbours, Pair, PairPlan, Round, SliceLength, SlicedPair},
+    record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
+    round::{
+        Flag, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength, SlicedPair,
+        lateness_limit,
+    },
+    seeded::mix,
 };
 
 /// Connections that are held to see what an idle one costs.
@@ -120,6 +124,19 @@ impl AgentArena {
         }
     }
 
+    /// What is offered in a place, the same to all arms; nothing in a closed loop.
+    fn offer(&self, contest: &Contest, place: &Place) -> Option<Offer> {
+        let Arrivals::Open { rates, objectives } = &contest.arrivals else { return None };
+        let step = place.step?;
+        let drawn = [place.epoch, place.block, step].into_iter();
+        Some(Offer {
+            rate: *rates.get(step)?,
+            seed: drawn.fold(self.seed, |seed, it| mix(seed ^ it as u64)),
+            window_ms: contest.workload.window_ms,
+            lateness_limit: lateness_limit(objectives.iter().map(Objective::limit).min()),
+        })
+    }
+
     /// Looks once, after the last slice, at what others did meanwhile.
     fn neighbours(&mut self) -> Neighbours {
         let spent = self.spent();
@@ -186,9 +203,13 @@ impl Arena for AgentArena {
 
     fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line {
         let (ramp_ms, window_ms) = (contest.workload.ramp_ms, contest.workload.window_ms);
-        let measured = self.with_arm(arm, |fighter| match fighter {
-            Fighter::Whole(pair) => pair.workload(&contest.workload, Extent::Timed { ramp_ms, window_ms }),
-            Fighter::Sliced(_) => anyhow::bail!("it runs in slices"),
+        let offer = self.offer(contest, &place);
+        let measured = self.with_arm(arm, |fighter| match (fighter, offer) {
+            (Fighter::Whole(pair), Some(offer)) => pair.paced(&contest.workload, offer),
+            (Fighter::Whole(pair), None) => {
+                pair.workload(&contest.workload, Extent::Timed { ramp_ms, window_ms })
+            }
+            (Fighter::Sliced(_), _) => anyhow::bail!("it runs in slices"),
         });
         match measured {
             Ok(round) => Line::Round(Box::new(round_line(place, round))),
@@ -206,12 +227,10 @@ impl Arena for AgentArena {
 
 fn pair_plan(contest: &Contest, arm: &Arm) -> PairPlan {
     PairPlan {
-        server: arm.server.clone(),
-        client: arm.client.clone(),
         server_workers: arm.server_workers,
         client_workers: arm.client_workers,
-        message_bytes: contest.workload.message_bytes,
         burn_ns: arm.burn_ns,
+        ..PairPlan::new(&arm.server, &arm.client, &contest.workload)
     }
 }
 
@@ -222,9 +241,15 @@ fn round_line(place: Place, round: Round) -> RoundLine {
     if round.run.failures > 0 {
         excluded.insert(0, "errors".to_owned());
     }
-    if round.run.messages == 0 {
+    if round.run.messages == 0 && round.offer.is_none() {
         excluded.insert(0, "no replies".to_owned());
     }
+    let worker_spread = round.worker_spread();
+    let timer_lateness = round
+        .thread_work
+        .as_ref()
+        .map(|work| EncodedHistogram::new(&work.timer_lateness))
+        .unwrap_or_default();
     RoundLine {
         place,
         run: RunLine::new(&round.run),
@@ -238,7 +263,8 @@ fn round_line(place: Place, round: Round) -> RoundLine {
         client_bound: flags.iter().any(|flag| matches!(flag, Flag::ClientBound { .. })),
         flags: flags.iter().map(ToString::to_string).collect(),
         excluded,
-        open: None,
-        worker_spread: None,
+        open: round.run.open.as_deref().zip(round.offer).map(|(open, offer)| OpenLine::new(offer.rate, open)),
+        worker_spread,
+        timer_lateness,
     }
 }

@@ -17,6 +17,23 @@ pub fn order(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<us
     order
 }
 
+/// The turns of a block: every arm once; or at each rate that is offered, the rates in an order that a seed decides, and the arms
+/// at each rate. So all arms have a rate within a second of each other, and when the processor is slow then, all have it slow.
+pub fn turns(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<(usize, Option<usize>)> {
+    let Some(steps) = contest.arrivals.steps() else {
+        return order(seed, contest, epoch, block).into_iter().map(|arm| (arm, None)).collect();
+    };
+    let mut draws = Xoshiro256PlusPlus::seed_from_u64(mix(seed, contest, epoch, block));
+    let mut steps: Vec<usize> = (0..steps).collect();
+    steps.shuffle(&mut draws);
+    let mut arms: Vec<usize> = (0..contest.arms.len()).collect();
+    let at_each = steps.into_iter().flat_map(|step| {
+        arms.shuffle(&mut draws);
+        arms.iter().map(|arm| (*arm, Some(step))).collect::<Vec<_>>()
+    });
+    at_each.collect()
+}
+
 /// The window of a slice, in milliseconds. Shorter ones see through more of the processor's flicker, and spend more of
 /// the time on stopping and continuing: METHODOLOGY.md, "Slices".
 const SLICE_MS: u64 = 20;

@@ -18,7 +18,15 @@ fn terms(view: View, class: Class) -> Terms {
     let workers = if class == Class::Multi { 2 } else { 1 };
     let placement = Placement { server: None, client: None };
     let schedule = Schedule::Rounds { blocks: 2 };
-    Terms { workload: Workload::default(), schedule, view, class, workers, placement }
+    Terms {
+        workload: Workload::default(),
+        arrivals: Arrivals::Closed,
+        schedule,
+        view,
+        class,
+        workers,
+        placement,
+    }
 }
 
 #[test]

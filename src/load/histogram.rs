@@ -38,6 +38,16 @@ impl LatencyHistogram {
         self.0.add(&other.0).expect("all histograms here have the same bounds");
     }
 
+    /// What was counted since another was taken of it.
+    pub fn without(&self, before: &Self) -> Self {
+        let mut since = self.clone();
+        match since.0.subtract(&before.0) {
+            Ok(()) => since,
+            // Nothing was taken away from it, so this one is another histogram.
+            Err(_) => self.clone(),
+        }
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.0.len()
@@ -56,6 +66,20 @@ impl LatencyHistogram {
     /// The duration that this share (0 to 1) of all do not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
+    }
+
+    /// The duration that this share (0 to 1) of all do not exceed, in seconds, where so many more are missing that are longer than
+    /// every other; infinite where it is one of these.
+    pub fn quantile_with_missing(&self, share: f64, missing: u64) -> f64 {
+        let (count, all) = (self.count(), self.count() + missing);
+        let rank = (share * all as f64).ceil() as u64;
+        if rank > count {
+            return f64::INFINITY;
+        }
+        if count == 0 {
+            return 0.0;
+        }
+        self.quantile(rank.max(1) as f64 / count as f64).as_secs_f64()
     }
 
     /// The figures that tables show.

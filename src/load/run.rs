@@ -38,6 +38,47 @@ pub struct LoadRun {
     pub first_failure: Option<String>,
     /// What the client's port table allows towards these destinations.
     pub port_limit: PortLimit,
+    /// What only a load at a rate has. There a round trip is the time of service: from when a message was sent, which is after
+    /// the reply to the one before it on its connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<Box<OpenRun>>,
+}
+
+/// What only a load at a rate has; of the messages that were to be sent within the window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenRun {
+    /// How many those are.
+    pub planned: u64,
+    /// From when a message was to be sent to the last byte of its reply.
+    pub response: LatencyHistogram,
+    /// By how much the pacer sent a message later than it could have: after its time, and after the reply to the one before.
+    pub lateness: LatencyHistogram,
+    /// The lateness of those that came due while the pacer itself stood still: the machine had taken its processor. They are
+    /// not among the others.
+    pub stalled: LatencyHistogram,
+    /// Messages that were not answered by the end of the time to drain.
+    pub unfinished: u64,
+    /// For how long the pacer stood still within the window, in nanoseconds; a pacer that sleeps does not notice.
+    pub stood_still_ns: u64,
+}
+
+impl OpenRun {
+    /// The response time that this share of all messages do not exceed, in seconds; infinite where that is one without a reply,
+    /// which is later than everything.
+    pub fn response_s(&self, share: f64) -> f64 {
+        self.response.quantile_with_missing(share, self.unfinished)
+    }
+
+    /// Takes in what another machine measured at the same time.
+    pub fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.response.merge(&other.response);
+        self.lateness.merge(&other.lateness);
+        self.stalled.merge(&other.stalled);
+        self.unfinished += other.unfinished;
+        self.stood_still_ns = self.stood_still_ns.max(other.stood_still_ns);
+    }
 }
 
 impl LoadRun {
@@ -66,6 +107,9 @@ impl LoadRun {
         self.failures += other.failures;
         if self.first_failure.is_none() {
             self.first_failure.clone_from(&other.first_failure);
+        }
+        if let (Some(open), Some(theirs)) = (&mut self.open, &other.open) {
+            open.merge(theirs);
         }
         // Each machine has ports of its own.
         self.port_limit.destinations += other.port_limit.destinations;

@@ -34,6 +34,7 @@ fn run_session_with(
                 buffer[..reply.len()].copy_from_slice(&reply);
                 slot.read(reply.len(), Instant::now)?;
             }
+            Want::Wait(_) | Want::Offload(_) => unreachable!("a client neither waits nor offloads"),
             Want::Close => return Ok(()),
         }
     }

@@ -1,21 +1,20 @@
 //! The workloads: what a load is, whoever drives it.
 
-use std::{fmt, fs, path::Path, str::FromStr, time::Duration};
+mod file;
+
+use std::{fmt, fs, path::Path, str::FromStr};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use toml::Spanned;
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
-    written::{self, duration, toml_error},
-};
+use super::{Offered, Process, Skew};
+use crate::{protocol::Shape, work::Work};
 
 /// Sessions that each connection must have run in a window for the window to say something of sessions.
 pub const SESSIONS_THAT_COUNT: u64 = 10;
 
 /// A workload, whole: records keep it, and nothing looks one up by its name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Its name.
@@ -27,10 +26,14 @@ pub struct Workload {
     /// Connections beside them that are silent: each has exchanged one message and is held.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub idle: usize,
-    /// Messages per session.
+    /// Messages per session. At a rate a connection lasts as long as its round, and this is how many of its messages differ
+    /// in their text.
     pub messages: u32,
     /// The size of a message, in bytes.
     pub message_bytes: usize,
+    /// The size of a reply, in bytes, where it is longer than `Re:` and the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_bytes: Option<usize>,
     /// Whether its sessions are short enough for a window to hold many of each connection.
     pub counts_sessions: bool,
     /// What is discarded at the head of a round, in milliseconds: at least two sessions a connection.
@@ -38,99 +41,41 @@ pub struct Workload {
     /// What counts of a round, in milliseconds; of an arm and an epoch, where a round is cut into slices. At least ten
     /// sessions a connection, where they count.
     pub window_ms: u64,
+    /// How messages come at a rate that is offered; absent where each comes after the reply to the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Offered>,
+    /// What the server does for each message beside echoing it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// Which connections have how much of the traffic; absent where all have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew: Option<Skew>,
 }
 
 /// The files of the named ones, the headline first. Ramps and windows are for the slowest backend of the slowest machine
 /// that was tried: see METHODOLOGY.md, "Steady state".
-const FILES: [&str; 6] = [
+const FILES: [&str; 12] = [
     include_str!("../../workloads/session.toml"),
     include_str!("../../workloads/solo.toml"),
     include_str!("../../workloads/crowd.toml"),
     include_str!("../../workloads/stream.toml"),
     include_str!("../../workloads/bulk.toml"),
+    include_str!("../../workloads/download.toml"),
+    include_str!("../../workloads/paced.toml"),
+    include_str!("../../workloads/handler.toml"),
+    include_str!("../../workloads/stragglers.toml"),
+    include_str!("../../workloads/database.toml"),
+    include_str!("../../workloads/hot.toml"),
     include_str!("../../workloads/night.toml"),
 ];
-
-/// Connections that a load may have at most: each needs a descriptor and a port.
-const MOST_CONNECTIONS: usize = 1_000_000;
-
-/// A workload as it stands in a file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireWorkload {
-    #[serde(deserialize_with = "name")]
-    name: String,
-    #[serde(default)]
-    shows: String,
-    #[serde(deserialize_with = "connections")]
-    connections: usize,
-    #[serde(default, deserialize_with = "idle")]
-    idle: usize,
-    #[serde(default = "default_messages")]
-    messages: u32,
-    message_bytes: Option<Spanned<usize>>,
-    #[serde(default = "yes")]
-    counts_sessions: bool,
-    #[serde(default = "default_ramp", deserialize_with = "time")]
-    ramp: Duration,
-    #[serde(default = "default_window", deserialize_with = "window")]
-    window: Duration,
-}
-
-fn default_messages() -> u32 {
-    DEFAULT_MESSAGES
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Two sessions of a thousand connections, on the slowest backend.
-fn default_ramp() -> Duration {
-    Duration::from_secs(1)
-}
-
-fn default_window() -> Duration {
-    Duration::from_millis(400)
-}
-
-fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let name = String::deserialize(from)?;
-    written::name(&name).map_err(D::Error::custom)?;
-    Ok(name)
-}
-
-fn connections<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    count(from, 1, "connections")
-}
-
-fn idle<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    count(from, 0, "idle connections")
-}
-
-fn count<'de, D: Deserializer<'de>>(from: D, least: usize, what: &str) -> Result<usize, D::Error> {
-    let count = i64::deserialize(from)?;
-    let fit = usize::try_from(count).ok().filter(|it| (least..=MOST_CONNECTIONS).contains(it));
-    fit.ok_or_else(|| {
-        D::Error::custom(format!("{count} {what} cannot be; there can be {least} to {MOST_CONNECTIONS}"))
-    })
-}
-
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    duration(&String::deserialize(from)?).map_err(D::Error::custom)
-}
-
-fn window<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    written::window(&String::deserialize(from)?).map_err(D::Error::custom)
-}
 
 impl Workload {
     /// The named ones, the headline first.
     ///
     /// # Panics
     /// When a file that is compiled in is wrong; a test reads them all.
-    pub fn named() -> [Self; 6] {
-        FILES.map(|text| Self::parse(text).expect("the workloads that are compiled in can be read"))
+    pub fn named() -> [Self; FILES.len()] {
+        FILES.map(|text| file::parse(text).expect("the workloads that are compiled in can be read"))
     }
 
     /// The text of the file of a named one.
@@ -148,28 +93,7 @@ impl Workload {
     /// When it cannot be read; what is wrong, in which line, and what is allowed, when it is no workload.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).with_context(|| path.display().to_string())
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let wire: WireWorkload = toml::from_str(text).map_err(|error| toml_error(&error))?;
-        let bytes = wire.message_bytes.as_ref();
-        let message_bytes = bytes.map_or(DEFAULT_MESSAGE_BYTES, |bytes| *bytes.get_ref());
-        Shape::new(wire.messages, message_bytes).map_err(|error| {
-            let line = bytes.map(|bytes| text[..bytes.span().start].lines().count());
-            anyhow::anyhow!("{}{error}", line.map_or_else(String::new, |line| format!("line {line}: ")))
-        })?;
-        Ok(Self {
-            name: wire.name,
-            shows: wire.shows,
-            connections: wire.connections,
-            idle: wire.idle,
-            messages: wire.messages,
-            message_bytes,
-            counts_sessions: wire.counts_sessions,
-            ramp_ms: milliseconds(wire.ramp),
-            window_ms: milliseconds(wire.window),
-        })
+        file::parse(&text).with_context(|| path.display().to_string())
     }
 
     /// Its silent connections in words that follow its busy ones; nothing where there are none.
@@ -182,7 +106,41 @@ impl Workload {
     /// # Panics
     /// When a message cannot hold its text; a test holds every named workload to its shape.
     pub fn shape(&self) -> Shape {
-        Shape::new(self.messages, self.message_bytes).expect("a workload holds the texts of its messages")
+        let shape = Shape::new(self.messages, self.message_bytes);
+        let shape = shape.and_then(|shape| shape.with_replies(self.reply_bytes));
+        shape.expect("a workload holds the texts of its messages")
+    }
+
+    /// The same at this rate, where one was asked for: a closed loop becomes a load of Poisson arrivals.
+    pub fn at(&self, rate: Option<u32>) -> Self {
+        let Some(rate) = rate else { return self.clone() };
+        let process = self.arrivals.as_ref().map_or(Process::Poisson, |arrivals| arrivals.process);
+        let arrivals = Offered { process, rate: Some(rate), shares: Vec::new() };
+        Self { arrivals: Some(arrivals), counts_sessions: false, ..self.clone() }
+    }
+
+    /// The same with messages that come by themselves, at rates that are still to be found.
+    pub fn open(self) -> Self {
+        let arrivals = Offered { process: Process::Poisson, rate: None, shares: Vec::new() };
+        Self { arrivals: Some(arrivals), counts_sessions: false, ..self }
+    }
+
+    /// Its messages in words: `8 × 16 bytes`, and what is answered and done where that is more than an echo.
+    pub fn in_words(&self) -> String {
+        let mut words = format!("{} × {} bytes", self.messages, self.message_bytes);
+        if let Some(bytes) = self.reply_bytes {
+            words += &format!(", {bytes} bytes back");
+        }
+        if let Some(work) = self.work {
+            words += &format!(", {work}");
+        }
+        if let Some(arrivals) = &self.arrivals {
+            words += &format!(", {arrivals}");
+        }
+        if let Some(skew) = self.skew {
+            words += &format!(", {skew}");
+        }
+        words
     }
 }
 
@@ -210,10 +168,6 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
@@ -235,6 +189,7 @@ impl UnknownWorkload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES};
 
     #[test]
     fn every_workload_holds_its_texts_and_is_found_by_its_name() {
@@ -245,7 +200,8 @@ mod tests {
         let error = "sessions".parse::<Workload>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk, night, and files such as mine.toml"
+            "no workload is named \"sessions\"; there are session, solo, crowd, stream, bulk, download, paced, handler, \
+             stragglers, database, hot, night, and files such as mine.toml"
         );
     }
 
@@ -253,13 +209,13 @@ mod tests {
     fn each_named_one_is_what_its_file_says() {
         for workload in Workload::named() {
             let file = Workload::file(&workload.name).unwrap();
-            assert_eq!(Workload::parse(file).unwrap(), workload);
+            assert_eq!(file::parse(file).unwrap(), workload);
         }
     }
 
     #[test]
     fn what_a_file_leaves_out_has_a_default() {
-        let read = Workload::parse("name = \"mine\"\nconnections = 3").unwrap();
+        let read = file::parse("name = \"mine\"\nconnections = 3").unwrap();
         let shape = (read.connections, read.messages, read.message_bytes, read.counts_sessions);
         assert_eq!(shape, (3, DEFAULT_MESSAGES, DEFAULT_MESSAGE_BYTES, true));
     }
@@ -287,12 +243,54 @@ mod tests {
                 "line 4: message 512 needs 18 bytes for its text",
             ),
             ("", "missing field `connections`"),
+            ("connections = 1\nreply_bytes = 18", "line 3: a reply to 16 bytes cannot be 18"),
+            (
+                "connections = 1\narrivals = { process = \"poisson\", rate = 0 }",
+                "line 3, column 42: a rate of 0 cannot be; there can be 1 to 1000000 messages a second",
+            ),
+            (
+                "connections = 1\narrivals = { process = \"random\" }",
+                "line 3, column 24: unknown variant `random`",
+            ),
+            (
+                "connections = 1\narrivals = { process = \"fixed\", rate = 1, shares = [0.5] }",
+                "line 3: a rate, or shares of what is possible: not both",
+            ),
+            (
+                "connections = 1\narrivals = { process = \"fixed\", shares = [1.5] }",
+                "line 3: a share of 1.5 cannot be; it lies above 0 and below 1",
+            ),
+            (
+                "connections = 1\nmessage_bytes = 32\nwork = { kind = \"spin\", time = \"2s\" }",
+                "line 4: work of 2s does not fit a window of 400ms",
+            ),
+            (
+                "connections = 1\nwork = { kind = \"spin\", time = \"25us\" }",
+                "line 3: work is drawn from messages, and needs them to have 32 bytes or more",
+            ),
+            (
+                "connections = 1\nmessage_bytes = 32\nwork = { kind = \"sleep\", time = \"25us\" }",
+                "line 4, column 17: unknown variant `sleep`, expected one of `spin`, `wait`, `block`, `offload`",
+            ),
+            (
+                "connections = 1\narrivals = { process = \"fixed\" }\nskew = { hot = 2, share = 0.9 }",
+                "line 4: 2 hot connections cannot be among 1",
+            ),
+            ("connections = 4\nskew = { hot = 2, share = 0.9 }", "line 3: skew needs arrivals"),
+            (
+                "connections = 4\narrivals = { process = \"fixed\" }\nskew = { zipf = -1.0 }",
+                "line 4: an exponent of -1 cannot be",
+            ),
+            (
+                "connections = 4\narrivals = { process = \"fixed\" }\nskew = { hot = 2 }",
+                "line 4: skew is { hot = 2, share = 0.9 } or { zipf = 0.99 }",
+            ),
         ];
         for (lines, expected) in wrong {
-            let error = format!("{:#}", Workload::parse(&format!("name = \"mine\"\n{lines}")).unwrap_err());
+            let error = format!("{:#}", file::parse(&format!("name = \"mine\"\n{lines}")).unwrap_err());
             assert!(error.contains(expected), "{lines:?}: {error}");
         }
-        let named = Workload::parse("name = \"My Own\"\nconnections = 1").unwrap_err().to_string();
+        let named = file::parse("name = \"My Own\"\nconnections = 1").unwrap_err().to_string();
         assert!(named.contains("line 1") && named.contains("a to z"), "{named}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{DEFAULT_MESSAGE_BYTES, End, ProtocolError, REPLY_PREFIX, Shape, Want};
+use super::{DEFAULT_MESSAGE_BYTES, End, ProtocolError, REPLY_PREFIX, Shape, Want, filler};
 
 /// How much a client's read buffer has beyond the reply, so that a short read means that nothing is left.
 const SPARE_BYTES: usize = 45;
@@ -16,7 +16,7 @@ pub struct ClientEnd {
     session: u64,
     /// The message in the air, counted from 1.
     message: u32,
-    /// The reply to it; the message itself is what follows the prefix.
+    /// The reply to it; the message itself follows the prefix, and filler that where replies are longer.
     reply: Box<[u8]>,
     sent: usize,
     received: usize,
@@ -43,12 +43,12 @@ pub struct RoundTrip {
 impl ClientEnd {
     /// Prepares a client for sessions of this shape.
     pub fn new(shape: Shape) -> Self {
-        let reply_bytes = REPLY_PREFIX.len() + shape.message_bytes();
+        let reply_bytes = shape.reply_bytes();
         let mut client = Self {
             shape,
             session: 0,
             message: 1,
-            reply: vec![0; reply_bytes].into(),
+            reply: (0..reply_bytes).map(filler).collect(),
             sent: 0,
             received: 0,
             buffer: vec![0; reply_bytes + SPARE_BYTES].into(),
@@ -106,7 +106,12 @@ impl ClientEnd {
 
     /// The message that was sent last, or is being sent.
     pub fn message(&self) -> &[u8] {
-        &self.reply()[REPLY_PREFIX.len()..]
+        &self.reply[..self.message_end()][REPLY_PREFIX.len()..]
+    }
+
+    /// Where the message ends within the reply.
+    fn message_end(&self) -> usize {
+        REPLY_PREFIX.len() + self.shape.message_bytes()
     }
 
     /// The right reply to it.
@@ -117,7 +122,8 @@ impl ClientEnd {
     /// Writes the filler behind the text: the session's number again and again, so that a reply delivered to the
     /// wrong session is noticed.
     fn fill(&mut self) {
-        let space = &mut self.reply[REPLY_PREFIX.len() + DEFAULT_MESSAGE_BYTES..];
+        let end = self.message_end();
+        let space = &mut self.reply[REPLY_PREFIX.len() + DEFAULT_MESSAGE_BYTES..end];
         if space.is_empty() {
             return;
         }
@@ -178,7 +184,7 @@ impl End for ClientEnd {
         if self.finished {
             Want::Close
         } else if self.sent < self.shape.message_bytes() {
-            Want::Write(&self.reply[REPLY_PREFIX.len() + self.sent..])
+            Want::Write(&self.reply[REPLY_PREFIX.len() + self.sent..self.message_end()])
         } else {
             Want::Read(&mut self.buffer)
         }

@@ -49,6 +49,9 @@ impl<E: End> Side<E> {
                 self.over = outcome.err().map(Over::Failed);
                 Some(Vec::new())
             }
+            Want::Wait(_) | Want::Offload(_) => {
+                unreachable!("an echo without work neither waits nor offloads")
+            }
             Want::Close => {
                 self.over = Some(Over::Closed);
                 Some(Vec::new())
@@ -89,7 +92,7 @@ fn begun(shape: Shape, session: u64) -> ClientEnd {
 }
 
 fn fixed(shape: Shape) -> ServerEnd {
-    ServerEnd::new(Framing::Fixed { message_bytes: shape.message_bytes() })
+    ServerEnd::new(shape.framing())
 }
 
 /// All bytes that a client of this shape sends in a session.
@@ -245,6 +248,7 @@ fn exchange(client: &mut ClientEnd, cut_after: usize) -> Vec<String> {
                     client.cut();
                 }
             }
+            Want::Wait(_) | Want::Offload(_) => unreachable!("a client neither waits nor offloads"),
             Want::Close => return sent,
         }
     }
@@ -307,7 +311,7 @@ proptest! {
         messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 24), 0..30),
         pieces in prop::collection::vec(1..200_usize, 1..20),
     ) {
-        let mut server = Side::new(ServerEnd::new(Framing::Fixed { message_bytes: 24 }));
+        let mut server = Side::new(ServerEnd::new(Framing::fixed(24)));
         server.inbox.extend(messages.concat());
         let mut replies = Vec::new();
         for most in pieces.iter().copied().cycle() {
@@ -328,7 +332,7 @@ proptest! {
         chunk in any::<bool>(),
         message_bytes in 1..300_usize,
     ) {
-        let framing = if chunk { Framing::Chunk } else { Framing::Fixed { message_bytes } };
+        let framing = if chunk { Framing::Chunk } else { Framing::fixed(message_bytes) };
         let mut server = Side::new(ServerEnd::new(framing));
         let mut client = Side::new(begun(Shape::default(), 1));
         server.inbox.extend(&input);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Class, View};
 use crate::{
     agent::Cost,
-    load::{LatencyHistogram, LoadRun},
+    load::{LatencyHistogram, LoadRun, OpenRun},
     round::Slice,
 };
 
@@ -105,6 +105,9 @@ pub struct RoundLine {
     /// How unevenly messages spread over the server's workers: the largest share over the mean one, where it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_spread: Option<f64>,
+    /// How late the server's timers fired, where messages wait.
+    #[serde(default, skip_serializing_if = "EncodedHistogram::is_empty")]
+    pub timer_lateness: EncodedHistogram,
 }
 
 /// What only a load at an offered rate has.
@@ -113,14 +116,34 @@ pub struct RoundLine {
 pub struct OpenLine {
     /// Messages that were to be sent per second.
     pub offered_per_second: f64,
-    /// From when a message was to be sent to the last byte of its reply.
+    /// Messages that were to be sent within the window.
+    pub planned: u64,
+    /// From when a message was to be sent to the last byte of its reply. The time of service is the run's round trip.
     pub response: EncodedHistogram,
-    /// From when it was sent to the last byte of its reply.
-    pub service: EncodedHistogram,
-    /// By how much it was sent too late.
+    /// By how much the pacer sent a message later than it could have.
     pub lateness: EncodedHistogram,
+    /// The lateness of those that came due while the pacer stood still.
+    #[serde(default)]
+    pub stalled: EncodedHistogram,
     /// Messages that were not answered by the end of the time to drain.
     pub unfinished: u64,
+    /// For how long the pacer stood still within the window, in nanoseconds.
+    pub stood_still_ns: u64,
+}
+
+impl OpenLine {
+    /// Takes over what a pacer measured at a rate.
+    pub fn new(offered_per_second: f64, run: &OpenRun) -> Self {
+        Self {
+            offered_per_second,
+            planned: run.planned,
+            response: EncodedHistogram::new(&run.response),
+            lateness: EncodedHistogram::new(&run.lateness),
+            stalled: EncodedHistogram::new(&run.stalled),
+            unfinished: run.unfinished,
+            stood_still_ns: run.stood_still_ns,
+        }
+    }
 }
 
 /// What a client measured in a round; its histograms stay encoded until they are asked for, which keeps a thousand
@@ -177,8 +200,14 @@ impl RunLine {
 pub struct EncodedHistogram(Option<Box<str>>);
 
 impl EncodedHistogram {
-    fn new(histogram: &LatencyHistogram) -> Self {
+    /// Writes one.
+    pub fn new(histogram: &LatencyHistogram) -> Self {
         Self((histogram.count() > 0).then(|| histogram.encoded().into()))
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Decodes it.

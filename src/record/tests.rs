@@ -88,6 +88,7 @@ fn round(block: usize) -> Line {
         failures: 0,
         first_failure: None,
         port_limit: PortLimit::towards(&[]),
+        open: None,
     };
     Line::Round(Box::new(RoundLine {
         place: place(block),
@@ -104,6 +105,7 @@ fn round(block: usize) -> Line {
         client_bound: false,
         open: None,
         worker_spread: None,
+        timer_lateness: EncodedHistogram::default(),
     }))
 }
 

@@ -62,9 +62,9 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 }
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
-    writeln!(text, "### `{}`: {}\n", contest.workload, heading(contest.view, contest.class))?;
+    writeln!(text, "### `{}`: {}\n", contest.title(), heading(contest.view, contest.class))?;
     let shown = contest.shown();
-    let columns = shown.map(|measure| format!("{} | ratio", measure.name()));
+    let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
     writeln!(text, "| rank | arm | {} | idle connection | rounds |", columns.join(" | "))?;
     writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(shown.len()))?;
     for arm in &contest.arms {

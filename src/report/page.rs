@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use crate::{
-    analysis::{Change, ContestResult, Field, Measure, each_contest},
+    analysis::{Change, ContestResult, Field, Measure, Scope, each_contest},
     environment::Difference,
     load::Workload,
     record::{Class, Record, Setup, View},
@@ -145,16 +145,17 @@ fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
 /// Throughput by connections, for each view and class: over the workloads of the headline's sessions.
 fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
     let session = |field: &Field<'_>| {
-        let Workload { messages, message_bytes, idle, .. } = field.contest().workload;
-        (messages, message_bytes, idle)
+        let Workload { messages, message_bytes, reply_bytes, idle, work, .. } = field.contest().workload;
+        (messages, message_bytes, reply_bytes, idle, work)
     };
-    let headline = fields.first().map(session);
+    let fields: Vec<&Field<'_>> = fields.iter().filter(|field| field.scope() == Scope::Closed).collect();
+    let headline = fields.first().map(|field| session(field));
     let of = |(view, class): (View, Class)| {
-        let alike = |field: &&Field<'_>| {
+        let alike = |field: &&&Field<'_>| {
             let contest = field.contest();
             (contest.view, contest.class) == (view, class) && Some(session(field)) == headline
         };
-        let fields: Vec<&Field<'_>> = fields.iter().filter(alike).collect();
+        let fields: Vec<&Field<'_>> = fields.iter().filter(alike).copied().collect();
         let caption = format!("Throughput, {}; higher is better", heading(view, class));
         Figure::of(chart::connections(&fields), caption)
     };

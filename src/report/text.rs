@@ -44,7 +44,7 @@ pub fn text(setup: &Setup, analysis: &Analysis) -> String {
 }
 
 fn contest_lines(contest: &ContestResult) -> Vec<String> {
-    let title = format!("{}: {}", contest.workload, heading(contest.view, contest.class));
+    let title = format!("{}: {}", contest.title(), heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ");
     lines.extend(wrapped(&best_words(contest), "", ""));
     lines.extend(wrapped(&format!("Ratios are to {}.", contest.reference), "", ""));
@@ -57,12 +57,19 @@ fn contest_lines(contest: &ContestResult) -> Vec<String> {
     lines
 }
 
-/// As many columns as there is room for.
+/// As many columns as there is room for: the headline's level, and the ratios by it and by others.
 fn table(contest: &ContestResult) -> Vec<String> {
-    let [throughput, median, _, cpu] = contest.shown();
-    let head = ["rank", "arm", throughput.name(), "ratio", median.name(), "CPU/message"].map(str::to_owned);
-    let rows = contest.arms.iter().map(|arm| row(arm, contest, [throughput, median, cpu]));
-    let all: Vec<Vec<String>> = std::iter::once(head.to_vec()).chain(rows).collect();
+    // The tail of times is in the report; beside the median it would have no room.
+    let is_tail = |measure: &Measure| matches!(measure, Measure::SessionP99 | Measure::RoundTripP99);
+    let measures: Vec<Measure> = contest.shown().into_iter().filter(|measure| !is_tail(measure)).collect();
+    let others = measures.iter().skip(1).map(|measure| match measure {
+        Measure::ServerCpu => "CPU/message",
+        measure => measure.name(),
+    });
+    let head = ["rank", "arm", contest.headline.name(), "ratio"].into_iter().chain(others);
+    let head: Vec<String> = head.map(str::to_owned).collect();
+    let rows = contest.arms.iter().map(|arm| row(arm, contest, &measures));
+    let all: Vec<Vec<String>> = std::iter::once(head.clone()).chain(rows).collect();
     let fits = |columns: &usize| aligned(&all, *columns).iter().all(|line| line.chars().count() <= WIDTH);
     let columns = (LEAST_COLUMNS..=head.len()).rev().find(fits);
     aligned(&all, columns.unwrap_or(LEAST_COLUMNS))
@@ -82,17 +89,17 @@ fn aligned(rows: &[Vec<String>], columns: usize) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-fn row(arm: &ArmResult, contest: &ContestResult, ratios: [Measure; 3]) -> Vec<String> {
+fn row(arm: &ArmResult, contest: &ContestResult, ratios: &[Measure]) -> Vec<String> {
     let rank = arm.rank().map_or_else(String::new, |rank| rank.to_string());
     let level =
-        arm.levels.get(&Measure::Throughput).map_or_else(|| "–".to_owned(), |level| format!("{level:.0}"));
+        arm.levels.get(&contest.headline).map_or_else(|| "–".to_owned(), |level| format!("{level:.0}"));
     let is_reference = arm.arm.name == contest.reference;
-    let ratio = |measure: Measure| match arm.comparisons.get(&measure) {
+    let ratio = |measure: &Measure| match arm.comparisons.get(measure) {
         Some(found) => ratio_text(found),
         None if is_reference => "1".to_owned(),
         None => "–".to_owned(),
     };
-    [rank, arm.arm.name.clone(), level].into_iter().chain(ratios.map(ratio)).collect()
+    [rank, arm.arm.name.clone(), level].into_iter().chain(ratios.iter().map(ratio)).collect()
 }
 
 /// A ratio with the sign of its verdict; without a verdict, with the difference that was needed for one.

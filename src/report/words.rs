@@ -36,7 +36,7 @@ pub(super) fn class_words(class: Class) -> &'static str {
 
 /// Who is the best of a contest, by what its ranks are of, in a sentence.
 pub(super) fn best_words(contest: &ContestResult) -> String {
-    let measure = Measure::Throughput;
+    let measure = contest.headline;
     let best: Vec<&str> =
         contest.arms.iter().filter(|arm| arm.rank() == Some(1)).map(|arm| arm.arm.name.as_str()).collect();
     match best.as_slice() {
@@ -51,7 +51,7 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
 /// A level with its unit.
 pub(super) fn level_text(measure: Measure, level: f64) -> String {
     match measure {
-        Measure::Throughput => format!("{level:.0}"),
+        Measure::Throughput | Measure::Capacity => format!("{level:.0}"),
         _ => format!("{level:.2} {}", measure.unit()).trim_end().to_owned(),
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
     format!(
         "Alarm: {}, {}: the second copy of {} differs from the first by {}, although both are the same program: ratio {ratio:.3} \
          ({low:.3} to {high:.3}), p = {p:.1e}. Do not trust small differences by that measure here.",
-        contest.workload,
+        contest.title(),
         heading(contest.view, contest.class),
         contest.reference,
         measure.name(),
@@ -112,6 +112,8 @@ pub(super) fn reason_words(reason: &str) -> &str {
             "the slice lasted twice as long as it was to, or could not be read at one moment: the machine stood still"
         }
         "ran while it was to rest" => "somebody else continued it while it was to rest",
+        "pacer late" => "the pacer sent one message in a hundred later than an objective bears",
+        "pacer stood still" => "the machine had taken the pacer’s processor",
         "blind" => "replies were not verified",
         other => other,
     }

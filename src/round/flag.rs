@@ -1,6 +1,6 @@
 //! What spoils a measured round, and how that is told.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -25,6 +25,12 @@ const CLIENT_BUSY: f64 = 0.95;
 
 /// The share of its processors up to which a server could plainly have done more.
 const SERVER_IDLE: f64 = 0.70;
+
+/// The share of a window for which a pacer may stand still.
+const MOST_STILL: f64 = 0.05;
+
+/// The share by which replies may stay behind what was offered before the server is overloaded.
+const KEPT_UP: f64 = 0.01;
 
 /// How long a round must be for shares of CPU time to mean something, in seconds.
 const SHARE_S: f64 = 0.2;
@@ -62,6 +68,25 @@ pub enum Flag {
         /// The share of its processors that the server used.
         server: f64,
     },
+    /// The pacer itself was too late: the round says nothing of the server.
+    PacerLate {
+        /// p99 of its lateness, in microseconds.
+        p99_us: f64,
+        /// What was allowed, in microseconds.
+        limit_us: f64,
+    },
+    /// The machine had taken the pacer's processor.
+    PacerStoodStill {
+        /// For which share of the window.
+        share: f64,
+    },
+    /// The server did not keep up with what was offered. That is an answer, and the round counts.
+    Overloaded {
+        /// Replies per second.
+        achieved: f64,
+        /// Messages per second that were to be sent.
+        offered: f64,
+    },
 }
 
 impl Flag {
@@ -72,8 +97,10 @@ impl Flag {
             | Self::PortLimited { .. }
             | Self::Kernel(_)
             | Self::Little { .. }
-            | Self::Others { .. } => true,
-            Self::Fallback(_) | Self::ClientBound { .. } => false,
+            | Self::Others { .. }
+            | Self::PacerLate { .. }
+            | Self::PacerStoodStill { .. } => true,
+            Self::Fallback(_) | Self::ClientBound { .. } | Self::Overloaded { .. } => false,
         }
     }
 
@@ -87,6 +114,9 @@ impl Flag {
             Self::Little { .. } => "Little's law",
             Self::Others { .. } => "others",
             Self::ClientBound { .. } => "client-bound",
+            Self::PacerLate { .. } => "pacer late",
+            Self::PacerStoodStill { .. } => "pacer stood still",
+            Self::Overloaded { .. } => "overloaded",
         }
     }
 }
@@ -117,6 +147,18 @@ impl fmt::Display for Flag {
                 client * 100.0,
                 server * 100.0
             ),
+            Self::PacerLate { p99_us, limit_us } => {
+                write!(
+                    f,
+                    "one message in a hundred was sent {p99_us:.0} µs too late or more; {limit_us:.0} is the most"
+                )
+            }
+            Self::PacerStoodStill { share } => {
+                write!(f, "the machine had taken its processor for {:.1}% of the window", share * 100.0)
+            }
+            Self::Overloaded { achieved, offered } => {
+                write!(f, "{achieved:.0} of {offered:.0} messages/s were answered in time")
+            }
         }
     }
 }
@@ -137,8 +179,35 @@ pub fn load_flags(run: &LoadRun, connections: usize, messages: u32, extent: &Ext
     if run.port_limit.is_near(rate) {
         flags.push(Flag::PortLimited { rate, limit: run.port_limit });
     }
-    flags.extend(little(run, connections, messages, extent));
+    if run.open.is_none() {
+        flags.extend(little(run, connections, messages, extent));
+    }
     flags
+}
+
+/// Looks for what spoils a round at a rate, and whether the server kept up.
+fn paced_flags(round: &Round) -> Vec<Flag> {
+    let (Some(open), Some(offer)) = (&round.run.open, round.offer) else { return Vec::new() };
+    let mut flags = Vec::new();
+    let (p99, limit) = (open.lateness.quantile(0.99), offer.lateness_limit);
+    if p99 > limit {
+        flags.push(Flag::PacerLate { p99_us: us(p99), limit_us: us(limit) });
+    }
+    let share = open.stood_still_ns as f64 / (offer.window_ms as f64 * 1e6);
+    if share > MOST_STILL {
+        flags.push(Flag::PacerStoodStill { share });
+    }
+    // Of the plan that was drawn, which has more or fewer than the rate on average.
+    let offered = open.planned as f64 / round.run.window_s;
+    let achieved = round.run.messages_per_second();
+    if open.unfinished > 0 || achieved < offered * (1.0 - KEPT_UP) {
+        flags.push(Flag::Overloaded { achieved, offered });
+    }
+    flags
+}
+
+fn us(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e3
 }
 
 /// Holds a load with a window to Little's law. A counted one has slots that find no more work, and departs from it
@@ -164,10 +233,15 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     let others = round.neighbours.share().filter(|share| *share > MOST_OTHERS);
     flags.extend(others.map(|share| Flag::Others { share }));
     flags.extend(client_bound(round));
+    flags.extend(paced_flags(round));
     flags
 }
 
 fn client_bound(round: &Round) -> Option<Flag> {
+    if round.offer.is_some() {
+        // A pacer spins on all of its processor; whether it kept to its plan is told by its lateness.
+        return None;
+    }
     let client = round.client_share()?;
     let server = round.server_share()?;
     let bound = round.run.elapsed_s >= SHARE_S && client >= CLIENT_BUSY && server < SERVER_IDLE;
@@ -183,7 +257,6 @@ mod tests {
         placement::{Cpus, Placement},
         round::Neighbours,
     };
-    use std::time::Duration;
 
     const LIMIT: PortLimit = PortLimit { ports: 28_232, rest_s: 1.0, destinations: 64 };
 
@@ -209,6 +282,7 @@ mod tests {
             failures: 0,
             first_failure: None,
             port_limit: LIMIT,
+            open: None,
         }
     }
 
@@ -225,6 +299,8 @@ mod tests {
             run: run(),
             slices: Vec::new(),
             server_switches_per_message: None,
+            offer: None,
+            thread_work: None,
             neighbours: Neighbours::default(),
             server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
             client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },

@@ -6,6 +6,7 @@ use crate::{
     agent::{Agent, AgentCommand, agent_words},
     contestant,
     net::ListenAt,
+    pacer,
     placement::{Cpus, Placement},
 };
 
@@ -38,7 +39,11 @@ impl Launch {
         prefix: &[String],
         cpus: Option<&Cpus>,
     ) -> anyhow::Result<Agent> {
-        let theirs = contestant::find(contestant)?.command().unwrap_or_default();
+        let theirs = match contestant {
+            pacer::NAME => None,
+            name => contestant::find(name)?.command(),
+        };
+        let theirs = theirs.unwrap_or_default();
         let mut words = agent_words(&self.program, cpus, theirs);
         if prefix.is_empty() {
             // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.

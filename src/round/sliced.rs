@@ -279,6 +279,7 @@ impl SlicedPair {
             messages: self.workload.messages,
             clients: 1,
             extent: Extent::Sliced { board: self.board.path() },
+            offer: None,
             server_workers,
             client_workers,
             placement: self.pair.placement.clone(),
@@ -287,6 +288,7 @@ impl SlicedPair {
             server,
             client,
             server_switches_per_message: self.server_switches_per_message,
+            thread_work: None,
             neighbours: super::Neighbours::default(),
             fallbacks: self.pair.fallbacks.clone(),
         })

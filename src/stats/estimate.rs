@@ -52,6 +52,20 @@ impl Estimate {
     }
 }
 
+/// The mean of some numbers, and half of its 95% interval: Student's. `None` for fewer than two.
+pub fn mean_with_interval(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let values: Vec<f64> = values.collect();
+    let count = values.len() as f64;
+    if values.len() < 2 {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / count;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    let variance = squares / (count - 1.0) / count;
+    let estimate = Estimate::new(mean, variance, count - 1.0, values.len());
+    Some((mean, estimate.threshold(1.0 - COVERAGE)))
+}
+
 /// Estimates how a ratio changed from one run to another.
 ///
 /// The runs are independent, so the variances add up; the degrees of freedom are what is left of both (B. L. Welch,

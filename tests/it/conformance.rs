@@ -89,7 +89,7 @@ fn every_client_completes_against_every_server_in_chunk_framing() {
 fn every_client_exchanges_big_messages_with_every_server() {
     let shape = Shape::new(4, 65_536).unwrap();
     for_every_backend(|server| {
-        let started = Server::start(server, Framing::Fixed { message_bytes: 65_536 });
+        let started = Server::start(server, Framing::fixed(65_536));
         for_every_backend(|client| {
             let run = drive(client, &started.destinations, 4, 8, shape).unwrap();
             assert_eq!((run.sessions, run.messages, run.failures), (8, 32, 0));

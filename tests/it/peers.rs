@@ -30,8 +30,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(backend: &'static dyn Backend, framing: Framing) -> Self {
         let listening = listen(ListenAt::Loopback).unwrap();
-        let service =
-            Service::new(ServerConfig { framing, workers: None, burn_ns: 0 }, &listening.listener).unwrap();
+        let service = Service::new(ServerConfig::echoing(framing), &listening.listener).unwrap();
         let theirs = Arc::clone(&service);
         let thread = thread::spawn(move || backend.serve(listening.listener, &theirs));
         Self { destinations: listening.destinations, service, thread }
@@ -44,7 +43,7 @@ impl Server {
     }
 }
 
-pub(crate) const FIXED: Framing = Framing::Fixed { message_bytes: 16 };
+pub(crate) const FIXED: Framing = Framing::fixed(16);
 
 /// Drives so many sessions with a backend's client, in this process.
 pub(crate) fn drive(

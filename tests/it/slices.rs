@@ -39,12 +39,9 @@ fn start(contestant: &Contestant) -> SlicedPair {
     let launch = Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), placement);
     let workers = contestant.threading().has_free_workers().then_some(2);
     let plan = PairPlan {
-        server: contestant.name().to_owned(),
-        client: contestant.name().to_owned(),
         server_workers: workers,
         client_workers: workers,
-        message_bytes: workload().message_bytes,
-        burn_ns: 0,
+        ..PairPlan::new(contestant.name(), contestant.name(), &workload())
     };
     SlicedPair::start(&launch, plan, &workload(), 7).unwrap()
 }

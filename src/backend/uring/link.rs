@@ -63,13 +63,18 @@ impl<E: End> Link<E> {
     }
 
     fn take(&mut self, it: &Completion) -> Result<(), SessionError> {
+        if it.request == Request::Sleep {
+            // However it ended: a time that is over is told as an error, and one that was cancelled ends with its ring.
+            self.end.woke(Instant::now());
+            return Ok(());
+        }
         let n = it.result()? as usize;
         match it.request {
             Request::Connect => {}
             Request::Send => self.end.wrote(n),
             Request::Receive if n == 0 => self.end.eof()?,
             Request::Receive => self.end.read(n, Instant::now)?,
-            Request::Accept | Request::Cancel | Request::Close | Request::Wait => {
+            Request::Accept | Request::Cancel | Request::Close | Request::Pause | Request::Sleep => {
                 unreachable!("{it:?} is no link's")
             }
         }
@@ -87,6 +92,10 @@ impl<E: End> Link<E> {
             Want::Write(bytes) => unsafe { ring.send(socket.as_fd(), bytes, self.owner) },
             // SAFETY: as above.
             Want::Read(buffer) => unsafe { ring.receive(socket.as_fd(), buffer, self.owner) },
+            Want::Wait(until) => {
+                ring.sleep(until.saturating_duration_since(Instant::now()), self.owner);
+            }
+            Want::Offload(_) => unreachable!("a loop by hand is not asked to offload"),
             Want::Close => return self.close(Ok(()), ring),
         }
         self.under_way = true;

@@ -77,12 +77,23 @@ pub(super) enum Request {
     Send,
     Cancel,
     Close,
-    Wait,
+    /// Before the next accept.
+    Pause,
+    /// Of a link.
+    Sleep,
 }
 
 impl Request {
-    const ALL: [Self; 7] =
-        [Self::Accept, Self::Connect, Self::Receive, Self::Send, Self::Cancel, Self::Close, Self::Wait];
+    const ALL: [Self; 8] = [
+        Self::Accept,
+        Self::Connect,
+        Self::Receive,
+        Self::Send,
+        Self::Cancel,
+        Self::Close,
+        Self::Pause,
+        Self::Sleep,
+    ];
 
     /// What the kernel gives back with the answer: the request, and whose it was.
     fn tag(self, owner: usize) -> u64 {
@@ -207,14 +218,23 @@ impl Ring {
         unsafe { self.push(entry, Request::Accept, 0) }
     }
 
-    /// Answers after so long.
-    pub(super) fn wait(&mut self, time: Duration) {
+    /// Answers after so long, before accepting again.
+    pub(super) fn pause(&mut self, time: Duration) {
+        self.answer_after(time, Request::Pause, 0);
+    }
+
+    /// Answers a link after so long. The kernel says of such an answer that its time is over, ETIME.
+    pub(super) fn sleep(&mut self, time: Duration, owner: usize) {
+        self.answer_after(time, Request::Sleep, owner);
+    }
+
+    fn answer_after(&mut self, time: Duration, request: Request, owner: usize) {
         let time = Box::new(Timespec::new().sec(time.as_secs()).nsec(time.subsec_nanos()));
         let entry = opcode::Timeout::new(&raw const *time).build();
         self.until_handed_over.push(Parameter::Time(time));
         // SAFETY: the time is kept until the request was handed over, and the kernel has copied it by then
         // (IORING_FEAT_SUBMIT_STABLE, io_uring_setup(2)).
-        unsafe { self.push(entry, Request::Wait, 0) }
+        unsafe { self.push(entry, request, owner) }
     }
 
     /// Connects.

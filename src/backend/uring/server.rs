@@ -38,7 +38,7 @@ impl Server<'_> {
             for it in completions.drain(..) {
                 match it.request {
                     Request::Accept => self.accepted(it),
-                    Request::Wait => self.accept(),
+                    Request::Pause => self.accept(),
                     _ => self.completed(&it),
                 }
             }
@@ -64,7 +64,7 @@ impl Server<'_> {
         match next {
             AfterAcceptError::Again if is_last => self.accept(),
             AfterAcceptError::Again | AfterAcceptError::Stop => {}
-            AfterAcceptError::Pause(pause) => self.ring.wait(pause),
+            AfterAcceptError::Pause(pause) => self.ring.pause(pause),
         }
     }
 

@@ -25,7 +25,7 @@ fn connected() -> Option<(TcpStream, TcpStream)> {
 fn received(ring: &mut Ring, server: &TcpStream, buffer: &mut [u8]) -> Option<io::Result<u32>> {
     // SAFETY: every caller declares its buffer before its ring, so that it is there until the ring has ended.
     unsafe { ring.receive(server.as_fd(), buffer, 0) };
-    ring.wait(Duration::from_secs(10));
+    ring.pause(Duration::from_secs(10));
     let mut completions = Vec::new();
     while completions.is_empty() {
         ring.turn(&mut completions).unwrap();
@@ -65,16 +65,16 @@ fn a_ring_that_was_ended_receives_no_more() {
         // SAFETY: the buffer is declared before its ring, and looked at only after that has ended.
         unsafe { ring.receive(server.as_fd(), &mut buffer, 0) };
         // Handed over, and waited for.
-        ring.wait(Duration::from_millis(1));
+        ring.pause(Duration::from_millis(1));
         let mut completions = Vec::new();
         ring.turn(&mut completions).unwrap();
-        assert!(completions.iter().all(|it| it.request == Request::Wait), "{completions:?}");
+        assert!(completions.iter().all(|it| it.request == Request::Pause), "{completions:?}");
         ring.end_all().unwrap();
         client.write_all(b"late").unwrap();
         // A receive that was under way still would be worked off here.
-        ring.wait(Duration::from_millis(1));
+        ring.pause(Duration::from_millis(1));
         ring.turn(&mut completions).unwrap();
-        assert!(completions.iter().all(|it| it.request == Request::Wait), "{completions:?}");
+        assert!(completions.iter().all(|it| it.request == Request::Pause), "{completions:?}");
         assert_eq!(buffer, [0; 4]);
         (&server).read_exact(&mut buffer).unwrap();
         assert_eq!(&buffer, b"late", "nobody took it: it lay in the socket");

@@ -8,13 +8,13 @@ use std::{
 
 use super::lineup::{self, Lineup};
 use crate::{
-    cli::{Chosen, Words, duration, millis, words, wrong_usage},
+    cli::{Chosen, Words, duration, millis, rate, words, wrong_usage},
     doctor::{examine, warnings},
     duel::{Terms, Until, fit, handicapped, slices},
     environment::Environment,
-    load::Workload,
+    load::{Objective, Workload},
     placement::{Cpus, Placement},
-    record::{Class, Contest, SCHEMA, Schedule, Setup, View},
+    record::{Arrivals, Class, Contest, SCHEMA, Schedule, Setup, View},
     round::Launch,
     written::window,
 };
@@ -37,6 +37,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
                   ioduel duel epoll tokio --view server --time 60s --server-cpus 0 --client-cpus 1\n  \
+                  ioduel duel epoll tokio-current mio --workload handler --objective 'p99 < 2ms' --time 3m\n  \
                   ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
 )]
 pub(in crate::cli) struct Args {
@@ -83,6 +84,12 @@ pub(in crate::cli) struct Args {
     /// What counts of an arm in each epoch; less with --time, so that there are enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
+    /// Offer so many messages a second, whatever comes back
+    #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
+    rate: Option<u32>,
+    /// Find the highest rate at which response times reach this, such as 'p99 < 2ms'; several mean all of them
+    #[arg(long = "objective", value_name = "OBJECTIVE", conflicts_with = "rate")]
+    objectives: Vec<Objective>,
     /// The seed of the order [default: drawn]
     #[arg(long)]
     seed: Option<u64>,
@@ -162,11 +169,12 @@ impl Args {
             workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)))
         {
             for class in &classes {
-                let placement = self.placement(*class)?;
+                let placement = self.placement(*class, workload.arrivals.is_some())?;
                 let terms = Terms {
                     workload: workload.clone(),
+                    arrivals: self.arrivals(workload),
                     schedule: self.schedule(workload, lineup),
-                    view: view.into(),
+                    view: self.view(workload, view)?,
                     class: *class,
                     workers: lineup::workers(*class, workers, &placement),
                     placement,
@@ -185,7 +193,12 @@ impl Args {
     /// The workloads, with the window that was asked for.
     fn workloads(&self) -> Vec<Workload> {
         let window_ms = self.window.map(millis);
-        let asked = self.workloads.iter().cloned();
+        let asked = self.workloads.iter().map(|workload| {
+            let at_a_rate = workload.at(self.rate);
+            // An objective is of response times, and in a closed loop there are none.
+            let is_closed = at_a_rate.arrivals.is_none() && !self.objectives.is_empty();
+            if is_closed { at_a_rate.open() } else { at_a_rate }
+        });
         asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
     }
 
@@ -197,9 +210,41 @@ impl Args {
         contest
     }
 
+    /// How the messages of a workload come; at which rates is found later.
+    fn arrivals(&self, workload: &Workload) -> Arrivals {
+        match workload.arrivals {
+            None => Arrivals::Closed,
+            Some(_) => Arrivals::Open { rates: Vec::new(), objectives: self.objectives.clone() },
+        }
+    }
+
+    /// What differs between the arms: the server alone, where the pacer is the client.
+    fn view(&self, workload: &Workload, asked: ViewChoice) -> anyhow::Result<View> {
+        let view = View::from(asked);
+        match (workload.arrivals.is_some(), view) {
+            (true, View::Matrix) => {
+                Err(wrong_usage("at a rate the pacer is the client of all: there is no matrix"))
+            }
+            (true, _) => Ok(View::Server),
+            (false, view) => Ok(view),
+        }
+    }
+
+    /// How long the duel is to take, where that was asked for.
+    pub(super) fn set_time(&self) -> Option<Duration> {
+        self.time
+    }
+
     /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
-    /// processors for both of several.
-    fn placement(&self, class: Class) -> anyhow::Result<Placement> {
+    /// processors for both of several. A pacer has the last for itself, where there are two.
+    fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
+        if is_paced {
+            let placed = Placement::apart(
+                (self.server_cpus.clone(), self.server_exec.is_some()),
+                (self.client_cpus.clone(), !self.client_exec.is_empty()),
+            );
+            return placed.map_err(wrong_usage);
+        }
         let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
         let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
         Placement::with_prefixes(
@@ -212,6 +257,7 @@ impl Args {
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
     fn schedule(&self, workload: &Workload, lineup: &Lineup) -> Schedule {
         if self.rounds
+            || workload.arrivals.is_some()
             || self.server_exec.is_some()
             || !self.client_exec.is_empty()
             || !lineup.all_sliceable()
@@ -276,7 +322,7 @@ impl Args {
         Ok(Launch {
             program,
             // Each contest has its own.
-            placement: self.placement(Class::Single)?,
+            placement: self.placement(Class::Single, false)?,
             server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
             client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
             server_address: self.server_address,
@@ -286,6 +332,8 @@ impl Args {
     pub(super) fn setup(&self, program: &Path, command_line: Vec<String>) -> anyhow::Result<Setup> {
         let lineup = Lineup::new(&self.backends, program)?;
         let contests = self.contests(&lineup)?;
+        let mut skipped = lineup.skipped.clone();
+        self.workloads().iter().for_each(|workload| skipped.extend(lineup.unfit(workload)));
         let environment = Environment::read();
         Ok(Setup {
             schema: SCHEMA,
@@ -297,7 +345,7 @@ impl Args {
             client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
             contests,
             contestants: lineup.descriptions(),
-            skipped: lineup.skipped,
+            skipped,
             warnings: warnings(&examine(&environment)),
             environment,
         })

@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::args::refuse_twice;
 use crate::{
+    backend::Threading,
     cli::{Chosen, wrong_usage},
     conform::admit,
     contestant::{self, Contestant, Description},
     duel::{Contender, Terms, contest},
+    load::Workload,
+    pacer,
     placement::Placement,
-    record::{Class, Contest},
+    record::{Arrivals, Class, Contest},
 };
 
 /// The neutral client: the leanest that the suite has.
@@ -113,8 +116,27 @@ impl Lineup {
 
     /// Makes the contest of these terms, where so many workers were asked for.
     pub(super) fn contest(&self, terms: &Terms, workers: Option<usize>) -> anyhow::Result<Contest> {
-        let neutral = contender(contestant::find(NEUTRAL)?);
-        Ok(contest(terms, &self.admitted(terms.class, workers), &neutral))
+        let neutral = match terms.arrivals {
+            Arrivals::Closed => contender(contestant::find(NEUTRAL)?),
+            Arrivals::Open { .. } => Contender { name: pacer::NAME.to_owned(), threading: Threading::Single },
+        };
+        let mut admitted = self.admitted(terms.class, workers);
+        for contender in &admitted {
+            let served = contestant::find(&contender.name)?.can_serve(&terms.workload);
+            if let (Err(why), true) = (served, self.named) {
+                return Err(wrong_usage(format!("{}: {why}", contender.name)));
+            }
+        }
+        admitted
+            .retain(|it| contestant::find(&it.name).is_ok_and(|it| it.can_serve(&terms.workload).is_ok()));
+        anyhow::ensure!(!admitted.is_empty(), "none of them can serve {}", terms.workload.name);
+        Ok(contest(terms, &admitted, &neutral))
+    }
+
+    /// Who cannot serve a workload, and why.
+    pub(super) fn unfit(&self, workload: &Workload) -> BTreeMap<String, String> {
+        let unfit = self.contestants.iter().filter_map(|it| Some((it.name(), it.can_serve(workload).err()?)));
+        unfit.map(|(name, why)| (name.to_owned(), format!("{}: {why}", workload.name))).collect()
     }
 }
 

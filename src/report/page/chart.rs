@@ -85,11 +85,8 @@ pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
         .collect();
     let x = |share: f64| (tail(share) - from) / (to - from);
     let us = |arm: usize, share: f64| field.round_trip(arm).quantile(share).as_nanos() as f64 / 1e3;
-    let arms: Vec<usize> = field
-        .order(Measure::Throughput)
-        .into_iter()
-        .filter(|arm| field.round_trip(*arm).count() > 0)
-        .collect();
+    let arms: Vec<usize> =
+        field.order(field.headline()).into_iter().filter(|arm| field.round_trip(*arm).count() > 0).collect();
     let curve = |arm: &usize| shares.iter().map(|share| (x(*share), us(*arm, *share))).collect();
     let curves: Vec<Vec<(f64, f64)>> = arms.iter().map(curve).collect();
     let y = Chart::axis(curves.iter().flatten().map(|(_, value)| *value));
@@ -150,16 +147,74 @@ pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
     Some(chart.svg.finish(&format!("messages/s at {} connections: {}", numbers.join(", "), said.join("; "))))
 }
 
+/// Draws response time against the rate that is offered, a line an arm, with the interval of each point and its name at the end;
+/// nothing for other contests than of a capacity.
+pub(super) fn responses(field: &Field<'_>) -> Option<String> {
+    let arms: Vec<usize> = field.order(field.headline());
+    let curve = |arm: usize| field.response_curve(arm);
+    let curves: Vec<(usize, Vec<(f64, f64, [f64; 2])>)> =
+        arms.into_iter().map(|arm| (arm, curve(arm))).filter(|(_, curve)| curve.len() > 1).collect();
+    let points = || curves.iter().flat_map(|(_, curve)| curve);
+    points().next()?;
+    // Room for the names behind the last points.
+    let x = LogAxis::over(points().map(|(rate, ..)| *rate), 0.0, 0.78);
+    let y = Chart::axis(points().flat_map(|(_, level, interval)| [*level, interval[0], interval[1]]));
+    let mut chart = Chart::new(y, "response, µs", "messages/s offered");
+    for tick in x.ticks(6) {
+        chart.x_tick(x.at(tick), &short(tick));
+    }
+    let mut ends = Vec::new();
+    for (arm, curve) in &curves {
+        let look = arm_look(&field.contest().arms[*arm]);
+        let line: Vec<(f64, f64)> = curve.iter().map(|(rate, level, _)| (x.at(*rate), *level)).collect();
+        for (rate, _, [low, high]) in curve {
+            let at = x.at(*rate);
+            chart.svg.line(&format!("interval {look}"), chart.place(at, *low), chart.place(at, *high));
+        }
+        chart.curve(&look, &line);
+        chart.dots(&look, &line);
+        ends.extend(line.last().map(|last| (*arm, chart.place(last.0, last.1))));
+    }
+    for (arm, (x, y)) in apart(ends) {
+        chart.svg.text("name", (x + 6.0, y + 4.0), Anchor::Start, &field.contest().arms[arm].name);
+    }
+    let said = curves.iter().map(|(arm, curve)| {
+        let points: Vec<String> =
+            curve.iter().map(|(rate, level, _)| format!("{} at {}", short(*level), short(*rate))).collect();
+        format!("{} {}", field.contest().arms[*arm].name, points.join(", "))
+    });
+    let said: Vec<String> = said.collect();
+    Some(chart.svg.finish(&format!("response time in µs by messages/s offered: {}", said.join("; "))))
+}
+
+/// Moves names that would touch down from each other.
+fn apart(mut ends: Vec<(usize, (f64, f64))>) -> Vec<(usize, (f64, f64))> {
+    const LINE: f64 = 11.0;
+    ends.sort_by(|one, other| one.1.1.total_cmp(&other.1.1));
+    for index in 1..ends.len() {
+        let least = ends[index - 1].1.1 + LINE;
+        ends[index].1.1 = ends[index].1.1.max(least);
+    }
+    // Those that were moved below the axis have room above.
+    let over = ends.last().map_or(0.0, |last| (last.1.1 - BOTTOM).max(0.0));
+    ends.iter_mut().for_each(|end| end.1.1 -= over);
+    ends
+}
+
 /// Draws the throughput of every round in the order of the blocks; rounds that were excluded stand as crosses below.
 pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
     let arms: Vec<usize> = (0..field.contest().arms.len()).collect();
     let series: Vec<Vec<Vec<Option<f64>>>> =
-        arms.iter().map(|arm| field.rounds(Measure::Throughput, *arm)).collect();
+        arms.iter().map(|arm| field.rounds(field.headline(), *arm)).collect();
     let values = || series.iter().flatten().flatten();
     let blocks = series.first().map_or(0, |arm| arm.iter().flatten().count());
     let per_epoch = series.first().and_then(|arm| arm.first()).map_or(0, Vec::len);
     values().flatten().next()?;
-    let mut chart = Chart::new(Chart::axis(values().flatten().copied()), "messages/s", "round");
+    let unit = match field.headline().unit() {
+        "1/s" => "messages/s".to_owned(),
+        unit => format!("{}, {unit}", field.headline().name()),
+    };
+    let mut chart = Chart::new(Chart::axis(values().flatten().copied()), &unit, "round");
     let share = |block: usize| (block as f64 + 0.5) / blocks as f64;
     for block in (0..blocks).step_by(blocks.div_ceil(8).max(1)) {
         chart.x_tick(share(block), &(block + 1).to_string());
@@ -184,6 +239,6 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
     }
     let workload = &field.contest().workload;
     Some(chart.svg.finish(&format!(
-        "messages/s of each arm in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
+        "{unit} of each arm in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
     )))
 }

@@ -9,7 +9,7 @@ use super::{
     need::{Need, needs},
 };
 use crate::{
-    analysis::{Field, Measure},
+    analysis::{Field, Measure, Scope},
     load::Workload,
     record::{Class, Record, View},
     stats::{Better, Comparison, Verdict},
@@ -103,7 +103,11 @@ impl<'a> Data<'a> {
 pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let contest = field.contest();
     let Workload { connections, messages, message_bytes, .. } = contest.workload;
-    if contest.view == View::Matrix || contest.workload.idle > 0 || field.arms().is_empty() {
+    let is_plain = contest.workload.idle == 0
+        && contest.workload.work.is_none()
+        && contest.workload.reply_bytes.is_none();
+    if contest.view == View::Matrix || field.scope() != Scope::Closed || !is_plain || field.arms().is_empty()
+    {
         return None;
     }
     let arms = field.arms();

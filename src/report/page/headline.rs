@@ -55,7 +55,7 @@ struct Row {
 
 /// Ranks the arms of a contest by throughput. Backends that stand in other contests alone have a row too, for the script.
 pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
-    let measure = Measure::Throughput;
+    let measure = contest.headline;
     let arms: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some()).collect();
     let found = || arms.iter().filter_map(|arm| arm.comparisons.get(&measure));
     let axis = LogAxis::over(found().flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO);

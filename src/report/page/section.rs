@@ -62,6 +62,9 @@ pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<
 fn description(contest: &ContestResult) -> String {
     let Workload { connections, messages, message_bytes, shows, .. } = &contest.shape;
     let beside = contest.shape.beside();
+    if contest.shape.arrivals.is_some() {
+        return format!("{shows}: {connections} connections{beside}, {}.", contest.shape.in_words());
+    }
     format!(
         "{shows}: {connections} at a time{beside}, {messages} messages of {message_bytes} bytes in a session."
     )
@@ -71,13 +74,21 @@ fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {
     let is_matrix = contest.view == View::Matrix;
     ViewSection {
         id: String::new(),
-        heading: capital(&heading(contest.view, contest.class)),
+        heading: capital(&format!("{}{}", prefix(contest), heading(contest.view, contest.class))),
         legend: if is_matrix { Legend { keys: Vec::new() } } else { legend(contest) },
         figures: Figures {
             figures: if is_matrix { matrix_figures(contest) } else { figures(field, contest) },
         },
         notes: notes(contest),
         table: table(contest),
+    }
+}
+
+/// What tells a contest from others of its workload, view and class.
+fn prefix(contest: &ContestResult) -> String {
+    match contest.title().strip_prefix(&contest.workload) {
+        Some("") | None => String::new(),
+        Some(more) => format!("{}: ", more.trim_start_matches([',', ' '])),
     }
 }
 
@@ -113,7 +124,14 @@ fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
         let caption = format!("{}: ratio and 95% interval; {}", capital(measure.name()), better(measure));
         Figure::of(forest(contest, measure), caption)
     });
+    let quantile = contest.objectives.first().map_or("", |objective| objective.quantile().name());
     let others = [
+        Figure::of(
+            chart::responses(field),
+            format!(
+                "Response time ({quantile}) by the rate that is offered; a line ends where its arm is overloaded"
+            ),
+        ),
         Figure::of(chart::percentiles(field), "Round trips by percentile; lower is better"),
         Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
@@ -157,7 +175,7 @@ fn table(contest: &ContestResult) -> Table {
     }
     columns.push("rounds".to_owned());
     let rows = contest.arms.iter().map(|arm| row(contest, arm, &measures)).collect();
-    let caption = format!("{}, {}. {SIGNS}", contest.workload, heading(contest.view, contest.class),);
+    let caption = format!("{}, {}. {SIGNS}", contest.title(), heading(contest.view, contest.class),);
     Table { name: String::new(), caption, columns, rows }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{analysis::analyse, record::Line, report::tests::small, stats::Verdict};
 
 fn fields(record: &Record) -> Vec<Field<'_>> {
-    record.setup.contests.iter().map(|contest| Field::read(contest, record).unwrap()).collect()
+    record.setup.contests.iter().map(|contest| Field::read(contest, record, Scope::Closed).unwrap()).collect()
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! The rates of a contest: as they were asked for, or found by trying.
+
+use std::time::Duration;
+
+use crate::{
+    cli::{output, wrong_usage},
+    duel::{Prober, find_rates},
+    load::{Objective, Offered, SHARES, Workload},
+    record::{Arrivals, Contest},
+    round::{Launch, Offer, Pair, PairPlan, lateness_limit},
+    seeded::mix,
+};
+
+/// More than anything answers: what a server takes at most is found by offering it this.
+const TOO_MUCH: f64 = 400_000.0;
+
+/// The window of a round that only tries, in milliseconds.
+const TRIAL_MS: u64 = 150;
+
+/// How often a round that the machine spoilt is tried again.
+const AGAIN: usize = 3;
+
+/// Blocks that a duel should have.
+const BLOCKS: u32 = 10;
+
+/// Rates of a contest whose time is not set.
+const USUAL: usize = 12;
+
+/// Sets the rates of all contests whose messages come at some.
+///
+/// # Errors
+/// When a rate is too low for an objective to mean anything, when nobody meets it, or when an arm cannot be measured.
+pub(super) fn set(contests: &mut [Contest], launch: &Launch, time: Option<Duration>) -> anyhow::Result<()> {
+    let share = time.map(|time| time / u32::try_from(contests.len().max(1)).unwrap_or(1));
+    for contest in contests {
+        let (Arrivals::Open { objectives, .. }, Some(offered)) =
+            (&contest.arrivals, &contest.workload.arrivals)
+        else {
+            continue;
+        };
+        let (objectives, offered) = (objectives.clone(), offered.clone());
+        let rates = match offered.rate {
+            Some(rate) => vec![f64::from(rate)],
+            None => find(contest, launch, &objectives, &offered, share)?,
+        };
+        let rates = meaningful(rates, &objectives, &contest.workload)?;
+        contest.arrivals = Arrivals::Open { rates, objectives };
+    }
+    Ok(())
+}
+
+fn find(
+    contest: &Contest,
+    launch: &Launch,
+    objectives: &[Objective],
+    offered: &Offered,
+    time: Option<Duration>,
+) -> anyhow::Result<Vec<f64>> {
+    output::tell(&format!("{}: looking for the rates that tell its arms apart", contest.workload.name));
+    let launch = Launch { placement: contest.placement.clone(), ..launch.clone() };
+    let mut trials = Trials { contest, launch, objectives, pairs: Vec::new(), tried: 0 };
+    let rates = if objectives.is_empty() {
+        let most = trials.saturate(0)?;
+        let shares = if offered.shares.is_empty() { &SHARES[..] } else { &offered.shares };
+        shares.iter().map(|share| (share * most).round().max(1.0)).collect()
+    } else {
+        let Workload { ramp_ms, window_ms, .. } = contest.workload;
+        let of_a_rate = Duration::from_millis(ramp_ms + window_ms) * contest.arms.len() as u32;
+        let fitting =
+            |time: Duration| (time.as_secs_f64() / of_a_rate.as_secs_f64()) as usize / BLOCKS as usize;
+        find_rates(&mut trials, time.map_or(USUAL, fitting))?.rates
+    };
+    output::progress("");
+    let told: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+    output::tell(&format!("{}: {} messages/s", contest.workload.name, told.join(", ")));
+    Ok(rates)
+}
+
+/// Leaves out rates at which a round has too few messages for the quantile of an objective.
+fn meaningful(rates: Vec<f64>, objectives: &[Objective], workload: &Workload) -> anyhow::Result<Vec<f64>> {
+    let needed = |objective: &Objective| objective.quantile().messages_needed();
+    let Some(strictest) = objectives.iter().max_by_key(|it| needed(it)) else { return Ok(rates) };
+    let in_window = |rate: f64| rate * workload.window_ms as f64 / 1e3;
+    let most = rates.iter().copied().fold(0.0, f64::max);
+    let kept: Vec<f64> =
+        rates.into_iter().filter(|rate| in_window(*rate) >= needed(strictest) as f64).collect();
+    if kept.is_empty() {
+        let (quantile, needed) = (strictest.quantile().name(), needed(strictest));
+        let window = (needed as f64 / most * 1e3).ceil();
+        return Err(wrong_usage(format!(
+            "{quantile} needs {needed} messages in a round, and {most:.0}/s for {} ms have {:.0}: --window {window}ms",
+            workload.window_ms,
+            in_window(most)
+        )));
+    }
+    Ok(kept)
+}
+
+/// The arms of a contest, one at a time, at rates that are tried.
+struct Trials<'a> {
+    contest: &'a Contest,
+    launch: Launch,
+    objectives: &'a [Objective],
+    pairs: Vec<(usize, Pair)>,
+    tried: u64,
+}
+
+impl Trials<'_> {
+    /// Measures a round that nothing spoilt, if one of some is such; else the last.
+    fn round(&mut self, arm: usize, rate: f64, is_spoilt: bool) -> anyhow::Result<crate::round::Round> {
+        let workload = &self.contest.workload;
+        self.tried += 1;
+        output::progress(&format!("trying {}: {rate:.0} messages/s", self.contest.arms[arm].name));
+        let limit = self.objectives.iter().map(Objective::limit).min();
+        let seed = mix(self.tried);
+        let offer = Offer { rate, seed, window_ms: TRIAL_MS, lateness_limit: lateness_limit(limit) };
+        let pair = self.pair(arm)?;
+        let mut round = pair.paced(workload, offer)?;
+        for _ in 1..AGAIN {
+            if !is_spoilt || !round.flags().iter().any(crate::round::Flag::excludes) {
+                break;
+            }
+            round = pair.paced(workload, offer)?;
+        }
+        anyhow::ensure!(
+            round.run.failures == 0,
+            "{}: {}",
+            self.contest.arms[arm].name,
+            round.run.first_failure.unwrap_or_default()
+        );
+        Ok(round)
+    }
+
+    fn pair(&mut self, arm: usize) -> anyhow::Result<&mut Pair> {
+        if self.pairs.first().is_none_or(|(of, _)| *of != arm) {
+            self.pairs.clear();
+            let it = &self.contest.arms[arm];
+            let plan = PairPlan {
+                server_workers: it.server_workers,
+                burn_ns: it.burn_ns,
+                ..PairPlan::new(&it.server, &it.client, &self.contest.workload)
+            };
+            self.pairs.push((arm, Pair::start(&self.launch, plan)?));
+        }
+        Ok(&mut self.pairs[0].1)
+    }
+}
+
+impl Prober for Trials<'_> {
+    /// All but the second copy of the reference.
+    fn arms(&self) -> usize {
+        self.contest.arms.iter().filter(|arm| !arm.copy).count()
+    }
+
+    fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
+        // The pacer is late there by itself: it can't send what it is to.
+        Ok(self.round(arm, TOO_MUCH, false)?.run.messages_per_second())
+    }
+
+    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
+        let round = self.round(arm, rate, true)?;
+        let Some(open) = &round.run.open else { anyhow::bail!("the client was no pacer") };
+        let meets = |objective: &Objective| {
+            open.response_s(objective.quantile().share()) < objective.limit().as_secs_f64()
+        };
+        Ok(self.objectives.iter().all(meets))
+    }
+}

@@ -1,0 +1,169 @@
+//! Which rates a contest offers: found by short rounds before it begins, the same for all its arms.
+//!
+//! Around the rates at which the arms cease to meet the objective, close to each other; below them the usual shares of what the
+//! reference can take. What is found here only says where to look: what the capacity is, the contest's own rounds say.
+
+use crate::load::SHARES;
+
+/// Rates around the arms' capacities at least, and at most.
+const RUNGS: (usize, usize) = (5, 9);
+
+/// The nearest two rates are to each other, as a factor: what is told apart between two is told by interpolation.
+const NEAREST: f64 = 1.06;
+
+/// How far the rates reach beyond the arms' capacities, as a factor either way: the search is as noisy as a round.
+const BEYOND: f64 = 1.3;
+
+/// Rates that are tried of each arm until its capacity lies between two that are near to each other.
+const TRIES: usize = 6;
+
+/// The lowest share of what an arm can take that is tried.
+const LEAST_SHARE: f64 = 0.02;
+
+/// Who tries rates.
+pub trait Prober {
+    /// How many arms there are; the reference is number 0.
+    fn arms(&self) -> usize;
+
+    /// Offers an arm far more than it can take; returns how many messages it answers a second.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    fn saturate(&mut self, arm: usize) -> anyhow::Result<f64>;
+
+    /// Offers an arm so many messages a second; whether it meets the objective.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool>;
+}
+
+/// The rates that were found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ladder {
+    /// Messages per second, in ascending order.
+    pub rates: Vec<f64>,
+    /// What each arm answers at most, in messages per second.
+    pub saturations: Vec<f64>,
+    /// Where each arm seems to cease to meet the objective; `None` for one that missed it at every rate that was tried.
+    pub knees: Vec<Option<f64>>,
+}
+
+/// Finds the rates for an objective; `most` is how many there may be in all.
+///
+/// # Errors
+/// The prober's; or that no arm meets the objective at any rate that was tried, with these.
+pub fn find_rates(prober: &mut impl Prober, most: usize) -> anyhow::Result<Ladder> {
+    let arms = 0..prober.arms();
+    let saturations: Vec<f64> =
+        arms.clone().map(|arm| prober.saturate(arm)).collect::<anyhow::Result<_>>()?;
+    let knees: Vec<Option<f64>> =
+        arms.map(|arm| knee(prober, arm, saturations[arm])).collect::<anyhow::Result<_>>()?;
+    let found = || knees.iter().flatten().copied();
+    let (Some(low), Some(high)) = (found().reduce(f64::min), found().reduce(f64::max)) else {
+        let lowest = saturations.iter().map(|it| it * LEAST_SHARE).fold(f64::INFINITY, f64::min);
+        anyhow::bail!(
+            "no arm meets the objective, not even at {lowest:.0} messages/s, the lowest rate that was tried"
+        )
+    };
+    let reference = knees.first().copied().flatten().unwrap_or(low);
+    let shares = SHARES.map(|share| share * reference);
+    let rungs = most.saturating_sub(SHARES.len()).clamp(RUNGS.0, RUNGS.1);
+    let rates = merge(&around(low / BEYOND, high * BEYOND, rungs), &shares);
+    Ok(Ladder { rates, saturations, knees })
+}
+
+/// Finds where an arm ceases to meet the objective, between nothing and what it can take, halving on a logarithmic scale.
+fn knee(prober: &mut impl Prober, arm: usize, saturation: f64) -> anyhow::Result<Option<f64>> {
+    let (mut low, mut high) = (saturation * LEAST_SHARE, saturation);
+    if !prober.meets(arm, low)? {
+        return Ok(None);
+    }
+    for _ in 0..TRIES {
+        let middle = (low * high).sqrt();
+        *(if prober.meets(arm, middle)? { &mut low } else { &mut high }) = middle;
+    }
+    Ok(Some((low * high).sqrt()))
+}
+
+/// So many rates at equal factors from one to another; fewer where they would be nearer than that tells anything.
+fn around(low: f64, high: f64, rungs: usize) -> Vec<f64> {
+    let fitting = ((high / low).ln() / NEAREST.ln()).floor() as usize + 1;
+    let steps = rungs.min(fitting).max(2) - 1;
+    (0..=steps).map(|step| low * (high / low).powf(step as f64 / steps as f64)).collect()
+}
+
+/// Both together in ascending order, whole, without those that are near to one of the first.
+fn merge(rungs: &[f64], shares: &[f64]) -> Vec<f64> {
+    let is_near = |rate: f64| rungs.iter().any(|rung| (rate / rung).ln().abs() < NEAREST.ln());
+    let apart = shares.iter().copied().filter(|rate| !is_near(*rate));
+    let mut rates: Vec<f64> = rungs.iter().copied().chain(apart).map(|rate| rate.round().max(1.0)).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    rates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arms that meet the objective up to a share of what they can take.
+    struct Arms {
+        saturations: Vec<f64>,
+        share: f64,
+        tried: usize,
+    }
+
+    impl Prober for Arms {
+        fn arms(&self) -> usize {
+            self.saturations.len()
+        }
+
+        fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
+            Ok(self.saturations[arm])
+        }
+
+        fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
+            self.tried += 1;
+            Ok(rate <= self.saturations[arm] * self.share)
+        }
+    }
+
+    #[test]
+    fn rates_lie_around_all_knees_and_at_the_shares_of_the_reference() {
+        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0, 25_000.0], share: 0.8, tried: 0 };
+        let ladder = find_rates(&mut arms, 12).unwrap();
+        for (knee, saturation) in ladder.knees.iter().zip(&arms.saturations) {
+            assert!((knee.unwrap() / (saturation * 0.8)).ln().abs() < 0.06, "{ladder:?}");
+        }
+        let rates = &ladder.rates;
+        assert!(
+            rates[0] < 0.11 * 32_000.0 && rates.windows(2).all(|two| two[1] > two[0] * 1.05),
+            "{rates:?}"
+        );
+        assert!(
+            *rates.last().unwrap() > 40_000.0 * 1.2 && rates.iter().any(|it| *it < 20_000.0),
+            "{rates:?}"
+        );
+        assert!((6..=13).contains(&rates.len()), "{rates:?}");
+        assert_eq!(arms.tried, 3 * (1 + TRIES));
+    }
+
+    #[test]
+    fn an_objective_that_nobody_meets_is_told_with_the_lowest_rate() {
+        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 0.0, tried: 0 };
+        let told = find_rates(&mut arms, 12).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "no arm meets the objective, not even at 800 messages/s, the lowest rate that was tried"
+        );
+    }
+
+    #[test]
+    fn one_that_everybody_meets_lies_around_what_they_can_take() {
+        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 1.0, tried: 0 };
+        let ladder = find_rates(&mut arms, 12).unwrap();
+        assert!(ladder.knees.iter().zip(&arms.saturations).all(|(knee, all)| knee.unwrap() > 0.9 * all));
+        assert!(*ladder.rates.last().unwrap() > 50_000.0, "{ladder:?}");
+    }
+}

@@ -1,0 +1,302 @@
+//! Arrivals: the plan of a load at a rate, drawn before its round begins.
+//!
+//! All arms of a block get the same plan: what the draw does is everybody's, and cancels.
+
+use std::{fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{protocol::Shape, seeded::Draws};
+
+/// How messages come at a rate that is offered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offered {
+    /// How the times between them are spread.
+    pub process: Process,
+    /// Messages per second, of all connections together; absent where shares say it, or the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// Rates as shares of what the reference can do, in ascending order; empty for [`SHARES`], or where the rate is set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<f64>,
+}
+
+/// The shares of what the reference can do that are offered unless told otherwise: a night, a day, a busy day, and almost all.
+pub const SHARES: [f64; 4] = [0.1, 0.5, 0.8, 0.9];
+
+impl fmt::Display for Offered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.process.name())?;
+        self.rate.map_or(Ok(()), |rate| write!(f, " at {rate}/s"))
+    }
+}
+
+/// How the times between messages are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Process {
+    /// Exponential: many clients that know nothing of each other.
+    Poisson,
+    /// All the same.
+    Fixed,
+}
+
+impl Process {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Poisson => "poisson",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+/// Which connections have how much of the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Skew {
+    /// The first few have such a share of all messages, and the others the rest.
+    Hot {
+        /// How many.
+        hot: usize,
+        /// Their share, above 0 and up to 1.
+        share: f64,
+    },
+    /// The share of the n-th connection is proportional to 1 / nᶻ.
+    Zipf {
+        /// The exponent z.
+        zipf: f64,
+    },
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hot { hot, share } => write!(f, "{:.0}% of them on {hot} connections", share * 100.0),
+            Self::Zipf { zipf } => write!(f, "Zipf {zipf} over connections"),
+        }
+    }
+}
+
+/// A load at a rate, before its arrivals are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenPlan {
+    /// The addresses that connections rotate over; not empty.
+    pub destinations: Vec<SocketAddr>,
+    /// How many connections there are; at least 1.
+    pub connections: usize,
+    /// What messages are. A connection counts them from 1 to their number, and then again.
+    pub shape: Shape,
+    /// How the times between messages are spread.
+    pub process: Process,
+    /// Messages per second, of all connections together.
+    pub rate: f64,
+    /// Which connections have how much of the traffic.
+    pub skew: Option<Skew>,
+    /// What times, connections and texts are drawn from.
+    pub seed: u64,
+    /// What is discarded at the head, in milliseconds.
+    pub ramp_ms: u64,
+    /// What counts, in milliseconds: the messages that are to be sent then.
+    pub window_ms: u64,
+    /// How long replies are waited for after that, in milliseconds.
+    pub drain_ms: u64,
+    /// Whether the pacer has a processor of its own, and so spins until the next message is to be sent; else it sleeps.
+    pub spins: bool,
+}
+
+/// A message that is to be sent: 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When, in nanoseconds since the begin.
+    pub at_ns: u64,
+    /// On which connection.
+    pub connection: u32,
+    /// The next on the same connection; [`Arrival::NONE`] for the last.
+    pub next: u32,
+}
+
+impl Arrival {
+    /// No arrival.
+    pub const NONE: u32 = u32::MAX;
+}
+
+/// Arrivals that a plan may have at most: 800 MB of them.
+const MOST_ARRIVALS: f64 = 5e7;
+
+/// A plan that would not fit.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "{rate:.0} messages a second for {seconds:.1} s are a plan of {arrivals:.0}, and {MOST_ARRIVALS:.0} is the most: \
+     lower the rate, or measure for a shorter time"
+)]
+pub struct PlanTooLong {
+    rate: f64,
+    seconds: f64,
+    arrivals: f64,
+}
+
+impl OpenPlan {
+    /// From the begin to the end of the window, in seconds.
+    fn span_s(&self) -> f64 {
+        (self.ramp_ms + self.window_ms) as f64 / 1e3
+    }
+
+    /// Makes sure that its arrivals can be drawn.
+    ///
+    /// # Errors
+    /// When they do not fit memory.
+    pub fn check(&self) -> Result<(), PlanTooLong> {
+        let (rate, seconds) = (self.rate, self.span_s());
+        let arrivals = rate * seconds;
+        if arrivals <= MOST_ARRIVALS { Ok(()) } else { Err(PlanTooLong { rate, seconds, arrivals }) }
+    }
+
+    /// Draws all arrivals, in their order.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        let (mut times, mut connections) = (Draws::new(self.seed), Draws::new(!self.seed));
+        let end = self.span_s();
+        let shares = CumulativeShares::new(self.skew, self.connections);
+        let mut arrivals = Vec::with_capacity((self.rate * end * 1.1) as usize + 16);
+        let mut at = 0.0;
+        loop {
+            at += match self.process {
+                Process::Poisson => times.exponential(),
+                Process::Fixed => 1.0,
+            } / self.rate;
+            if at >= end {
+                break;
+            }
+            let connection = shares.connection(connections.unit());
+            arrivals.push(Arrival { at_ns: (at * 1e9) as u64, connection, next: Arrival::NONE });
+        }
+        chain(&mut arrivals, self.connections);
+        arrivals
+    }
+
+    /// The number that the first session of a connection has in its texts: so that rounds differ, and connections.
+    pub fn session(&self, connection: usize) -> u64 {
+        // Seven digits at most: more than once in what messages of 32 bytes have left beside their text.
+        const SESSIONS: u64 = 10_000_000;
+        (crate::seeded::mix(self.seed) % SESSIONS + connection as u64) % SESSIONS
+    }
+}
+
+/// Tells each arrival of the next on its connection.
+fn chain(arrivals: &mut [Arrival], connections: usize) {
+    let mut following = vec![Arrival::NONE; connections];
+    for (index, arrival) in arrivals.iter_mut().enumerate().rev() {
+        arrival.next = std::mem::replace(&mut following[arrival.connection as usize], index as u32);
+    }
+}
+
+/// The share of each connection and of all before it.
+struct CumulativeShares(Vec<f64>);
+
+impl CumulativeShares {
+    fn new(skew: Option<Skew>, connections: usize) -> Self {
+        let weight = |index: usize| match skew {
+            None => 1.0,
+            Some(Skew::Hot { hot, share }) if index < hot => share / hot as f64,
+            Some(Skew::Hot { hot, share }) => (1.0 - share) / (connections - hot) as f64,
+            Some(Skew::Zipf { zipf }) => ((index + 1) as f64).powf(-zipf),
+        };
+        let sum: f64 = (0..connections).map(weight).sum();
+        let mut so_far = 0.0;
+        let cumulative = |index| {
+            so_far += weight(index) / sum;
+            so_far
+        };
+        Self((0..connections).map(cumulative).collect())
+    }
+
+    /// The connection that a uniform number falls to.
+    fn connection(&self, unit: f64) -> u32 {
+        self.0.partition_point(|share| *share < unit).min(self.0.len() - 1) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(process: Process, skew: Option<Skew>) -> OpenPlan {
+        OpenPlan {
+            destinations: Vec::new(),
+            connections: 64,
+            shape: Shape::default(),
+            process,
+            rate: 20_000.0,
+            skew,
+            seed: 11,
+            ramp_ms: 1000,
+            window_ms: 4000,
+            drain_ms: 100,
+            spins: true,
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_arrivals_take_twenty_bytes_each_at_most() {
+        let arrivals = plan(Process::Poisson, None).arrivals();
+        assert!((99_000..101_000).contains(&arrivals.len()), "{}", arrivals.len());
+        assert!(arrivals.capacity() * size_of::<Arrival>() <= 20 * arrivals.len());
+    }
+
+    #[test]
+    fn poisson_arrivals_have_the_rate_and_the_spread_of_their_process() {
+        let arrivals = plan(Process::Poisson, None).arrivals();
+        let gaps: Vec<f64> = arrivals.windows(2).map(|two| (two[1].at_ns - two[0].at_ns) as f64).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let square = gaps.iter().map(|gap| gap * gap).sum::<f64>() / gaps.len() as f64;
+        // 50 µs apart, with a standard deviation as large.
+        assert!((mean / 50_000.0 - 1.0).abs() < 0.01, "{mean}");
+        assert!((square.sqrt() / mean - 2.0_f64.sqrt()).abs() < 0.02, "{square}");
+        let fixed = plan(Process::Fixed, None).arrivals();
+        assert!(fixed.windows(2).all(|two| (two[1].at_ns - two[0].at_ns).abs_diff(50_000) <= 1));
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_plan_and_another_another() {
+        let one = plan(Process::Poisson, None);
+        assert_eq!(one.arrivals(), one.arrivals());
+        assert_ne!(one.arrivals(), OpenPlan { seed: 12, ..one.clone() }.arrivals());
+        assert_ne!(one.session(3), OpenPlan { seed: 12, ..one.clone() }.session(3));
+    }
+
+    #[test]
+    fn each_arrival_knows_the_next_on_its_connection() {
+        let arrivals = plan(Process::Poisson, Some(Skew::Zipf { zipf: 0.99 })).arrivals();
+        let mut last: Vec<Option<usize>> = vec![None; 64];
+        for (index, arrival) in arrivals.iter().enumerate() {
+            if let Some(before) = last[arrival.connection as usize].replace(index) {
+                assert_eq!(arrivals[before].next, index as u32);
+            }
+        }
+        assert!(last.into_iter().flatten().all(|index| arrivals[index].next == Arrival::NONE));
+    }
+
+    #[test]
+    fn skew_gives_the_shares_that_were_asked_for() {
+        let share = |skew, of: usize| {
+            let arrivals = plan(Process::Poisson, Some(skew)).arrivals();
+            arrivals.iter().filter(|it| (it.connection as usize) < of).count() as f64 / arrivals.len() as f64
+        };
+        let hot = share(Skew::Hot { hot: 2, share: 0.9 }, 2);
+        assert!((hot - 0.9).abs() < 0.005, "{hot}");
+        let all = share(Skew::Hot { hot: 64, share: 0.9 }, 64);
+        assert!((all - 1.0).abs() < 1e-9, "{all}");
+        // Zipf: the first of 64 has 1 / H with H = Σ n⁻¹ = 4.7439.
+        let first = share(Skew::Zipf { zipf: 1.0 }, 1);
+        assert!((first - 1.0 / 4.7439).abs() < 0.005, "{first}");
+    }
+
+    #[test]
+    fn a_plan_that_would_not_fit_is_refused() {
+        let long = OpenPlan { rate: 1e6, window_ms: 100_000, ..plan(Process::Fixed, None) };
+        let told = long.check().unwrap_err().to_string();
+        assert!(told.starts_with("1000000 messages a second for 101.0 s are a plan of 101000000"), "{told}");
+        assert_eq!(plan(Process::Fixed, None).check(), Ok(()));
+    }
+}

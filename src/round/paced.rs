@@ -1,0 +1,88 @@
+//! A round at a rate that is offered: the pacer against a server.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{PATIENCE, Pair, Round, share};
+use crate::{
+    agent::Request,
+    load::{Extent, Offered, OpenPlan, Workload},
+    seeded::mix,
+};
+
+/// How long replies are waited for behind the window, in milliseconds: a hundred times the response of a server that keeps up.
+/// What has no reply then is later than everything.
+const DRAIN_MS: u64 = 100;
+
+/// The share of an objective that the pacer may be late by.
+const LATE: f64 = 0.02;
+
+/// What the pacer may be late by where nothing is to be reached.
+const LATE_WITHOUT_OBJECTIVE: Duration = Duration::from_micros(100);
+
+/// What is offered in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Offer {
+    /// Messages per second.
+    pub rate: f64,
+    /// What its plan is drawn from: the same for all arms of a block.
+    pub seed: u64,
+    /// What counts, in milliseconds.
+    pub window_ms: u64,
+    /// By how much the pacer may be late, p99: beyond, the round says nothing of the server.
+    pub lateness_limit: Duration,
+}
+
+/// By how much the pacer may be late where a response time of so much is the objective.
+pub fn lateness_limit(objective: Option<Duration>) -> Duration {
+    objective.map_or(LATE_WITHOUT_OBJECTIVE, |objective| objective.mul_f64(LATE))
+}
+
+impl Pair {
+    /// Measures one round of a workload at a rate. The client is the pacer; several share the rate and the connections.
+    ///
+    /// # Errors
+    /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
+    pub fn paced(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<Round> {
+        self.hold_idle(workload.idle)?;
+        let Offer { window_ms, .. } = offer;
+        let ramp_ms = workload.ramp_ms;
+        let patience = PATIENCE + Duration::from_millis(ramp_ms + window_ms + DRAIN_MS);
+        let measured = self.measure(patience, |pair| pair.pace(workload, offer))?;
+        Ok(Round {
+            connections: workload.connections,
+            messages: workload.messages,
+            extent: Extent::Timed { ramp_ms, window_ms },
+            offer: Some(offer),
+            ..measured
+        })
+    }
+
+    /// Lets all clients begin to pace, each with its share.
+    fn pace(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<()> {
+        let Some(Offered { process, .. }) = workload.arrivals else {
+            anyhow::bail!("{} has no arrivals, and is no load at a rate", workload.name)
+        };
+        let machines = self.clients.len().min(workload.connections);
+        let spins = self.placement.is_apart();
+        for (index, client) in self.clients[..machines].iter_mut().enumerate() {
+            let plan = OpenPlan {
+                destinations: self.destinations.clone(),
+                connections: share(workload.connections, index, machines),
+                shape: workload.shape(),
+                process,
+                rate: offer.rate / machines as f64,
+                skew: workload.skew,
+                seed: mix(offer.seed ^ index as u64),
+                ramp_ms: workload.ramp_ms,
+                window_ms: offer.window_ms,
+                drain_ms: DRAIN_MS,
+                spins,
+            };
+            client.send(&Request::Pace { plan })?;
+        }
+        self.driving = machines;
+        Ok(())
+    }
+}

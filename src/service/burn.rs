@@ -1,0 +1,98 @@
+//! Spending CPU time on nothing.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// What a look at the clock of a thread takes on the machines that were tried, a system call: 0.5 µs.
+const LOOK: Duration = Duration::from_nanos(500);
+
+/// How much of what is left is spent before the clock is looked at again: the loop may be slower now than when it was measured.
+const AT_A_TIME: f64 = 0.9;
+
+/// Spends so much CPU time of this thread, as the kernel counts it, the looks at its clock included.
+///
+/// By the clock of the thread and not by turns of a loop: the processor of a shared machine is faster and slower from one
+/// moment to the next, and time that is asked for should be that time. And not by the time of day: that goes on while the
+/// process is stopped, or another thread has the processor.
+pub fn spend(time: Duration) {
+    let Some(until) = thread_time().map(|now| (now + time).saturating_sub(LOOK / 2)) else {
+        return burn(nanoseconds(time));
+    };
+    loop {
+        let left = thread_time().map_or(Duration::ZERO, |now| until.saturating_sub(now));
+        if left <= 3 * LOOK {
+            // Another look would take a good part of what is left.
+            return burn(nanoseconds(left));
+        }
+        burn(nanoseconds((left - LOOK).mul_f64(AT_A_TIME)));
+    }
+}
+
+/// Measures the loop, so that the first message does not wait for that.
+pub(super) fn prepare() {
+    burn(0);
+}
+
+/// The CPU time of this thread; `None` where the kernel does not tell.
+fn thread_time() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Spends CPU time on nothing: a counted loop, for a clock would go on while another thread has the processor.
+pub(super) fn burn(nanoseconds: u64) {
+    static TURNS_PER_MICROSECOND: OnceLock<u64> = OnceLock::new();
+    let turns = nanoseconds * TURNS_PER_MICROSECOND.get_or_init(turns_per_microsecond) / 1000;
+    spin(turns);
+}
+
+/// Measures the loop: the best of some tries, for the others were interrupted.
+fn turns_per_microsecond() -> u64 {
+    const TURNS: u64 = 1_000_000;
+    let tries = (0..10).map(|_| {
+        let begun = Instant::now();
+        spin(TURNS);
+        begun.elapsed()
+    });
+    let best = tries.min().unwrap_or(Duration::from_millis(1));
+    (TURNS * 1000 / u64::try_from(best.as_nanos()).unwrap_or(u64::MAX).max(1)).max(1)
+}
+
+/// The loop itself. It stands once in the program, so that what was measured is what burns.
+#[inline(never)]
+fn spin(turns: u64) {
+    for turn in 0..turns {
+        let _ = std::hint::black_box(turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spent_is_what_was_asked_for() {
+        prepare();
+        // By the same clock. A hypervisor that takes the processor only adds: the least of some tries has the least of that.
+        // Within 2%, or what a look at the clock may be off by.
+        for micros in [5, 25, 100, 1000] {
+            let asked = Duration::from_micros(micros);
+            let off = || {
+                let before = thread_time().unwrap();
+                (0..100).for_each(|_| spend(asked));
+                let spent = thread_time().unwrap() - before;
+                spent.as_secs_f64() / (asked * 100).as_secs_f64() - 1.0
+            };
+            let least = (0..9).map(|_| off().abs()).fold(f64::INFINITY, f64::min);
+            let look = LOOK.as_secs_f64() / asked.as_secs_f64();
+            assert!(least <= look.max(0.02), "{micros} µs: {:.1}% off", least * 100.0);
+        }
+    }
+}
