@@ -16,6 +16,7 @@ use crate::{
     load::Workload,
     placement::Placement,
     record::{Arm, Arrivals, Class, Contest, Line, Place, SCHEMA, Schedule, View},
+    round::paced_window_ms,
 };
 
 pub use arena::AgentArena;
@@ -44,7 +45,7 @@ impl DuelPlan {
     pub fn least(&self) -> Duration {
         let of_an_arm = |contest: &Contest| match contest.schedule {
             Schedule::Slices { warm_ms, slice_ms, .. } => Duration::from_millis(warm_ms + slice_ms),
-            Schedule::Rounds { .. } => block_of_rounds(contest),
+            Schedule::Rounds { .. } => block_of_rounds(contest, 0),
         };
         let least = |contest: &Contest| {
             (of_an_arm(contest) + LEAST_AROUND + idle_takes(contest)) * contest.arms.len() as u32
@@ -70,28 +71,30 @@ fn epoch_takes(contest: &Contest) -> Duration {
         Schedule::Slices { warm_ms, slice_ms, blocks } => {
             Duration::from_millis((warm_ms + slice_ms) * blocks as u64)
         }
-        Schedule::Rounds { blocks } => block_of_rounds(contest) * u32::try_from(blocks).unwrap_or(u32::MAX),
+        Schedule::Rounds { blocks } => (0..blocks).map(|block| block_of_rounds(contest, block)).sum(),
     };
     let arms = u32::try_from(contest.arms.len()).unwrap_or(u32::MAX);
     (of_an_arm + AROUND_AN_EPOCH + idle_takes(contest)) * arms
 }
 
-/// How long a block takes each arm in whole rounds: one, or one at each rate.
-fn block_of_rounds(contest: &Contest) -> Duration {
+/// How long a block takes each arm in whole rounds: one, or one at each rate that it has.
+fn block_of_rounds(contest: &Contest, block: usize) -> Duration {
     let Workload { ramp_ms, window_ms, connections, .. } = contest.workload;
-    let round = Duration::from_millis(ramp_ms + window_ms);
-    match contest.arrivals.steps() {
-        None => round,
-        // The pacer opens its connections for each, and waits for the last replies.
-        Some(steps) => {
-            let around = EACH_CONNECTION * u32::try_from(connections).unwrap_or(u32::MAX) + AROUND_A_RATE;
-            (round + around) * u32::try_from(steps).unwrap_or(u32::MAX)
-        }
-    }
+    let Arrivals::Open { rates, objectives } = &contest.arrivals else {
+        return Duration::from_millis(ramp_ms + window_ms);
+    };
+    // The pacer opens its connections for each, and waits for the last replies.
+    let around = EACH_CONNECTION * u32::try_from(connections).unwrap_or(u32::MAX) + AROUND_A_RATE;
+    let round = |step: usize| {
+        let window_ms = paced_window_ms(rates[step], objectives, window_ms).unwrap_or(window_ms);
+        Duration::from_millis(ramp_ms + window_ms) + around
+    };
+    let of_one_arm = turns(0, contest, 0, block).into_iter().filter(|(arm, _)| *arm == 0);
+    of_one_arm.filter_map(|(_, step)| step).map(round).sum()
 }
 
 /// What a round at a rate takes beside its time: drawing the plan, the questions, and the last replies.
-const AROUND_A_RATE: Duration = Duration::from_millis(60);
+const AROUND_A_RATE: Duration = Duration::from_millis(5);
 
 /// How long it takes to open a connection and exchange one message on it: a session of eight messages, alone, takes some 80 µs
 /// (README, criterion's first column), and this is half of one.

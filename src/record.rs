@@ -157,16 +157,6 @@ pub enum Schedule {
     },
 }
 
-impl Arrivals {
-    /// How many rates are offered in a block; in a closed loop there is one round without.
-    pub fn steps(&self) -> Option<usize> {
-        match self {
-            Self::Closed => None,
-            Self::Open { rates, .. } => Some(rates.len()),
-        }
-    }
-}
-
 impl Schedule {
     /// Blocks in an epoch.
     pub fn blocks(self) -> usize {

@@ -28,7 +28,7 @@ use crate::{
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
-pub use paced::{Offer, lateness_limit};
+pub use paced::{Offer, lateness_limit, paced_window_ms};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
 /// How long an agent has for what takes it no time.

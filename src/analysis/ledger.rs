@@ -20,7 +20,7 @@ pub enum Scope {
     Closed,
     /// Those at one of the rates, by its number.
     Rate(usize),
-    /// Those of a block at all rates, for the capacity that they come to.
+    /// Those of an epoch at all rates, for the capacity that they come to.
     Capacity,
 }
 
@@ -36,7 +36,7 @@ impl Scope {
     }
 }
 
-/// The share of the rates of a block that must have a round for the block to have a capacity.
+/// The share of the rates that must have a round in an epoch for the epoch to have a capacity.
 const MOST_RATES: f64 = 0.7;
 
 /// The rounds of one arm, read and merged.
@@ -63,9 +63,9 @@ pub(super) struct Ledger<'a> {
     client_bound: usize,
     /// What an idle connection cost the server in each epoch, in bytes.
     idle: BTreeMap<usize, f64>,
-    /// What each block said of the capacity.
+    /// What each epoch said of the capacity.
     capacities: Vec<Capacity>,
-    /// The response time of the first objective's quantile in each block, by the number of the rate; in seconds.
+    /// The response time of the first objective's quantile in each epoch, by the number of the rate; in seconds.
     responses: BTreeMap<usize, Vec<f64>>,
 }
 
@@ -117,21 +117,24 @@ impl<'a> Ledger<'a> {
         Ok(ledger)
     }
 
-    /// Takes the rounds at all rates: what each block of them says of the capacity.
+    /// Takes the rounds at all rates: what each epoch of them says of the capacity.
     fn enter_capacities<'l>(
         &mut self,
         contest: &Contest,
         lines: impl Iterator<Item = &'l Line>,
     ) -> anyhow::Result<()> {
         let Arrivals::Open { rates, objectives } = &contest.arrivals else { return Ok(()) };
-        let mut blocks: BTreeMap<(usize, usize), BTreeMap<usize, Merged>> = BTreeMap::new();
+        let mut epochs: BTreeMap<usize, BTreeMap<usize, Vec<Vec<f64>>>> = BTreeMap::new();
         for line in lines {
             let place = line.place();
-            let block = blocks.entry((place.epoch, place.block)).or_default();
             match line {
                 Line::Round(round) if round.excluded.is_empty() => {
                     let alone = Merged::of(round, self.connections, self.counts_sessions)?;
-                    block.extend(place.step.map(|step| (step, alone)));
+                    let under = |it: &Objective| alone.response_s(it.quantile().share());
+                    if let Some(step) = place.step {
+                        let rounds = epochs.entry(place.epoch).or_default().entry(step).or_default();
+                        rounds.push(objectives.iter().map(under).collect());
+                    }
                 }
                 Line::Round(round) => {
                     let reason = round.excluded.first().cloned().unwrap_or_default();
@@ -145,34 +148,33 @@ impl<'a> Ledger<'a> {
                 }
             }
         }
-        for (place, rounds) in blocks {
-            let enough = rounds.len() as f64 >= MOST_RATES * rates.len() as f64;
-            let under = |objective: &Objective| {
-                let share = objective.quantile().share();
-                let points: Vec<(f64, f64)> = rounds
-                    .iter()
-                    .filter_map(|(step, round)| Some((*rates.get(*step)?, round.response_s(share))))
-                    .collect();
+        for (epoch, steps) in epochs {
+            let enough = steps.len() as f64 >= MOST_RATES * rates.len() as f64;
+            // The median of the rounds: what the machine did in one of them is not the arm's.
+            let response = |rounds: &[Vec<f64>], number: usize| median(rounds.iter().map(|it| &it[number]));
+            for (step, rounds) in &steps {
+                self.responses.entry(*step).or_default().extend(response(rounds, 0));
+            }
+            let under = |(number, objective): (usize, &Objective)| {
+                let point = |(step, rounds): (&usize, &Vec<Vec<f64>>)| {
+                    Some((*rates.get(*step)?, response(rounds, number)?))
+                };
+                let points: Vec<(f64, f64)> = steps.iter().filter_map(point).collect();
                 capacity(&points, objective.limit().as_secs_f64())
             };
-            if let Some(first) = objectives.first() {
-                for (step, round) in &rounds {
-                    self.responses.entry(*step).or_default().push(round.response_s(first.quantile().share()));
-                }
-            }
-            let found = objectives.iter().filter_map(under).reduce(Capacity::min).filter(|_| enough);
-            match found {
+            let found = objectives.iter().enumerate().filter_map(under).reduce(Capacity::min);
+            match found.filter(|_| enough) {
                 Some(found) => {
                     self.capacities.push(found);
-                    self.rounds.insert(place, Figures::of_capacity(found.rate()));
+                    self.rounds.insert((epoch, 0), Figures::of_capacity(found.rate()));
                 }
-                None => self.lost.push(place),
+                None => self.lost.push((epoch, 0)),
             }
         }
         Ok(())
     }
 
-    /// What most blocks say of a capacity that lies beyond the rates that were offered.
+    /// What most epochs say of a capacity that lies beyond the rates that were offered.
     fn beyond_the_rates(&self) -> Option<String> {
         let most = |beyond: fn(&Capacity) -> bool| {
             let count = self.capacities.iter().filter(|it| beyond(it)).count();
@@ -278,7 +280,7 @@ impl<'a> Ledger<'a> {
         self.client_bound * 2 > self.rounds.len()
     }
 
-    /// The response times of the first objective's quantile at each rate, by the number of the rate: in each block, in seconds.
+    /// The response times of the first objective's quantile at each rate, by the number of the rate: in each epoch, in seconds.
     pub(super) fn responses(&self) -> &BTreeMap<usize, Vec<f64>> {
         &self.responses
     }

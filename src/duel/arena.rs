@@ -9,7 +9,7 @@ use crate::{
     record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
     round::{
         Flag, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength, SlicedPair,
-        lateness_limit,
+        lateness_limit, paced_window_ms,
     },
     seeded::mix,
 };
@@ -129,10 +129,11 @@ impl AgentArena {
         let Arrivals::Open { rates, objectives } = &contest.arrivals else { return None };
         let step = place.step?;
         let drawn = [place.epoch, place.block, step].into_iter();
+        let rate = *rates.get(step)?;
         Some(Offer {
-            rate: *rates.get(step)?,
+            rate,
             seed: drawn.fold(self.seed, |seed, it| mix(seed ^ it as u64)),
-            window_ms: contest.workload.window_ms,
+            window_ms: paced_window_ms(rate, objectives, contest.workload.window_ms)?,
             lateness_limit: lateness_limit(objectives.iter().map(Objective::limit).min()),
         })
     }
@@ -149,7 +150,9 @@ impl AgentArena {
 
 impl Arena for AgentArena {
     fn idle(&mut self, contest: &Contest, place: Place) -> Option<Line> {
-        let arm = contest.arms.iter().find(|arm| arm.name == place.arm).filter(|_| self.measures_idle)?;
+        // The memory of a server at a rate is measured there.
+        let measures = self.measures_idle && contest.arrivals == Arrivals::Closed;
+        let arm = contest.arms.iter().find(|arm| arm.name == place.arm).filter(|_| measures)?;
         let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
         let measured = Pair::start(&launch, pair_plan(contest, arm))
             .and_then(|mut pair| pair.idle_bytes_per_connection(IDLE_CONNECTIONS));

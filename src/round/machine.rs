@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Clock ticks of `/proc/stat` in a second, the same on every Linux since 2.6 (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// By how many ticks the counters of a processor are off at most: each of its kinds of time is told in whole ones.
+const GRAIN_TICKS: f64 = 2.0;
+
 /// What others did on this machine's processors meanwhile; `None` where the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +59,8 @@ impl MachineWatch {
         let others = own.map(|own| {
             let ours = (measured + own).as_secs_f64() * TICKS_PER_SECOND;
             let busy = all - since(is.idle, was.idle) - since(is.steal, was.steal);
-            ((busy - ours) / all).max(0.0)
+            // What the grain of the counters explains is nobody's: in a short round it is as much as others may have.
+            ((busy - ours - GRAIN_TICKS * is.processors as f64) / all).max(0.0)
         });
         Neighbours { steal: Some(since(is.steal, was.steal) / all), others, cpu_pressure }
     }
@@ -68,6 +72,7 @@ struct Ticks {
     all: u64,
     idle: u64,
     steal: u64,
+    processors: usize,
 }
 
 impl Ticks {
@@ -80,7 +85,8 @@ impl Ticks {
         // The fourth and fifth are idle, without and with a disk to wait for; the eighth is what the hypervisor gave to
         // others. The two after it are counted in the first two already.
         let idle = ticks.get(3)? + ticks.get(4)?;
-        Some(Self { all: ticks.iter().take(8).sum(), idle, steal: *ticks.get(7)? })
+        let processors = text.lines().skip(1).take_while(|line| line.starts_with("cpu")).count();
+        Some(Self { all: ticks.iter().take(8).sum(), idle, steal: *ticks.get(7)?, processors })
     }
 }
 
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn ticks_are_read_from_the_line_of_all_processors() {
         let ticks = Ticks::parse("cpu  10 1 5 100 4 2 3 7 1 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n").unwrap();
-        assert_eq!((ticks.all, ticks.idle, ticks.steal), (132, 104, 7));
+        assert_eq!((ticks.all, ticks.idle, ticks.steal, ticks.processors), (132, 104, 7, 1));
         assert!(Ticks::parse("cpu 1 2\n").is_none());
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{PATIENCE, Pair, Round, share};
 use crate::{
     agent::Request,
-    load::{Extent, Offered, OpenPlan, Workload},
+    load::{Extent, Objective, Offered, OpenPlan, Quantile, Workload},
     seeded::mix,
 };
 
@@ -32,6 +32,24 @@ pub struct Offer {
     pub window_ms: u64,
     /// By how much the pacer may be late, p99: beyond, the round says nothing of the server.
     pub lateness_limit: Duration,
+}
+
+/// The longest window of a round at a rate, in milliseconds.
+const LONGEST_WINDOW_MS: u64 = 2000;
+
+/// How many times as many messages as a quantile needs a window has.
+const ENOUGH: u64 = 2;
+
+/// How long the window of a round at a rate is, in milliseconds: the workload's, or as long as it takes for enough messages to say
+/// something of the strictest quantile of some objectives, p99 without any; `None` where that would be too long.
+///
+/// No longer, for the machine stands still now and then, and more short rounds see through that where fewer long ones don't.
+pub fn paced_window_ms(rate: f64, objectives: &[Objective], workload_ms: u64) -> Option<u64> {
+    let of_objectives = objectives.iter().map(|it| it.quantile().messages_needed()).max();
+    let messages = ENOUGH * of_objectives.unwrap_or(Quantile::P99.messages_needed());
+    let needed = (messages as f64 / rate * 1e3).ceil() as u64;
+    let window = workload_ms.max(needed);
+    (window <= LONGEST_WINDOW_MS.max(workload_ms)).then_some(window)
 }
 
 /// By how much the pacer may be late where a response time of so much is the objective.

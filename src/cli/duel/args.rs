@@ -29,6 +29,10 @@ const QUICK_EPOCHS: usize = 6;
 /// By how much shorter the epochs of a first look are.
 const QUICK_SHARE: u64 = 4;
 
+/// Blocks in an epoch of a load at a rate. The median of so many rounds is what a rate's response time in an epoch is: the machine
+/// stands still in one of ten.
+pub(super) const PACED_BLOCKS: usize = 3;
+
 /// How long `--until` may take unless told otherwise.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -256,8 +260,10 @@ impl Args {
 
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
     fn schedule(&self, workload: &Workload, lineup: &Lineup) -> Schedule {
+        if workload.arrivals.is_some() {
+            return Schedule::Rounds { blocks: PACED_BLOCKS };
+        }
         if self.rounds
-            || workload.arrivals.is_some()
             || self.server_exec.is_some()
             || !self.client_exec.is_empty()
             || !lineup.all_sliceable()
