@@ -16,9 +16,9 @@ use crate::{
     stats::{Comparison, Estimate, change, judge},
 };
 
-pub use field::Field;
+pub use field::{Field, ResponsePoint};
 pub use ledger::Scope;
-pub use measure::{Measure, SessionTime};
+pub use measure::{Measure, ResponseTime, SessionTime};
 
 /// What a record says.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +47,8 @@ pub struct ContestResult {
     /// The rate that was offered, in messages per second; absent where it is none, or all of the contest's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    /// The workload's name, and what tells this from other contests of it: the rate that was offered, or the objective.
+    pub title: String,
     /// What the capacity is the highest rate of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objectives: Vec<Objective>,
@@ -97,16 +99,6 @@ impl ContestResult {
             _ => vec![Measure::Throughput, Measure::RoundTripP50, Measure::RoundTripP99, Measure::ServerCpu],
         }
     }
-
-    /// The workload's name, and what tells this from other contests of it: the rate that was offered, or the objective.
-    pub fn title(&self) -> String {
-        let objectives: Vec<String> = self.objectives.iter().map(ToString::to_string).collect();
-        match self.rate {
-            Some(rate) => format!("{} at {rate:.0}/s", self.workload),
-            None if objectives.is_empty() => self.workload.clone(),
-            None => format!("{}, capacity at {}", self.workload, objectives.join(" and ")),
-        }
-    }
 }
 
 /// What is known of an arm.
@@ -127,10 +119,15 @@ pub struct ArmResult {
     pub client_bound: bool,
     /// Its rank among the arms but the copy, by each measure; ties share one.
     pub ranks: BTreeMap<Measure, usize>,
+    /// The arms that it is told better than, by each measure, directly or by way of others.
+    pub better_than: BTreeMap<Measure, Vec<String>>,
     /// What was measured over all its rounds.
     pub levels: BTreeMap<Measure, f64>,
     /// Where the time of a session goes, where sessions count.
     pub session_time: Option<SessionTime>,
+    /// Where the time of a message goes, at a rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_time: Option<ResponseTime>,
     /// The longest round trip, in µs: also of one that had not ended when its window closed.
     pub longest_us: f64,
     /// How it compares with the reference; nothing for the reference itself.
@@ -249,4 +246,4 @@ fn changes_by(measure: Measure, was: &Field<'_>, is: &Field<'_>) -> Vec<Change> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,6 +17,7 @@ mod replies;
 mod serving;
 mod spending;
 mod started;
+mod working;
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
@@ -104,6 +105,12 @@ pub static CASES: &[Case] = &[
     server("a server holds a thousand connections at once", crowds::a_thousand_connections),
     server("out of descriptors a server neither spins nor dies", crowds::out_of_descriptors),
     server("a server that is stopped is gone, and can serve again", serving::stops_and_serves_again),
+    server("a server answers at length", working::answers_at_length),
+    server("a server spends what a message is to cost", working::spins),
+    server("a server has what a message is to cost spent elsewhere", working::offloads),
+    server("a message that waits holds up no other, and waits as long as it is to", working::waits),
+    server("a server that blocks blocks as long as it is to", working::blocks),
+    server("a server tells what its threads did", working::tells_of_its_threads),
     client("a client sends the messages of a session, one after the other", driving::sends_a_session),
     client("a client's counts are what happened", driving::counts_what_happened),
     client("a client's cost is what the kernel charges it", spending::of_a_client),

@@ -21,6 +21,7 @@ use crate::{
 
 pub use arena::AgentArena;
 pub use ladder::{Ladder, Prober, find_rates};
+use schedule::EPOCHS_IN_TIME;
 pub use schedule::{fit, order, slices, turns};
 
 /// What a duel is to be.
@@ -80,7 +81,7 @@ fn epoch_takes(contest: &Contest) -> Duration {
 /// How long a block takes each arm in whole rounds: one, or one at each rate that it has.
 fn block_of_rounds(contest: &Contest, block: usize) -> Duration {
     let Workload { ramp_ms, window_ms, connections, .. } = contest.workload;
-    let Arrivals::Open { rates, objectives } = &contest.arrivals else {
+    let Arrivals::Open { rates, objectives, .. } = &contest.arrivals else {
         return Duration::from_millis(ramp_ms + window_ms);
     };
     // The pacer opens its connections for each, and waits for the last replies.
@@ -91,6 +92,17 @@ fn block_of_rounds(contest: &Contest, block: usize) -> Duration {
     };
     let of_one_arm = turns(0, contest, 0, block).into_iter().filter(|(arm, _)| *arm == 0);
     of_one_arm.filter_map(|(_, step)| step).map(round).sum()
+}
+
+/// Takes blocks off the epochs of a load at rates, so that there are enough epochs in its time.
+pub fn fit_blocks(contest: &mut Contest, time: Duration) {
+    let Schedule::Rounds { blocks } = contest.schedule else { return };
+    let arms = u32::try_from(contest.arms.len()).unwrap_or(u32::MAX);
+    let epoch = time / EPOCHS_IN_TIME;
+    let first = (block_of_rounds(contest, 0) + AROUND_AN_EPOCH) * arms;
+    let other = block_of_rounds(contest, 1) * arms;
+    let more = epoch.saturating_sub(first).as_secs_f64() / other.as_secs_f64().max(f64::MIN_POSITIVE);
+    contest.schedule = Schedule::Rounds { blocks: blocks.min(1 + more as usize) };
 }
 
 /// What a round at a rate takes beside its time: drawing the plan, the questions, and the last replies.
@@ -361,5 +373,7 @@ pub fn contest(terms: &Terms, contenders: &[Contender], neutral: &Contender) -> 
     Contest { workload, arrivals, schedule, view, class, placement, arms }
 }
 
+#[cfg(test)]
+mod searches;
 #[cfg(test)]
 mod tests;

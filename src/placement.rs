@@ -14,6 +14,18 @@ use serde::{Deserialize, Serialize};
 pub struct Cpus(Vec<usize>);
 
 impl Cpus {
+    /// All that this process may use but the last.
+    ///
+    /// # Errors
+    /// When the kernel does not tell which those are.
+    pub fn but_the_last() -> anyhow::Result<Self> {
+        let mut all = Self::of_this_process()?;
+        if all.0.len() > 1 {
+            all.0.pop();
+        }
+        Ok(all)
+    }
+
     /// The processors that this process may run on, and so can give to others.
     ///
     /// # Errors

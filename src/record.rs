@@ -131,6 +131,10 @@ pub enum Arrivals {
     Open {
         /// Messages per second, in ascending order.
         rates: Vec<f64>,
+        /// The first so many of the rates have one round in each epoch, the others one in each block: where nothing turns on how
+        /// exactly they are known.
+        #[serde(default)]
+        once: usize,
         /// What response times are to reach; the capacity is the highest rate at which they do.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         objectives: Vec<Objective>,

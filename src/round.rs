@@ -28,7 +28,7 @@ use crate::{
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
-pub use paced::{Offer, lateness_limit, paced_window_ms};
+pub use paced::{Offer, drain_ms, lateness_limit, paced_window_ms};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
 /// How long an agent has for what takes it no time.
@@ -143,6 +143,11 @@ impl Pair {
         holder.ask(&hold, PATIENCE + each)?;
         self.idle = Some(holder);
         Ok(())
+    }
+
+    /// The process of the server.
+    pub fn server_id(&self) -> u32 {
+        self.server.process_id()
     }
 
     /// The agents of both sides.

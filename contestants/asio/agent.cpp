@@ -13,13 +13,16 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <initializer_list>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -37,8 +40,31 @@ Framing framing_of(const Tree& config)
         return {};
     json::allow(framing, {"fixed"});
     const Tree& fixed = json::at(framing, "fixed");
-    json::allow(fixed, {"message_bytes"});
-    return {json::number<std::size_t>(fixed, "message_bytes")};
+    json::allow(fixed, {"message_bytes", "reply_bytes"});
+    return {json::number<std::size_t>(fixed, "message_bytes"), json::optional_number<std::size_t>(fixed, "reply_bytes")};
+}
+
+std::optional<Work> work_of(const Tree& config)
+{
+    const Tree* work = json::find(config, "work");
+    if (!work || work->data() == "null")
+        return std::nullopt;
+    json::allow(*work, {"kind", "mean_ns", "distribution", "seed"});
+    const auto of = [work](const std::string& field, std::initializer_list<std::string_view> names) {
+        const std::string& name = json::text(*work, field);
+        const auto found = std::find(names.begin(), names.end(), name);
+        if (found == names.end())
+            throw std::invalid_argument("not a request: unknown " + field + " `" + name + "`");
+        return static_cast<int>(found - names.begin());
+    };
+    Work read;
+    read.kind = static_cast<Work::Kind>(of("kind", {"spin", "wait", "block", "offload"}));
+    read.mean_ns = json::number<std::uint64_t>(*work, "mean_ns");
+    read.distribution = json::find(*work, "distribution")
+        ? static_cast<Work::Distribution>(of("distribution", {"fixed", "exponential", "bimodal"}))
+        : Work::Distribution::fixed;
+    read.seed = json::optional_number<std::uint64_t>(*work, "seed").value_or(0);
+    return read;
 }
 
 // Where to listen; nothing means on every loopback address.
@@ -71,8 +97,9 @@ std::vector<tcp::endpoint> destinations_of(const Tree& tree)
 Shape shape_of(const Tree& plan)
 {
     const Tree& shape = json::at(plan, "shape");
-    json::allow(shape, {"messages", "message_bytes"});
-    return {json::number<std::uint32_t>(shape, "messages"), json::number<std::size_t>(shape, "message_bytes")};
+    json::allow(shape, {"messages", "message_bytes", "reply_bytes"});
+    return {json::number<std::uint32_t>(shape, "messages"), json::number<std::size_t>(shape, "message_bytes"),
+        json::optional_number<std::size_t>(shape, "reply_bytes")};
 }
 
 LoadPlan plan_of(const Tree& request)
@@ -117,6 +144,18 @@ std::string to_json(const Served& served)
             member("messages", served.messages),
             member("failures", served.failures),
             member("most_open", served.most_open),
+        }))});
+}
+
+std::string thread_work(const Server& server)
+{
+    std::string messages;
+    for (const std::uint64_t count : server.messages())
+        messages += (messages.empty() ? "" : ",") + std::to_string(count);
+    return object({member("thread_work",
+        object({
+            member("messages", "[" + messages + "]"),
+            member("timer_lateness", json::quote(server.timer_lateness().text())),
         }))});
 }
 
@@ -175,6 +214,8 @@ private:
             return cost();
         if (name == "served")
             return to_json(server().served());
+        if (name == "thread_work")
+            return thread_work(server());
         if (name == "stop")
             return stop();
         if (name == "release")
@@ -186,14 +227,14 @@ private:
     {
         json::allow(request, {"request", "backend", "listen", "config"});
         const Tree& config = json::at(request, "config");
-        json::allow(config, {"framing", "workers", "burn_ns"});
+        json::allow(config, {"framing", "workers", "burn_ns", "work"});
         if (server_)
             throw std::runtime_error("it serves already");
         if (json::optional_number<std::uint64_t>(config, "burn_ns").value_or(0) > 0)
             throw std::runtime_error("it burns no CPU time on purpose; leave burn_ns at 0");
         const Framing framing = framing_of(config);
         framing.check();
-        server_ = std::make_unique<Server>(listen_at(request), framing, workers_of(config));
+        server_ = std::make_unique<Server>(listen_at(request), framing, work_of(config), workers_of(config));
         const Listening& listening = server_->listening();
         return object({member("serving",
             object({
@@ -246,21 +287,24 @@ private:
     // Opens connections and exchanges one message on each, so that the server has accepted and read.
     std::string hold(const Tree& request)
     {
-        json::allow(request, {"request", "destinations", "connections", "message_bytes"});
+        json::allow(request, {"request", "destinations", "connections", "message_bytes", "reply_bytes"});
         const auto destinations = destinations_of(request);
         const auto connections = json::number<std::size_t>(request, "connections");
         if (destinations.empty())
             throw std::invalid_argument("connections need a destination");
         descriptors_.require(connections);
         const std::string message(json::number<std::size_t>(request, "message_bytes"), 'm');
+        const auto reply_bytes = json::optional_number<std::size_t>(request, "reply_bytes");
+        check_reply(message.size(), reply_bytes);
+        std::string expected = new_reply(reply_bytes.value_or(reply_prefix.size() + message.size()));
+        std::copy(message.begin(), message.end(), expected.begin() + reply_prefix.size());
         for (std::size_t i = 0; i < connections; ++i)
-            held_.push_back(exchange_one(destinations[i % destinations.size()], message));
+            held_.push_back(exchange_one(destinations[i % destinations.size()], message, expected));
         return json::quote("held");
     }
 
-    Socket exchange_one(const tcp::endpoint& destination, const std::string& message)
+    Socket exchange_one(const tcp::endpoint& destination, const std::string& message, const std::string& expected)
     {
-        const std::string expected = std::string(reply_prefix) + message;
         std::string reply(expected.size(), '\0');
         Socket socket(holding_);
         socket.connect(destination);

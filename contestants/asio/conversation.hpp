@@ -9,7 +9,11 @@
 
 #include "net.hpp"
 #include "protocol.hpp"
+#include "work.hpp"
 
+#include <boost/asio/post.hpp>
+
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -58,6 +62,38 @@ void read(std::unique_ptr<Party> party, asio::mutable_buffer buffer)
     });
 }
 
+// Has a party woken at an instant, or when a thread for what blocks has spent some time. A client never asks for either.
+template <class Party>
+void wait(std::unique_ptr<Party> party, std::chrono::steady_clock::time_point until)
+{
+    if constexpr (Party::sleeps) {
+        auto& timer = party->timer();
+        timer.expires_at(until);
+        timer.async_wait([party = std::move(party)](const error_code& error) mutable {
+            if (error)
+                return proceed(std::move(party), Fault{error.message()});
+            party->woke();
+            converse(std::move(party));
+        });
+    }
+}
+
+template <class Party>
+void offload(std::unique_ptr<Party> party, std::chrono::nanoseconds time)
+{
+    if constexpr (Party::sleeps) {
+        auto& pool = party->pool();
+        asio::post(pool, [party = std::move(party), time]() mutable {
+            spend(time);
+            const auto executor = party->socket().get_executor();
+            asio::post(executor, [party = std::move(party)]() mutable {
+                party->woke();
+                converse(std::move(party));
+            });
+        });
+    }
+}
+
 // Takes a party's session to its next operation. A party is an end of a session with a socket; Party::ended takes it
 // over when the session is done.
 template <class Party>
@@ -68,6 +104,10 @@ void converse(std::unique_ptr<Party> party)
         write(std::move(party), out->bytes);
     else if (const auto* in = std::get_if<Read>(&want))
         read(std::move(party), in->buffer);
+    else if (const auto* sleep = std::get_if<Wait>(&want))
+        wait(std::move(party), sleep->until);
+    else if (const auto* elsewhere = std::get_if<Offload>(&want))
+        offload(std::move(party), elsewhere->time);
     else
         Party::ended(std::move(party), {});
 }

@@ -223,6 +223,9 @@ private:
 // One connection slot: runs sessions back to back and measures them. Its buffers and its socket serve all of them.
 class Slot {
 public:
+    // A client neither waits nor offloads.
+    static constexpr bool sleeps = false;
+
     // The slot of this number, from 0, on the worker that the others belong to.
     Slot(Load& load, std::size_t index, asio::io_context& context, Tally& tally, Board::Counter* counter)
         : load_(load),

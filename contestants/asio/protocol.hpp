@@ -57,28 +57,65 @@ struct Read {
     asio::mutable_buffer buffer;
 };
 
+// Nothing is to be done before this instant; then the party woke.
+struct Wait {
+    std::chrono::steady_clock::time_point until;
+};
+
+// So much CPU time is to be spent on a thread for what blocks; then the party woke.
+struct Offload {
+    std::chrono::nanoseconds time;
+};
+
 struct Close {};
 
-using Want = std::variant<Write, Read, Close>;
+using Want = std::variant<Write, Read, Wait, Offload, Close>;
+
+// Throws when a reply can't have this size, or is shorter than `Re:` and its message.
+inline void check_reply(std::size_t message_bytes, std::optional<std::size_t> reply_bytes)
+{
+    const std::size_t least = reply_prefix.size() + message_bytes;
+    if (reply_bytes && (*reply_bytes < least || *reply_bytes > most_message_bytes))
+        throw std::invalid_argument("a reply to " + std::to_string(message_bytes) + " bytes cannot be "
+            + std::to_string(*reply_bytes) + "; with Re: before them it goes from " + std::to_string(least) + " to "
+            + std::to_string(most_message_bytes));
+}
+
+// A reply of so many bytes, whole but for its message: what follows that is the offset of each byte, modulo a prime.
+inline std::string new_reply(std::size_t bytes)
+{
+    std::string reply(bytes, '\0');
+    for (std::size_t i = 0; i < bytes; ++i)
+        reply[i] = static_cast<char>(i % 251);
+    std::copy(reply_prefix.begin(), reply_prefix.end(), reply.begin());
+    return reply;
+}
 
 // How a server tells one message from the next: by their size, or, without one, by what each read returns.
 struct Framing {
     std::optional<std::size_t> message_bytes;
+    // Where a reply is longer than `Re:` and its message.
+    std::optional<std::size_t> reply_bytes;
 
-    // Throws when no message can have this size.
+    // Throws when no message or reply can have this size.
     void check() const
     {
-        if (!message_bytes || (*message_bytes >= 1 && *message_bytes <= most_message_bytes))
+        if (!message_bytes)
             return;
-        throw std::invalid_argument("a message cannot be " + std::to_string(*message_bytes)
-            + " bytes; --message-size goes from 1 to " + std::to_string(most_message_bytes));
+        if (*message_bytes < 1 || *message_bytes > most_message_bytes)
+            throw std::invalid_argument("a message cannot be " + std::to_string(*message_bytes)
+                + " bytes; --message-size goes from 1 to " + std::to_string(most_message_bytes));
+        check_reply(*message_bytes, reply_bytes);
     }
 };
 
-// The messages of one session: how many, and how long.
+// The messages of one session: how many, how long, and how long their replies.
 struct Shape {
     std::uint32_t messages;
     std::size_t message_bytes;
+    std::optional<std::size_t> long_reply_bytes;
+
+    std::size_t reply_bytes() const { return long_reply_bytes.value_or(reply_prefix.size() + message_bytes); }
 
     // Throws when there is no message, or a message cannot hold its text.
     void check() const
@@ -93,6 +130,7 @@ struct Shape {
             throw std::invalid_argument("message " + last + " needs " + needed
                 + " bytes for its text, and a message is " + std::to_string(message_bytes)
                 + "; make it larger with --message-size " + needed);
+        check_reply(message_bytes, long_reply_bytes);
     }
 };
 
@@ -121,18 +159,28 @@ inline std::string quoted(unsigned char byte)
 // The server's end: finds the messages in what arrives, and answers each where it lies.
 //
 // The three bytes before a message, room at first and later the tail of a message that is answered already, become its
-// `Re:`. So a reply is one write, and nothing is copied.
+// `Re:`. So a reply is one write, and nothing is copied; where replies are longer than that, the message is copied to
+// the head of one that is kept.
 class ServerEnd {
 public:
-    explicit ServerEnd(Framing framing) : framing_(framing), buffer_(origin + room(framing)) {}
+    explicit ServerEnd(Framing framing)
+        : framing_(framing),
+          buffer_(origin + room(framing)),
+          long_reply_(framing.reply_bytes ? new_reply(*framing.reply_bytes) : std::string())
+    {
+    }
 
     // How many messages were answered, to the last byte.
     std::uint64_t messages() const { return messages_; }
 
+    // The message that is being answered; empty where none is.
+    std::string_view message() const { return {&buffer_[held_.begin], answering_}; }
+
     Want want()
     {
         if (reply_.size() > 0)
-            return Write{asio::buffer(&buffer_[reply_.begin], reply_.size())};
+            return Write{asio::buffer((long_reply_.empty() ? buffer_.data() : long_reply_.data()) + reply_.begin,
+                reply_.size())};
         if (closed_)
             return Close{};
         make_room();
@@ -145,7 +193,7 @@ public:
         if (reply_.size() > 0)
             return;
         ++messages_;
-        held_.begin = reply_.end;
+        held_.begin += std::exchange(answering_, 0);
         if (held_.size() == 0)
             held_ = {origin, origin};
         answer();
@@ -191,6 +239,12 @@ private:
         const std::size_t length = framing_.message_bytes.value_or(held_.size());
         if (held_.size() == 0 || held_.size() < length)
             return;
+        answering_ = length;
+        if (!long_reply_.empty()) {
+            std::memcpy(&long_reply_[origin], &buffer_[held_.begin], length);
+            reply_ = {0, long_reply_.size()};
+            return;
+        }
         reply_ = {held_.begin - reply_prefix.size(), held_.begin + length};
         std::memcpy(&buffer_[reply_.begin], reply_prefix.data(), reply_prefix.size());
     }
@@ -207,9 +261,13 @@ private:
 
     Framing framing_;
     std::vector<char> buffer_;
+    // Empty where replies are no longer than they must be.
+    std::string long_reply_;
+    // The length of the message that is being answered.
+    std::size_t answering_ = 0;
     // What has arrived and is not answered yet.
     Range held_{origin, origin};
-    // What of the current reply has still to go out.
+    // What of the current reply has still to go out: of the buffer, or of the long reply.
     Range reply_{0, 0};
     std::uint64_t messages_ = 0;
     bool closed_ = false;
@@ -228,10 +286,9 @@ public:
 
     explicit ClientEnd(Shape shape)
         : shape_(shape),
-          reply_(reply_prefix.size() + shape.message_bytes, '\0'),
+          reply_(new_reply(shape.reply_bytes())),
           buffer_(reply_.size() + spare_bytes)
     {
-        std::copy(reply_prefix.begin(), reply_prefix.end(), reply_.begin());
     }
 
     // Begins the session of this number at one of its messages, from 1: at the first, unless the load is to begin in
@@ -360,7 +417,7 @@ private:
     static constexpr const char* advice = "; is the peer an echo server of the same message size?";
 
     Shape shape_;
-    // The reply to the message in the air; the message itself is what follows the prefix.
+    // The reply to the message in the air; the message itself follows the prefix.
     std::string reply_;
     std::vector<char> buffer_;
     std::uint64_t session_ = 0;

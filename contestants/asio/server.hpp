@@ -3,8 +3,11 @@
 #pragma once
 
 #include "conversation.hpp"
+#include "histogram.hpp"
+#include "work.hpp"
 
 #include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -12,10 +15,13 @@
 #include <future>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <fcntl.h>
@@ -31,12 +37,37 @@ struct Served {
     std::uint64_t most_open;
 };
 
+// What a worker did, read by others while it goes on.
+struct WorkerTally {
+    std::atomic<std::uint64_t> messages{0};
+    std::mutex mutex;
+    // How late timers fired; behind the mutex.
+    Histogram timer_lateness;
+};
+
 // Counts what the workers do. A connection comes here when it begins and when it ends, never for a message.
 class Service {
 public:
-    explicit Service(Framing framing) : framing_(framing) {}
+    Service(Framing framing, std::optional<Work> work) : framing_(framing), work_(work)
+    {
+        if (work_ && work_->kind == Work::Kind::offload)
+            pool_ = std::make_unique<asio::thread_pool>();
+    }
 
     Framing framing() const { return framing_; }
+    const std::optional<Work>& work() const { return work_; }
+    asio::thread_pool& pool() { return *pool_; }
+
+    // Ends the threads for what blocks. Connections that were there are closed with them, so that goes before the
+    // io_contexts that they belong to.
+    void end_pool()
+    {
+        if (pool_) {
+            pool_->stop();
+            pool_->join();
+        }
+        pool_.reset();
+    }
 
     void opened()
     {
@@ -86,6 +117,8 @@ private:
     static constexpr std::chrono::milliseconds poll_interval{1};
 
     const Framing framing_;
+    const std::optional<Work> work_;
+    std::unique_ptr<asio::thread_pool> pool_;
     std::atomic<std::uint64_t> connections_{0};
     std::atomic<std::uint64_t> open_{0};
     std::atomic<std::uint64_t> most_open_{0};
@@ -96,8 +129,13 @@ private:
 // The server's end of one accepted connection. Destroying it ends it, wherever it stood.
 class Connection {
 public:
-    Connection(Socket socket, Service& service)
-        : service_(service), socket_(std::move(socket)), end_(service.framing())
+    using Clock = std::chrono::steady_clock;
+    using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
+
+    static constexpr bool sleeps = true;
+
+    Connection(Socket socket, Service& service, WorkerTally& tally)
+        : service_(service), tally_(tally), socket_(std::move(socket)), end_(service.framing())
     {
         service_.opened();
     }
@@ -114,10 +152,35 @@ public:
     Connection& operator=(const Connection&) = delete;
 
     Socket& socket() { return socket_; }
-    Want want() { return end_.want(); }
+    asio::thread_pool& pool() { return service_.pool(); }
     void wrote(std::size_t n) { end_.wrote(n); }
     Outcome read(std::size_t n) { return end_.read(n); }
     Outcome eof() { return end_.eof(); }
+
+    // Made when it is first needed.
+    Timer& timer()
+    {
+        if (!timer_)
+            timer_.emplace(socket_.get_executor());
+        return *timer_;
+    }
+
+    Want want()
+    {
+        work();
+        if (!pause_)
+            return end_.want();
+        return *pause_;
+    }
+
+    void woke()
+    {
+        if (const auto* wait = std::get_if<Wait>(&*pause_)) {
+            const std::lock_guard lock(tally_.mutex);
+            tally_.timer_lateness.record(Clock::now() - wait->until);
+        }
+        pause_.reset();
+    }
 
     // A fault stays with the connection that had it.
     static void ended(std::unique_ptr<Connection> connection, const Outcome& outcome)
@@ -127,9 +190,34 @@ public:
     }
 
 private:
+    // Does the work of the message that is answered next, or begins it, if that was not done.
+    void work()
+    {
+        const std::string_view message = end_.message();
+        if (message.empty() || worked_on_ > end_.messages())
+            return;
+        ++worked_on_;
+        tally_.messages.fetch_add(1, std::memory_order_relaxed);
+        if (!service_.work())
+            return;
+        const auto time = service_.work()->of(message);
+        switch (service_.work()->kind) {
+        case Work::Kind::spin: return spend(time);
+        case Work::Kind::block: return std::this_thread::sleep_for(time);
+        case Work::Kind::wait: pause_ = Wait{Clock::now() + time}; return;
+        case Work::Kind::offload: pause_ = Offload{time}; return;
+        }
+    }
+
     Service& service_;
+    WorkerTally& tally_;
     Socket socket_;
     ServerEnd end_;
+    // Messages whose work was begun.
+    std::uint64_t worked_on_ = 0;
+    // What the reply to the current message waits for.
+    std::optional<Want> pause_;
+    std::optional<Timer> timer_;
 };
 
 // One worker: accepts, and serves what it accepted.
@@ -144,6 +232,14 @@ public:
     ServerWorker& operator=(const ServerWorker&) = delete;
 
     Acceptor& acceptor() { return acceptor_; }
+
+    std::uint64_t messages() const { return tally_.messages.load(std::memory_order_relaxed); }
+
+    void add_timer_lateness(Histogram& to)
+    {
+        const std::lock_guard lock(tally_.mutex);
+        to.merge(tally_.timer_lateness);
+    }
 
     void start()
     {
@@ -160,9 +256,6 @@ public:
     void join() { running_.get(); }
 
 private:
-    using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-        Executor>;
-
     // Long enough to cost next to nothing, short enough not to be felt.
     static constexpr std::chrono::milliseconds pause_after_error{20};
 
@@ -171,7 +264,7 @@ private:
         acceptor_.async_accept([this](const error_code& error, Socket socket) {
             if (error)
                 return pause();
-            converse(std::make_unique<Connection>(std::move(socket), service_));
+            converse(std::make_unique<Connection>(std::move(socket), service_, tally_));
             accept();
         });
     }
@@ -185,10 +278,11 @@ private:
     }
 
     Service& service_;
+    WorkerTally tally_;
     // One thread runs it.
     asio::io_context context_{1};
     Acceptor acceptor_{context_};
-    Timer timer_{context_};
+    Connection::Timer timer_{context_};
     // The last member: destroying it waits for the thread, which uses the others.
     std::future<void> running_;
 };
@@ -200,7 +294,8 @@ private:
 // the suite's other event loops share their listener in the same way, so that no difference comes from there.
 class Server {
 public:
-    Server(const std::optional<tcp::endpoint>& endpoint, Framing framing, std::size_t workers) : service_(framing)
+    Server(const std::optional<tcp::endpoint>& endpoint, Framing framing, std::optional<Work> work, std::size_t workers)
+        : service_(framing, work)
     {
         for (std::size_t i = 0; i < workers; ++i)
             workers_.push_back(std::make_unique<ServerWorker>(service_));
@@ -216,6 +311,23 @@ public:
 
     Served served() const { return service_.served(); }
 
+    // Messages that each worker began to answer.
+    std::vector<std::uint64_t> messages() const
+    {
+        std::vector<std::uint64_t> messages;
+        for (const auto& worker : workers_)
+            messages.push_back(worker->messages());
+        return messages;
+    }
+
+    Histogram timer_lateness() const
+    {
+        Histogram all;
+        for (const auto& worker : workers_)
+            worker->add_timer_lateness(all);
+        return all;
+    }
+
     void settle() const { service_.settle(); }
 
     bool has_ended() const
@@ -230,6 +342,7 @@ public:
             worker->stop();
         for (auto& worker : workers_)
             worker->join();
+        service_.end_pool();
         workers_.clear();
         return served();
     }

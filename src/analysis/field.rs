@@ -14,6 +14,19 @@ use crate::{
     stats::{Comparison, Draws, Estimate, Judgement, Measured, Series, mean_with_interval},
 };
 
+/// A response time at a rate.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponsePoint {
+    /// What was offered, in messages per second.
+    pub rate: f64,
+    /// The geometric mean of all epochs, in µs.
+    pub level_us: f64,
+    /// The lower end of its 95% interval.
+    pub low_us: f64,
+    /// The upper end of that.
+    pub high_us: f64,
+}
+
 /// The arms of a contest with all that was measured of them. Arms are named by their number, the reference's is 0.
 pub struct Field<'a> {
     contest: &'a Contest,
@@ -36,7 +49,7 @@ impl<'a> Field<'a> {
     pub fn read_all(contest: &'a Contest, record: &Record) -> anyhow::Result<Vec<Self>> {
         let scopes = match &contest.arrivals {
             Arrivals::Closed => vec![Scope::Closed],
-            Arrivals::Open { rates, objectives } => {
+            Arrivals::Open { rates, objectives, .. } => {
                 let capacity = (!objectives.is_empty()).then_some(Scope::Capacity);
                 capacity.into_iter().chain((0..rates.len()).map(Scope::Rate)).collect()
             }
@@ -84,15 +97,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The response times of an arm at each rate, by the first objective's quantile: the rate, the geometric mean of all blocks
-    /// in µs, and its 95% interval. They end before the rate at which any block had none.
-    pub fn response_curve(&self, arm: usize) -> Vec<(f64, f64, [f64; 2])> {
+    /// The response times of an arm at each rate, by the first objective's quantile. They end before the rate at which
+    /// half of the epochs had none.
+    pub fn response_curve(&self, arm: usize) -> Vec<ResponsePoint> {
         let Arrivals::Open { rates, .. } = &self.contest.arrivals else { return Vec::new() };
         let by_rate = self.ledgers[arm].responses().iter();
-        let answered = by_rate.take_while(|(_, responses)| responses.iter().all(|it| it.is_finite()));
+        let finite = |responses: &Vec<f64>| responses.iter().filter(|it| it.is_finite()).count();
+        let answered = by_rate.take_while(|(_, responses)| finite(responses) * 2 > responses.len());
         let point = |(step, responses): (&usize, &Vec<f64>)| {
-            let (mean, half) = mean_with_interval(responses.iter().map(|it| (it * 1e6).ln()))?;
-            Some((*rates.get(*step)?, mean.exp(), [(mean - half).exp(), (mean + half).exp()]))
+            let (mean, half) =
+                mean_with_interval(responses.iter().filter(|it| it.is_finite()).map(|it| (it * 1e6).ln()))?;
+            let [level_us, low_us, high_us] = [mean, mean - half, mean + half].map(f64::exp);
+            Some(ResponsePoint { rate: *rates.get(*step)?, level_us, low_us, high_us })
         };
         answered.filter_map(point).collect()
     }
@@ -207,6 +223,11 @@ impl<'a> Field<'a> {
             }
             for (arm, rank) in self.ranks(measure) {
                 arms[arm].ranks.insert(measure, rank);
+                let worse = self.arms().into_iter().filter(|other| self.is_better(measure, arm, *other));
+                let worse: Vec<String> = worse.map(|other| self.arm(other).name.clone()).collect();
+                if !worse.is_empty() {
+                    arms[arm].better_than.insert(measure, worse);
+                }
             }
             if let Some((copy, (found, p))) = self.copy().zip(self.copy_comparison(measure)) {
                 arms[copy].comparisons.insert(measure, found);
@@ -229,9 +250,21 @@ impl<'a> Field<'a> {
             headline: self.headline(),
             rate: self.rate(),
             objectives: self.objectives(),
+            title: self.title(),
             reference,
             arms: arms.into_iter().map(|(_, arm)| arm).collect(),
             alarms,
+        }
+    }
+
+    /// The workload's name, and what tells this from other contests of it: the rate that was offered, or the objective.
+    pub fn title(&self) -> String {
+        let name = &self.contest.workload.name;
+        let objectives: Vec<String> = self.objectives().iter().map(ToString::to_string).collect();
+        match self.rate() {
+            Some(rate) => format!("{name} at {rate:.0}/s"),
+            None if objectives.is_empty() => name.clone(),
+            None => format!("{name}, capacity at {}", objectives.join(" and ")),
         }
     }
 
@@ -253,8 +286,10 @@ impl<'a> Field<'a> {
             no_verdict: self.barred[arm].clone(),
             client_bound: ledger.client_bound(),
             ranks: BTreeMap::new(),
+            better_than: BTreeMap::new(),
             levels: ledger.levels(),
             session_time: ledger.session_time(),
+            response_time: ledger.response_time(),
             longest_us: ledger.longest_us(),
             comparisons: BTreeMap::new(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{Counts, Figures, Measure, Merged, SessionTime};
+use super::measure::{Counts, Figures, Measure, Merged, ResponseTime, SessionTime};
 use crate::{
     load::{LatencyHistogram, Objective, Workload},
     record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
@@ -123,7 +123,7 @@ impl<'a> Ledger<'a> {
         contest: &Contest,
         lines: impl Iterator<Item = &'l Line>,
     ) -> anyhow::Result<()> {
-        let Arrivals::Open { rates, objectives } = &contest.arrivals else { return Ok(()) };
+        let Arrivals::Open { rates, objectives, .. } = &contest.arrivals else { return Ok(()) };
         let mut epochs: BTreeMap<usize, BTreeMap<usize, Vec<Vec<f64>>>> = BTreeMap::new();
         for line in lines {
             let place = line.place();
@@ -268,6 +268,11 @@ impl<'a> Ledger<'a> {
     /// Where the time of a session goes, where sessions count.
     pub(super) fn session_time(&self) -> Option<SessionTime> {
         self.merged.session_time(self.messages)
+    }
+
+    /// Where the time of a message goes, at a rate.
+    pub(super) fn response_time(&self) -> Option<ResponseTime> {
+        self.merged.response_time()
     }
 
     /// The longest round trip, in µs.

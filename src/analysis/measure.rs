@@ -291,6 +291,8 @@ pub(super) struct Merged {
     response: LatencyHistogram,
     /// Messages that were to be sent and have no reply: later than every other.
     unanswered: u64,
+    /// The pacer's own, also of what came due while it stood still.
+    lateness: LatencyHistogram,
     timer_late: LatencyHistogram,
     /// The largest of any round, in MiB; 0 where it was not told.
     server_memory: f64,
@@ -317,6 +319,10 @@ impl Merged {
             // Each stop of a slice is a switch too.
             None => (0.0, 0.0),
         };
+        let mut lateness = LatencyHistogram::new();
+        for told in round.open.iter().flat_map(|open| [&open.lateness, &open.stalled]) {
+            lateness.merge(&told.decode()?);
+        }
         Ok(Self {
             counts: Counts::of_round(round),
             round_trip: run.round_trip.decode()?,
@@ -327,6 +333,7 @@ impl Merged {
             switches,
             response: round.open.as_ref().map(|open| open.response.decode()).transpose()?.unwrap_or_default(),
             unanswered: round.open.as_ref().map_or(0, |open| open.unfinished),
+            lateness,
             timer_late: round.timer_lateness.decode()?,
             // In a closed loop it is as large as what happened to be in the air.
             server_memory: round.open.as_ref().and(server.resident_bytes).unwrap_or(0) as f64
@@ -347,6 +354,7 @@ impl Merged {
         self.switches.1 += other.switches.1;
         self.response.merge(&other.response);
         self.unanswered += other.unanswered;
+        self.lateness.merge(&other.lateness);
         self.timer_late.merge(&other.timer_late);
         self.server_memory = self.server_memory.max(other.server_memory);
         self.worker_spread.0 += other.worker_spread.0;
@@ -400,6 +408,18 @@ impl Merged {
         })
     }
 
+    /// Where the time of a message goes on average, at a rate, of those that were answered.
+    pub(super) fn response_time(&self) -> Option<ResponseTime> {
+        let us = |histogram: &LatencyHistogram| histogram.mean_s() * 1e6;
+        let [late_us, service_us] = [us(&self.lateness), us(&self.round_trip)];
+        (self.response.count() > 0).then(|| ResponseTime {
+            late_us,
+            // What was counted of unanswered ones too is a little more or less than what was waited.
+            queue_us: (us(&self.response) - service_us - late_us).max(0.0),
+            service_us,
+        })
+    }
+
     /// The longest round trip, in µs: also of one that had not ended when the window closed.
     pub(super) fn longest_us(&self) -> f64 {
         self.round_trip.max_s().max(self.unfinished.max_s()) * 1e6
@@ -415,4 +435,15 @@ pub struct SessionTime {
     pub round_trips_us: f64,
     /// Until the connection is closed, once the last reply is there.
     pub close_us: f64,
+}
+
+/// Where the time of a message goes at a rate, on average, in µs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ResponseTime {
+    /// Until the pacer sent it, where nothing else was in the way.
+    pub late_us: f64,
+    /// Behind the messages before it on its connection.
+    pub queue_us: f64,
+    /// From when it was sent to the last byte of its reply.
+    pub service_us: f64,
 }

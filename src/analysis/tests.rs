@@ -6,10 +6,12 @@ use super::*;
 use crate::{
     agent::Cost,
     environment::Environment,
-    load::{LatencyHistogram, LoadRun},
+    load::{LatencyHistogram, LoadRun, OpenRun},
     net::PortLimit,
     placement::Placement,
-    record::{Arrivals, EncodedHistogram, Line, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup},
+    record::{
+        Arrivals, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup,
+    },
     stats::Verdict,
 };
 
@@ -260,4 +262,81 @@ fn a_change_between_records_is_one_of_the_ratio_and_not_of_the_level() {
     let changed = throughput(&old, &faster_arm);
     assert!((changed.ratio - 0.9 / 0.8).abs() < 0.003, "{changed:?}");
     assert_eq!(changed.verdict, Verdict::Better);
+}
+
+/// A record of rates, in which an arm answers in `response` milliseconds at one of them in an epoch and a block; infinite for
+/// not at all.
+pub(crate) fn at_rates(response: impl Fn(&str, f64, usize, usize) -> f64) -> Record {
+    let rates = vec![1000.0, 2000.0, 4000.0, 8000.0];
+    let mut record = record(|name, epoch, block| Some(mood(name, epoch, block)));
+    let objectives = vec!["p99 < 2ms".parse().unwrap()];
+    record.setup.contests[0].arrivals = Arrivals::Open { rates: rates.clone(), once: 0, objectives };
+    record.setup.contests[0].view = View::Server;
+    let closed = std::mem::take(&mut record.lines);
+    for line in closed {
+        let Line::Round(round) = line else { continue };
+        for (step, rate) in rates.iter().enumerate() {
+            let mut round = round.clone();
+            round.place.step = Some(step);
+            round.place.view = View::Server;
+            let ms = response(&round.place.arm, *rate, round.place.epoch, round.place.block);
+            let mut responses = LatencyHistogram::new();
+            if ms.is_finite() {
+                (0..500).for_each(|_| responses.record(std::time::Duration::from_secs_f64(ms / 1e3)));
+            }
+            let unfinished = if ms.is_finite() { 0 } else { 500 };
+            let open = OpenRun { planned: 500, response: responses, unfinished, ..OpenRun::default() };
+            round.open = Some(OpenLine::new(*rate, &open));
+            record.lines.push(Line::Round(round));
+        }
+    }
+    record
+}
+
+/// A queue that can take so many thousand a second.
+pub(crate) fn queue(most: f64, rate: f64) -> f64 {
+    let free = 1.0 - rate / 1000.0 / most;
+    if free > 0.0 { 0.3 / free } else { f64::INFINITY }
+}
+
+#[test]
+fn capacities_are_compared_as_any_measure_and_each_rate_by_itself() {
+    let most = |name: &str| if name == "arm" { 4.5 } else { 6.0 };
+    let grain = |epoch: usize, block: usize| 1.0 + ((epoch * 5 + block * 3) % 7) as f64 * 1e-3;
+    let record = at_rates(|name, rate, epoch, block| queue(most(name), rate) * grain(epoch, block));
+    let contests = analyse(&record).unwrap().contests;
+    assert_eq!(contests[0].headline, Measure::Capacity);
+    assert_eq!(contests[0].title, "session, capacity at p99 < 2ms");
+    let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap();
+    // It takes three quarters: and ceases to meet the objective at as much less, but for the rates that lie between.
+    let found = &arm.comparisons[&Measure::Capacity];
+    assert!((0.6..0.9).contains(&found.ratio) && found.verdict == Verdict::Worse, "{found:?}");
+    assert_eq!(arm.rank(), Some(2));
+    for contest in &contests[1..] {
+        assert!(contest.rate.is_some() && contest.headline == Measure::ResponseP99);
+        assert!(contest.title.starts_with("session at "), "{}", contest.title);
+    }
+}
+
+#[test]
+fn a_moment_in_which_the_machine_stood_still_is_not_an_arms() {
+    let calm = at_rates(|_, rate, _, _| queue(6.0, rate));
+    let stalled = at_rates(|name, rate, epoch, block| {
+        let stall =
+            if (name.len() + epoch * 3 + block + rate as usize / 1000).is_multiple_of(6) { 5.0 } else { 0.0 };
+        queue(6.0, rate) + if block == 0 { stall } else { 0.0 }
+    });
+    let level = |record: &Record| analyse(record).unwrap().contests[0].arms[0].levels[&Measure::Capacity];
+    // Of two blocks the median is the longer; the rate at which it is crossed is the same.
+    assert!((level(&stalled) / level(&calm) - 1.0).abs() < 0.35, "{} {}", level(&stalled), level(&calm));
+}
+
+#[test]
+fn a_capacity_beyond_the_rates_gives_no_verdict_and_says_where_it_lies() {
+    let met = analyse(&at_rates(|_, _, _, _| 1.0)).unwrap().contests;
+    let why = met[0].arms[0].no_verdict.clone().unwrap();
+    assert!(why.contains("meets the objective at 8000/s too, the highest rate"), "{why}");
+    let missed = analyse(&at_rates(|_, _, _, _| 9.0)).unwrap().contests;
+    let why = missed[0].arms[0].no_verdict.clone().unwrap();
+    assert!(why.contains("misses the objective at 1000/s too, the lowest rate"), "{why}");
 }

@@ -69,7 +69,7 @@ impl Backend for Epoll {
 struct Poller {
     descriptor: Descriptor,
     events: [EpollEvent; EVENTS],
-    timer: Option<Timer>,
+    timer: Timer,
 }
 
 /// A timer among the descriptors: epoll_wait(2) itself tells milliseconds apart, and one that waits to the nanosecond
@@ -84,28 +84,23 @@ struct Timer {
 const TIMER: usize = LISTENER - 1;
 
 impl Poller {
+    /// The timer is made at once: when it is first needed there may be no descriptors left.
     fn new() -> io::Result<Self> {
         let descriptor = Descriptor::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        Ok(Self { descriptor, events: [EpollEvent::empty(); EVENTS], timer: None })
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(Clock::CLOCK_MONOTONIC, flags)?;
+        descriptor.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER as u64))?;
+        let timer = Timer { descriptor: timer, then: None };
+        Ok(Self { descriptor, events: [EpollEvent::empty(); EVENTS], timer })
     }
 
-    /// Sets the timer; made when it is first needed.
     fn set_timer(&mut self, then: Instant) -> io::Result<()> {
-        let timer = match &mut self.timer {
-            Some(timer) => timer,
-            none => {
-                let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-                let descriptor = TimerFd::new(Clock::CLOCK_MONOTONIC, flags)?;
-                let edges = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER as u64);
-                self.descriptor.add(&descriptor, edges)?;
-                none.insert(Timer { descriptor, then: None })
-            }
-        };
-        if timer.then != Some(then) {
+        if self.timer.then != Some(then) {
             // One of no time is none at all (timerfd_create(2)).
             let from_now = then.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-            timer.descriptor.set(Expiration::OneShot(from_now.into()), TimerSetTimeFlags::empty())?;
-            timer.then = Some(then);
+            let once = Expiration::OneShot(from_now.into());
+            self.timer.descriptor.set(once, TimerSetTimeFlags::empty())?;
+            self.timer.then = Some(then);
         }
         Ok(())
     }

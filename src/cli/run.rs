@@ -14,7 +14,7 @@ use crate::{
     load::{Extent, Summary, Workload},
     pacer,
     placement::{Cpus, Placement},
-    round::{Launch, Offer, Pair, PairPlan, Round, lateness_limit},
+    round::{Launch, Offer, Pair, PairPlan, Round, drain_ms, lateness_limit},
 };
 
 /// Measure one backend's client against its own server, or another's, in processes of their own.
@@ -132,6 +132,7 @@ fn offer(rate: u32, duration: Duration) -> Offer {
         rate: rate.into(),
         seed: rand::random(),
         window_ms: millis(duration),
+        drain_ms: drain_ms(&[]),
         lateness_limit: lateness_limit(None),
     }
 }

@@ -84,7 +84,11 @@ impl Started {
 
     /// Lets it serve.
     pub(super) fn serve(&mut self, framing: Framing, listen: ListenAt) -> anyhow::Result<()> {
-        let config = ServerConfig::echoing(framing);
+        self.serve_as(ServerConfig::echoing(framing), listen)
+    }
+
+    /// Lets it serve so.
+    pub(super) fn serve_as(&mut self, config: ServerConfig, listen: ListenAt) -> anyhow::Result<()> {
         match self.ask(&Request::Serve { backend: self.backend.clone(), listen, config })?.answer {
             Answer::Serving { destinations, .. } => self.destinations = destinations,
             other => bail!("asked to serve, it answered {other:?}"),

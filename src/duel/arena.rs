@@ -9,7 +9,7 @@ use crate::{
     record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
     round::{
         Flag, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength, SlicedPair,
-        lateness_limit, paced_window_ms,
+        drain_ms, lateness_limit, paced_window_ms,
     },
     seeded::mix,
 };
@@ -126,7 +126,7 @@ impl AgentArena {
 
     /// What is offered in a place, the same to all arms; nothing in a closed loop.
     fn offer(&self, contest: &Contest, place: &Place) -> Option<Offer> {
-        let Arrivals::Open { rates, objectives } = &contest.arrivals else { return None };
+        let Arrivals::Open { rates, objectives, .. } = &contest.arrivals else { return None };
         let step = place.step?;
         let drawn = [place.epoch, place.block, step].into_iter();
         let rate = *rates.get(step)?;
@@ -134,6 +134,7 @@ impl AgentArena {
             rate,
             seed: drawn.fold(self.seed, |seed, it| mix(seed ^ it as u64)),
             window_ms: paced_window_ms(rate, objectives, contest.workload.window_ms)?,
+            drain_ms: drain_ms(objectives),
             lateness_limit: lateness_limit(objectives.iter().map(Objective::limit).min()),
         })
     }

@@ -8,7 +8,6 @@ use super::AROUND_AN_EPOCH;
 use crate::{
     load::Workload,
     record::{Arrivals, Contest, Schedule},
-    round::paced_window_ms,
 };
 
 /// The order of the arms in a block. The same seed, contest, epoch and block give the same order, whatever else runs.
@@ -21,16 +20,13 @@ pub fn order(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<us
 /// The turns of a block: every arm once; or at each rate that is offered, the rates in an order that a seed decides, and the arms
 /// at each rate. So all arms have a rate within a second of each other, and when the processor is slow then, all have it slow.
 ///
-/// A rate so low that its rounds are long has one in the first block of an epoch alone.
+/// A rate that has one round in each epoch has it in the first block.
 pub fn turns(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<(usize, Option<usize>)> {
-    let Arrivals::Open { rates, objectives } = &contest.arrivals else {
+    let Arrivals::Open { rates, once, .. } = &contest.arrivals else {
         return order(seed, contest, epoch, block).into_iter().map(|arm| (arm, None)).collect();
     };
     let mut draws = Xoshiro256PlusPlus::seed_from_u64(mix(seed, contest, epoch, block));
-    let window_ms = contest.workload.window_ms;
-    let is_long = |rate: f64| paced_window_ms(rate, objectives, window_ms) > Some(LONG * window_ms);
-    let mut steps: Vec<usize> =
-        (0..rates.len()).filter(|step| block == 0 || !is_long(rates[*step])).collect();
+    let mut steps: Vec<usize> = (if block == 0 { 0 } else { *once }..rates.len()).collect();
     steps.shuffle(&mut draws);
     let mut arms: Vec<usize> = (0..contest.arms.len()).collect();
     let at_each = steps.into_iter().flat_map(|step| {
@@ -39,9 +35,6 @@ pub fn turns(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<(u
     });
     at_each.collect()
 }
-
-/// How many times as long as the workload's a window is that is long.
-const LONG: u64 = 2;
 
 /// The window of a slice, in milliseconds. Shorter ones see through more of the processor's flicker, and spend more of
 /// the time on stopping and continuing: METHODOLOGY.md, "Slices".
@@ -69,7 +62,7 @@ pub fn slices(workload: &Workload, window_ms: u64) -> Schedule {
 }
 
 /// Epochs that a duel of a set time should have: the interval of fewer is wide for want of them, however many blocks each has.
-const EPOCHS_IN_TIME: u32 = 8;
+pub(super) const EPOCHS_IN_TIME: u32 = 8;
 
 /// Shortens the epochs of slices so that a contest of so many arms has enough of them in its share of the time.
 pub fn fit(schedule: Schedule, arms: usize, time: Duration) -> Schedule {

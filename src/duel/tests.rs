@@ -68,6 +68,27 @@ fn the_same_seed_gives_the_same_order_and_every_arm_its_turn() {
     assert!((0..20).any(|epoch| order(7, &contest, epoch, 0) != order(8, &contest, epoch, 0)));
 }
 
+#[test]
+fn at_rates_every_arm_has_each_of_them_once_a_block_next_to_the_other_arms() {
+    let workload: Workload = "paced".parse().unwrap();
+    let arrivals = Arrivals::Open { rates: vec![500.0, 20_000.0, 30_000.0], once: 1, objectives: Vec::new() };
+    let terms = Terms { workload, arrivals, ..terms(View::Server, Class::Mixed) };
+    let contest = contest(&terms, &LOOPS.map(looping), &looping("pacer"));
+    for block in 0..2 {
+        let turns = turns(7, &contest, 3, block);
+        assert_eq!(turns, super::turns(7, &contest, 3, block));
+        // The first has one round an epoch.
+        let rates: &[usize] = if block == 0 { &[0, 1, 2] } else { &[1, 2] };
+        let mut sorted = turns.clone();
+        sorted.sort_unstable();
+        let all = (0..4).flat_map(|arm| rates.iter().map(move |step| (arm, Some(*step))));
+        assert_eq!(sorted, all.collect::<Vec<_>>());
+        for at_one in turns.chunks(4) {
+            assert!(at_one.iter().all(|(_, step)| *step == at_one[0].1), "{turns:?}");
+        }
+    }
+}
+
 /// An arena that only keeps count.
 #[derive(Default)]
 struct Counting {

@@ -220,6 +220,7 @@ impl CumulativeShares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::{Distribution, Work, WorkKind};
 
     fn plan(process: Process, skew: Option<Skew>) -> OpenPlan {
         OpenPlan {
@@ -298,5 +299,36 @@ mod tests {
         let told = long.check().unwrap_err().to_string();
         assert!(told.starts_with("1000000 messages a second for 101.0 s are a plan of 101000000"), "{told}");
         assert_eq!(plan(Process::Fixed, None).check(), Ok(()));
+    }
+
+    /// Plans and work as they are drawn, in the time of a simulation: one server, first in, first out. M/M/1 has the mean response
+    /// s / (1 − ρ) (F. Pollaczek 1930 and A. Khinchine 1932, for exponential work).
+    #[test]
+    fn plans_and_work_make_the_queue_that_the_formula_has() {
+        const MEAN_S: f64 = 25e-6;
+        let work =
+            Work { kind: WorkKind::Spin, mean_ns: 25_000, distribution: Distribution::Exponential, seed: 1 };
+        for load in [0.5, 0.7, 0.9] {
+            let (mut sum, mut count) = (0.0, 0_u64);
+            for seed in 0..24 {
+                let plan = OpenPlan {
+                    rate: load / MEAN_S,
+                    seed,
+                    ramp_ms: 0,
+                    window_ms: 40_000,
+                    ..plan(Process::Poisson, None)
+                };
+                let mut free_at = 0.0_f64;
+                for (number, arrival) in plan.arrivals().iter().enumerate() {
+                    let at = arrival.at_ns as f64 / 1e9;
+                    let message = [seed, number as u64].map(u64::to_le_bytes).concat();
+                    free_at = free_at.max(at) + work.of(&message).as_secs_f64();
+                    sum += free_at - at;
+                    count += 1;
+                }
+            }
+            let (mean, formula) = (sum / count as f64, MEAN_S / (1.0 - load));
+            assert!((mean / formula - 1.0).abs() < 0.01, "at {load}: {mean} where it should be {formula}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::words::{SIGNS, alarm_words, cautions, heading, level_text, neighbours_words, ratio_text};
 use crate::{
-    analysis::{Analysis, ArmResult, ContestResult, Measure, SessionTime},
+    analysis::{Analysis, ArmResult, ContestResult, Measure, ResponseTime, SessionTime},
     record::Setup,
 };
 
@@ -62,16 +62,18 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 }
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
-    writeln!(text, "### `{}`: {}\n", contest.title(), heading(contest.view, contest.class))?;
+    writeln!(text, "### `{}`: {}\n", contest.title, heading(contest.view, contest.class))?;
     let shown = contest.shown();
     let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
-    writeln!(text, "| rank | arm | {} | idle connection | rounds |", columns.join(" | "))?;
-    writeln!(text, "|--:|:--|{}--:|--:|", "--:|:--|".repeat(shown.len()))?;
+    let (idle, of_idle) = if has_idle(contest) { (" idle connection |", "--:|") } else { ("", "") };
+    writeln!(text, "| rank | arm | {} |{idle} rounds |", columns.join(" | "))?;
+    writeln!(text, "|--:|:--|{}{of_idle}--:|", "--:|:--|".repeat(shown.len()))?;
     for arm in &contest.arms {
         write_arm(text, arm, contest)?;
     }
     writeln!(text)?;
     write_session_times(text, contest)?;
+    write_response_times(text, contest)?;
     for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.excluded.is_empty()) {
         let reasons: Vec<String> =
             arm.excluded.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
@@ -108,6 +110,22 @@ fn write_session_times(text: &mut String, contest: &ContestResult) -> fmt::Resul
     writeln!(text)
 }
 
+/// Where the time of a message goes, on average, at a rate.
+fn write_response_times(text: &mut String, contest: &ContestResult) -> fmt::Result {
+    let timed = || contest.arms.iter().filter_map(|arm| Some((arm, arm.response_time?)));
+    if timed().next().is_none() {
+        return Ok(());
+    }
+    writeln!(text, "Where a message's time goes, on average of those that were answered:\n")?;
+    writeln!(text, "| arm | pacer late | behind others on its connection | service |")?;
+    writeln!(text, "|:--|--:|--:|--:|")?;
+    for (arm, ResponseTime { late_us, queue_us, service_us }) in timed() {
+        let cells = [late_us, queue_us, service_us].map(|us| format!("{us:.1} µs"));
+        writeln!(text, "| `{}` | {} |", arm.arm.name, cells.join(" | "))?;
+    }
+    writeln!(text)
+}
+
 fn write_arm(text: &mut String, arm: &ArmResult, contest: &ContestResult) -> fmt::Result {
     let rank = arm.rank().map_or_else(String::new, |rank| rank.to_string());
     write!(text, "| {rank} | `{}` |", arm.arm.name)?;
@@ -121,9 +139,17 @@ fn write_arm(text: &mut String, arm: &ArmResult, contest: &ContestResult) -> fmt
         };
         write!(text, " {level} | {ratio} |")?;
     }
-    let idle = arm.levels.get(&Measure::IdleMemory);
-    let idle = idle.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
-    writeln!(text, " {idle} | {} |", arm.rounds)
+    if has_idle(contest) {
+        let idle = arm.levels.get(&Measure::IdleMemory);
+        let idle = idle.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
+        write!(text, " {idle} |")?;
+    }
+    writeln!(text, " {} |", arm.rounds)
+}
+
+/// Whether what an idle connection costs was measured; at a rate it is not.
+fn has_idle(contest: &ContestResult) -> bool {
+    contest.rate.is_none() && contest.objectives.is_empty()
 }
 
 /// Keeps text from a record from being taken for Markdown or HTML.

@@ -25,7 +25,7 @@ use crate::{
     analysis::{Change, ContestResult, Field, Measure, Scope, each_contest},
     environment::Difference,
     load::Workload,
-    record::{Class, Record, Setup, View},
+    record::{Arrivals, Class, Record, Setup, View},
     report::words::{alarm_words, cautions, class_words, heading, percent},
 };
 use data::{CHOICES, Data, contest_data};
@@ -46,6 +46,9 @@ struct Page<'a> {
     measures: Vec<(&'static str, &'static str)>,
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
+    /// What can be asked for beside closed loops; and whether there are such at all.
+    loads: Vec<String>,
+    has_closed: bool,
     sections: Vec<Section>,
     scaling: Figures,
     legend: Legend,
@@ -86,6 +89,8 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
+        loads: fields.iter().filter_map(data::load).collect(),
+        has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
         sections: sections(&fields, &contests),
         scaling: Figures { figures: scaling(&fields) },
         legend: legend(first),

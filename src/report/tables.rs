@@ -11,10 +11,12 @@ use crate::{
 
 /// Renders one row for each contest, arm and measure. The verdict is `better`, `worse`, `suggestive` (its own interval leaves 1
 /// out, but not after correction for the number of arms) or `no difference seen`; `needed` is the difference, as a share, that
-/// was needed for one of the first two.
+/// was needed for one of the first two; `rate` is what was offered, where that is one; `better_than` names the arms that this one
+/// is told better than.
 pub fn csv(analysis: &Analysis) -> String {
     let mut text =
-        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rank,rounds\n"
+        "workload,view,class,arm,server,client,measure,unit,level,ratio,low,high,needed,verdict,rank,rounds,\
+         rate,better_than\n"
             .to_owned();
     for (contest, arm) in arms(analysis) {
         for measure in Measure::ALL {
@@ -41,6 +43,8 @@ pub fn csv(analysis: &Analysis) -> String {
             }
             row.push(arm.ranks.get(&measure).map_or_else(String::new, ToString::to_string));
             row.push(arm.rounds.to_string());
+            row.push(contest.rate.map_or_else(String::new, |rate| rate.to_string()));
+            row.push(arm.better_than.get(&measure).map_or_else(String::new, |worse| worse.join(" ")));
             let cells: Vec<String> = row.iter().map(|cell| quote(cell)).collect();
             text.push_str(&cells.join(","));
             text.push('\n');
@@ -62,7 +66,8 @@ fn arms(analysis: &Analysis) -> impl Iterator<Item = (&ContestResult, &ArmResult
 
 /// The name of an arm among all contests.
 fn full_name(contest: &ContestResult, arm: &ArmResult) -> String {
-    let ContestResult { workload, view, class, .. } = contest;
+    let ContestResult { view, class, .. } = contest;
+    let workload = &contest.title;
     let class = match class {
         // As names were before there were classes, so that a tracker goes on with its series.
         Class::Mixed => String::new(),

@@ -44,7 +44,7 @@ pub fn text(setup: &Setup, analysis: &Analysis) -> String {
 }
 
 fn contest_lines(contest: &ContestResult) -> Vec<String> {
-    let title = format!("{}: {}", contest.title(), heading(contest.view, contest.class));
+    let title = format!("{}: {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ");
     lines.extend(wrapped(&best_words(contest), "", ""));
     lines.extend(wrapped(&format!("Ratios are to {}.", contest.reference), "", ""));

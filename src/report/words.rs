@@ -92,7 +92,7 @@ pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
     format!(
         "Alarm: {}, {}: the second copy of {} differs from the first by {}, although both are the same program: ratio {ratio:.3} \
          ({low:.3} to {high:.3}), p = {p:.1e}. Do not trust small differences by that measure here.",
-        contest.title(),
+        contest.title,
         heading(contest.view, contest.class),
         contest.reference,
         measure.name(),

@@ -11,9 +11,22 @@ use crate::{
     seeded::mix,
 };
 
-/// How long replies are waited for behind the window, in milliseconds: a hundred times the response of a server that keeps up.
-/// What has no reply then is later than everything.
-const DRAIN_MS: u64 = 100;
+/// How long replies are waited for behind the window, in milliseconds, at least and at most: up to a hundred times the response of a
+/// server that keeps up. What has no reply then is later than everything.
+const DRAIN_MS: (u64, u64) = (20, 100);
+
+/// How many times an objective that is.
+const DRAIN: u32 = 5;
+
+/// How long replies are waited for behind a window, in milliseconds: what comes later has missed the objective anyway.
+pub fn drain_ms(objectives: &[Objective]) -> u64 {
+    let longest = objectives.iter().map(Objective::limit).max();
+    let drain =
+        longest.map_or(DRAIN_MS.1, |limit| u64::try_from((limit * DRAIN).as_millis()).unwrap_or(DRAIN_MS.1));
+    // An objective of more than that is waited for itself.
+    let most = longest.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(0)) * 2;
+    drain.clamp(DRAIN_MS.0, DRAIN_MS.1.max(most))
+}
 
 /// The share of an objective that the pacer may be late by.
 const LATE: f64 = 0.02;
@@ -30,6 +43,8 @@ pub struct Offer {
     pub seed: u64,
     /// What counts, in milliseconds.
     pub window_ms: u64,
+    /// How long replies are waited for after that, in milliseconds.
+    pub drain_ms: u64,
     /// By how much the pacer may be late, p99: beyond, the round says nothing of the server.
     pub lateness_limit: Duration,
 }
@@ -64,9 +79,9 @@ impl Pair {
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn paced(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<Round> {
         self.hold_idle(workload.idle)?;
-        let Offer { window_ms, .. } = offer;
+        let Offer { window_ms, drain_ms, .. } = offer;
         let ramp_ms = workload.ramp_ms;
-        let patience = PATIENCE + Duration::from_millis(ramp_ms + window_ms + DRAIN_MS);
+        let patience = PATIENCE + Duration::from_millis(ramp_ms + window_ms + drain_ms);
         let measured = self.measure(patience, |pair| pair.pace(workload, offer))?;
         Ok(Round {
             connections: workload.connections,
@@ -95,7 +110,7 @@ impl Pair {
                 seed: mix(offer.seed ^ index as u64),
                 ramp_ms: workload.ramp_ms,
                 window_ms: offer.window_ms,
-                drain_ms: DRAIN_MS,
+                drain_ms: offer.drain_ms,
                 spins,
             };
             client.send(&Request::Pace { plan })?;

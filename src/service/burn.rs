@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn what_is_spent_is_what_was_asked_for() {
         prepare();
-        // By the same clock. A hypervisor that takes the processor only adds: the least of some tries has the least of that.
-        // Within 2%, or what a look at the clock may be off by.
+        // By the same clock, within 2%, or what a look at the clock may be off by. Whoever else has the processor between two of
+        // them only adds, so one try of many that is true shows that the rest would be.
         for micros in [5, 25, 100, 1000] {
             let asked = Duration::from_micros(micros);
             let off = || {
@@ -90,9 +90,9 @@ mod tests {
                 let spent = thread_time().unwrap() - before;
                 spent.as_secs_f64() / (asked * 100).as_secs_f64() - 1.0
             };
-            let least = (0..9).map(|_| off().abs()).fold(f64::INFINITY, f64::min);
-            let look = LOOK.as_secs_f64() / asked.as_secs_f64();
-            assert!(least <= look.max(0.02), "{micros} µs: {:.1}% off", least * 100.0);
+            let allowed = (LOOK.as_secs_f64() / asked.as_secs_f64()).max(0.02);
+            let tries: Vec<f64> = (0..40).map(|_| off()).collect();
+            assert!(tries.iter().any(|off| off.abs() <= allowed), "{micros} µs: off by {tries:?}");
         }
     }
 }

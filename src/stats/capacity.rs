@@ -2,7 +2,7 @@
 
 /// By how much a response time may count as shorter or longer than its limit, as a factor: what is not answered at all is as
 /// long as this, and a round that the machine spoilt does not outweigh all others.
-const MOST: f64 = 20.0;
+const MOST: f64 = 6.0;
 
 /// Where a capacity lies among the rates that were offered.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,7 +7,9 @@ use ioduel::{
     backend::{ALL, Backend},
     conform::{self, CASES, PATIENCE, Subject, Verdict},
     contestant::{self, Contestant},
+    load::Workload,
     protocol::{Framing, Shape},
+    work::{Distribution, Work, WorkKind},
 };
 
 use crate::peers::{FIXED, Server, drive};
@@ -40,14 +42,19 @@ fn stands_every_case(contestant: &Contestant) {
         reference,
         patience: 2 * PATIENCE,
     };
-    let mut passed = 0;
+    let (mut passed, mut refused) = (0, Vec::new());
     for outcome in conform::run(&subject, |_| true).unwrap() {
         match outcome.verdict {
             Verdict::Passed => passed += 1,
+            Verdict::NotRun(why) => refused.push((outcome.case.name, why)),
             verdict => panic!("{name}: {}: {verdict:?}", outcome.case.name),
         }
     }
-    assert_eq!(passed, CASES.len(), "{name}");
+    // Who has no threads for what blocks says so, and nobody refuses anything else.
+    let offload = Work { kind: WorkKind::Offload, mean_ns: 1, distribution: Distribution::Fixed, seed: 0 };
+    let may_refuse = contestant.can_serve(&Workload { work: Some(offload), ..Workload::default() }).is_err();
+    assert_eq!(refused.len(), usize::from(may_refuse), "{name}: {refused:?}");
+    assert_eq!(passed + refused.len(), CASES.len(), "{name}");
 }
 
 fn for_every_backend(check: impl Fn(&'static dyn Backend)) {

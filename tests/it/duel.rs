@@ -62,7 +62,7 @@ fn a_duel_records_every_round_and_every_format_shows_it() {
     // Of a record without an excluded round, which nobody can promise of one that was made just now.
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/records/small");
     let csv = report(path, "csv");
-    assert!(csv.lines().count() > 100 && csv.lines().all(|row| row.split(',').count() == 16), "{csv}");
+    assert!(csv.lines().count() > 100 && csv.lines().all(|row| row.split(',').count() == 18), "{csv}");
     let bmf: serde_json::Value = serde_json::from_str(&report(path, "bmf")).unwrap();
     assert!(bmf["session/own/tokio"]["messages-s"]["value"].as_f64().unwrap() > 0.0);
     let action: serde_json::Value = serde_json::from_str(&report(path, "github-action-benchmark")).unwrap();

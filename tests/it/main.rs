@@ -11,6 +11,7 @@ mod conformance;
 mod contestants;
 mod duel;
 mod forbidden;
+mod paced;
 mod page;
 mod peers;
 mod results;

@@ -183,8 +183,11 @@ fn arms_at_rest_are_gone_when_the_duel_is_killed() {
 /// `run --json` tells it.
 fn longest_of_a_round_with_a_stop(workload: &str, stop: Duration) -> (f64, String) {
     let words = ["run", "epoll", "--workload", workload, "--duration", "1s", "--json"];
+    let is_paced = workload.parse::<Workload>().unwrap().arrivals.is_some();
+    let rate: &[&str] = if is_paced { &["--rate", "2000"] } else { &[] };
     let run = Command::new(env!("CARGO_BIN_EXE_ioduel"))
         .args(words)
+        .args(rate)
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
@@ -207,7 +210,8 @@ fn longest_of_a_round_with_a_stop(workload: &str, stop: Duration) -> (f64, Strin
     assert!(begun.elapsed() >= stop);
     let output = run.wait_with_output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let longest = ["round_trip_us", "unfinished_us"].map(|of| json[of]["max"].as_f64().unwrap_or(0.0));
+    let longest = [if is_paced { "response_us" } else { "round_trip_us" }, "unfinished_us"]
+        .map(|of| json[of]["max"].as_f64().unwrap_or(0.0));
     (longest[0].max(longest[1]), json["flags"].to_string())
 }
 

@@ -31,7 +31,7 @@ const QUICK_SHARE: u64 = 4;
 
 /// Blocks in an epoch of a load at a rate. The median of so many rounds is what a rate's response time in an epoch is: the machine
 /// stands still in one of ten.
-pub(super) const PACED_BLOCKS: usize = 3;
+pub(super) const PACED_BLOCKS: usize = 5;
 
 /// How long `--until` may take unless told otherwise.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -173,6 +173,9 @@ impl Args {
             workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)))
         {
             for class in &classes {
+                if workload.arrivals.is_some() && *class == Class::Multi && !self.has_room_for_several()? {
+                    continue;
+                }
                 let placement = self.placement(*class, workload.arrivals.is_some())?;
                 let terms = Terms {
                     workload: workload.clone(),
@@ -185,6 +188,11 @@ impl Args {
                 };
                 contests.push(self.handicap(lineup.contest(&terms, workers)?));
             }
+        }
+        if contests.is_empty() {
+            return Err(wrong_usage(
+                "at a rate several workers need two processors beside the pacer's own, and they are not to be had; --class single",
+            ));
         }
         // With a set time, enough epochs are worth more than long ones.
         if let (Some(time), None) = (self.time, self.until) {
@@ -214,11 +222,17 @@ impl Args {
         contest
     }
 
+    /// Whether several workers have processors beside the pacer's own: where it was said where they run, or here.
+    fn has_room_for_several(&self) -> anyhow::Result<bool> {
+        let said = self.server_cpus.is_some() || self.server_exec.is_some();
+        Ok(said || Cpus::of_this_process()?.count() > 2)
+    }
+
     /// How the messages of a workload come; at which rates is found later.
     fn arrivals(&self, workload: &Workload) -> Arrivals {
         match workload.arrivals {
             None => Arrivals::Closed,
-            Some(_) => Arrivals::Open { rates: Vec::new(), objectives: self.objectives.clone() },
+            Some(_) => Arrivals::Open { rates: Vec::new(), once: 0, objectives: self.objectives.clone() },
         }
     }
 
@@ -243,8 +257,9 @@ impl Args {
     /// processors for both of several. A pacer has the last for itself, where there are two.
     fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
         if is_paced {
+            let several = (class == Class::Multi).then(Cpus::but_the_last).transpose()?;
             let placed = Placement::apart(
-                (self.server_cpus.clone(), self.server_exec.is_some()),
+                (self.server_cpus.clone().or(several), self.server_exec.is_some()),
                 (self.client_cpus.clone(), !self.client_exec.is_empty()),
             );
             return placed.map_err(wrong_usage);

@@ -135,6 +135,8 @@ fn line(matches: &ArgMatches, names: &[&str]) -> Vec<String> {
         line.extend(names.iter().map(|name| (*name).to_owned()));
     }
     let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+    // Sessions as fast as they come, and messages at rates.
+    add(&["--workload", "session", "--workload", "paced"]);
     // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
     if matches.get_flag("test") || !matches.get_flag("bench") {
         add(&["--quick", "--epochs", "1", "--out", "target/duel-test"]);
@@ -191,11 +193,12 @@ mod tests {
     #[test]
     fn time_and_samples_are_those_of_the_duel() {
         let of = |words: &[&str]| line(&read(words), &["tokio", "mio"]).join(" ");
-        assert_eq!(of(&["--bench"]), "ioduel duel");
-        assert_eq!(of(&["--bench", "--measurement-time", "60"]), "ioduel duel --time 60000ms");
-        assert_eq!(of(&["--bench", "--sample-size", "20", "--quick"]), "ioduel duel --quick --epochs 20");
-        assert_eq!(of(&["--test"]), "ioduel duel --quick --epochs 1 --out target/duel-test");
+        let begins = |words: &[&str]| of(words).replace(" --workload session --workload paced", "");
+        assert_eq!(of(&["--bench"]), "ioduel duel --workload session --workload paced");
+        assert_eq!(begins(&["--bench", "--measurement-time", "60"]), "ioduel duel --time 60000ms");
+        assert_eq!(begins(&["--bench", "--sample-size", "20", "--quick"]), "ioduel duel --quick --epochs 20");
+        assert_eq!(begins(&["--test"]), "ioduel duel --quick --epochs 1 --out target/duel-test");
         assert_eq!(of(&[]), of(&["--test"]));
-        assert_eq!(of(&["--bench", "o"]), "ioduel duel tokio mio");
+        assert_eq!(begins(&["--bench", "o"]), "ioduel duel tokio mio");
     }
 }

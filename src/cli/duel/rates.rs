@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::{
     cli::{output, wrong_usage},
-    duel::{Prober, find_rates},
+    duel::{Prober, find_rates, fit_blocks},
     load::{Objective, Offered, SHARES, Workload},
     record::{Arrivals, Contest},
-    round::{Launch, Offer, Pair, PairPlan, lateness_limit, paced_window_ms},
+    round::{Launch, Offer, Pair, PairPlan, drain_ms, lateness_limit, paced_window_ms},
     seeded::mix,
 };
 
@@ -20,7 +20,7 @@ const TRIAL_MS: u64 = 60;
 /// How often a round that the machine spoilt is tried again.
 const AGAIN: usize = 3;
 
-/// Blocks that a duel should have: eight epochs.
+/// Blocks that a duel should have: eight epochs of as many as usual.
 const BLOCKS: usize = 8 * super::args::PACED_BLOCKS;
 
 /// What a round takes beside its ramp and window, roughly.
@@ -42,12 +42,18 @@ pub(super) fn set(contests: &mut [Contest], launch: &Launch, time: Option<Durati
             continue;
         };
         let (objectives, offered) = (objectives.clone(), offered.clone());
-        let rates = match offered.rate {
-            Some(rate) => vec![f64::from(rate)],
+        let (rates, once) = match offered.rate {
+            Some(rate) => (vec![f64::from(rate)], 0),
             None => find(contest, launch, &objectives, &offered, share)?,
         };
+        let all = rates.len();
         let rates = meaningful(rates, &objectives, &contest.workload)?;
-        contest.arrivals = Arrivals::Open { rates, objectives };
+        // Those that are left out are the lowest.
+        let once = once.saturating_sub(all - rates.len());
+        contest.arrivals = Arrivals::Open { rates, once, objectives };
+        if let Some(time) = share {
+            fit_blocks(contest, time);
+        }
     }
     Ok(())
 }
@@ -58,24 +64,25 @@ fn find(
     objectives: &[Objective],
     offered: &Offered,
     time: Option<Duration>,
-) -> anyhow::Result<Vec<f64>> {
+) -> anyhow::Result<(Vec<f64>, usize)> {
     output::tell(&format!("{}: looking for the rates that tell its arms apart", contest.workload.name));
     let launch = Launch { placement: contest.placement.clone(), ..launch.clone() };
     let mut trials = Trials { contest, launch, objectives, pairs: Vec::new(), tried: 0 };
-    let rates = if objectives.is_empty() {
+    let (rates, once): (Vec<f64>, usize) = if objectives.is_empty() {
         let most = trials.saturate(0)?;
         let shares = if offered.shares.is_empty() { &SHARES[..] } else { &offered.shares };
-        shares.iter().map(|share| (share * most).round().max(1.0)).collect()
+        (shares.iter().map(|share| (share * most).round().max(1.0)).collect(), 0)
     } else {
         let Workload { ramp_ms, window_ms, .. } = contest.workload;
         let of_a_rate = (Duration::from_millis(ramp_ms + window_ms) + AROUND) * contest.arms.len() as u32;
         let fitting = |time: Duration| (time.as_secs_f64() / of_a_rate.as_secs_f64()) as usize / BLOCKS;
-        find_rates(&mut trials, time.map_or(USUAL, fitting))?.rates
+        let ladder = find_rates(&mut trials, time.map_or(USUAL, fitting))?;
+        (ladder.rates, ladder.below)
     };
     output::progress("");
     let told: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
     output::tell(&format!("{}: {} messages/s", contest.workload.name, told.join(", ")));
-    Ok(rates)
+    Ok((rates, once))
 }
 
 /// Leaves out rates at which a round would have to be too long to have enough messages for the quantile of an objective.
@@ -114,7 +121,8 @@ impl Trials<'_> {
         let limit = self.objectives.iter().map(Objective::limit).min();
         let seed = mix(self.tried);
         let window_ms = paced_window_ms(rate, self.objectives, TRIAL_MS).unwrap_or(TRIAL_MS);
-        let offer = Offer { rate, seed, window_ms, lateness_limit: lateness_limit(limit) };
+        let drain_ms = drain_ms(self.objectives);
+        let offer = Offer { rate, seed, window_ms, drain_ms, lateness_limit: lateness_limit(limit) };
         let pair = self.pair(arm)?;
         let mut round = pair.paced(workload, offer)?;
         for _ in 1..AGAIN {

@@ -5,7 +5,7 @@ use super::{
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::analysis::{Field, Measure};
+use crate::analysis::{Field, Measure, ResponsePoint};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 250.0;
@@ -150,15 +150,15 @@ pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
 /// Draws response time against the rate that is offered, a line an arm, with the interval of each point and its name at the end;
 /// nothing for other contests than of a capacity.
 pub(super) fn responses(field: &Field<'_>) -> Option<String> {
-    let arms: Vec<usize> = field.order(field.headline());
+    let arms = (0..field.contest().arms.len()).filter(|arm| !field.contest().arms[*arm].copy);
     let curve = |arm: usize| field.response_curve(arm);
-    let curves: Vec<(usize, Vec<(f64, f64, [f64; 2])>)> =
-        arms.into_iter().map(|arm| (arm, curve(arm))).filter(|(_, curve)| curve.len() > 1).collect();
+    let curves: Vec<(usize, Vec<ResponsePoint>)> =
+        arms.map(|arm| (arm, curve(arm))).filter(|(_, curve)| curve.len() > 1).collect();
     let points = || curves.iter().flat_map(|(_, curve)| curve);
     points().next()?;
     // Room for the names behind the last points.
-    let x = LogAxis::over(points().map(|(rate, ..)| *rate), 0.0, 0.78);
-    let y = Chart::axis(points().flat_map(|(_, level, interval)| [*level, interval[0], interval[1]]));
+    let x = LogAxis::over(points().map(|point| point.rate), 0.0, 0.78);
+    let y = Chart::axis(points().flat_map(|point| [point.level_us, point.low_us, point.high_us]));
     let mut chart = Chart::new(y, "response, µs", "messages/s offered");
     for tick in x.ticks(6) {
         chart.x_tick(x.at(tick), &short(tick));
@@ -166,10 +166,10 @@ pub(super) fn responses(field: &Field<'_>) -> Option<String> {
     let mut ends = Vec::new();
     for (arm, curve) in &curves {
         let look = arm_look(&field.contest().arms[*arm]);
-        let line: Vec<(f64, f64)> = curve.iter().map(|(rate, level, _)| (x.at(*rate), *level)).collect();
-        for (rate, _, [low, high]) in curve {
+        let line: Vec<(f64, f64)> = curve.iter().map(|point| (x.at(point.rate), point.level_us)).collect();
+        for ResponsePoint { rate, low_us, high_us, .. } in curve {
             let at = x.at(*rate);
-            chart.svg.line(&format!("interval {look}"), chart.place(at, *low), chart.place(at, *high));
+            chart.svg.line(&format!("interval {look}"), chart.place(at, *low_us), chart.place(at, *high_us));
         }
         chart.curve(&look, &line);
         chart.dots(&look, &line);
@@ -180,7 +180,7 @@ pub(super) fn responses(field: &Field<'_>) -> Option<String> {
     }
     let said = curves.iter().map(|(arm, curve)| {
         let points: Vec<String> =
-            curve.iter().map(|(rate, level, _)| format!("{} at {}", short(*level), short(*rate))).collect();
+            curve.iter().map(|point| format!("{} at {}", short(point.level_us), short(point.rate))).collect();
         format!("{} {}", field.contest().arms[*arm].name, points.join(", "))
     });
     let said: Vec<String> = said.collect();

@@ -20,21 +20,25 @@ pub(super) struct Choice {
     pub(super) key: &'static str,
     /// What a person calls it.
     pub(super) text: &'static str,
-    /// What it is where sessions are short, and elsewhere.
-    measures: [Measure; 2],
+    /// What it is in loads at a rate, where sessions are short, and elsewhere: the first that a contest has.
+    measures: [Measure; 3],
 }
 
-const fn choice(key: &'static str, text: &'static str, measures: [Measure; 2]) -> Choice {
+const fn choice(key: &'static str, text: &'static str, measures: [Measure; 3]) -> Choice {
     Choice { key, text, measures }
 }
 
 /// The measures that one can choose by.
 pub(super) const CHOICES: [Choice; 5] = [
-    choice("throughput", "throughput", [Measure::Throughput; 2]),
-    choice("median", "the median time", [Measure::SessionP50, Measure::RoundTripP50]),
-    choice("tail", "the tail: p99 of times", [Measure::SessionP99, Measure::RoundTripP99]),
-    choice("cpu", "CPU cost of the server", [Measure::ServerCpu; 2]),
-    choice("memory", "memory per idle connection", [Measure::IdleMemory; 2]),
+    choice("throughput", "throughput", [Measure::Capacity, Measure::Throughput, Measure::Throughput]),
+    choice("median", "the median time", [Measure::ResponseP50, Measure::SessionP50, Measure::RoundTripP50]),
+    choice(
+        "tail",
+        "the tail: p99 of times",
+        [Measure::ResponseP99, Measure::SessionP99, Measure::RoundTripP99],
+    ),
+    choice("cpu", "CPU cost of the server", [Measure::ServerCpu; 3]),
+    choice("memory", "memory", [Measure::IdleMemory, Measure::ServerMemory, Measure::ServerMemory]),
 ];
 
 impl Choice {
@@ -55,6 +59,8 @@ pub(super) struct Data<'a> {
 /// What the script needs of a contest.
 #[derive(Serialize)]
 pub(super) struct ContestData<'a> {
+    /// What is asked for to get it, where its messages come at a rate; empty in a closed loop.
+    load: String,
     workload: &'a str,
     view: View,
     class: Class,
@@ -115,6 +121,7 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let measures =
         CHOICES.iter().filter_map(|choice| Some((choice.key, measure_data(field, choice.measure(field)?)?)));
     Some(ContestData {
+        load: load(field).unwrap_or_default(),
         workload: &contest.workload.name,
         view: contest.view,
         class: contest.class,
@@ -126,6 +133,11 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
         measures: measures.collect(),
     })
+}
+
+/// What is asked for to get a contest whose messages come at a rate.
+pub(super) fn load(field: &Field<'_>) -> Option<String> {
+    (field.scope() != Scope::Closed && !field.arms().is_empty()).then(|| field.title())
 }
 
 fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {

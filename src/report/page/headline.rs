@@ -92,6 +92,10 @@ fn unranked(name: &str, axis: LogAxis, takes_part: bool) -> Row {
 fn measured(contest: &ContestResult) -> String {
     let Workload { connections, messages, message_bytes, .. } = contest.shape;
     let beside = contest.shape.beside();
+    if contest.shape.arrivals.is_some() {
+        let heading = heading(contest.view, contest.class);
+        return format!("Measured: {}, {connections} connections{beside}, {heading}.", contest.title);
+    }
     format!(
         "Measured: {connections} {}{beside}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
         if connections == 1 { "connection" } else { "connections at a time" },

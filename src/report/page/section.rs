@@ -86,7 +86,7 @@ fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {
 
 /// What tells a contest from others of its workload, view and class.
 fn prefix(contest: &ContestResult) -> String {
-    match contest.title().strip_prefix(&contest.workload) {
+    match contest.title.strip_prefix(contest.workload.as_str()) {
         Some("") | None => String::new(),
         Some(more) => format!("{}: ", more.trim_start_matches([',', ' '])),
     }
@@ -175,7 +175,7 @@ fn table(contest: &ContestResult) -> Table {
     }
     columns.push("rounds".to_owned());
     let rows = contest.arms.iter().map(|arm| row(contest, arm, &measures)).collect();
-    let caption = format!("{}, {}. {SIGNS}", contest.title(), heading(contest.view, contest.class),);
+    let caption = format!("{}, {}. {SIGNS}", contest.title, heading(contest.view, contest.class),);
     Table { name: String::new(), caption, columns, rows }
 }
 

@@ -1,7 +1,15 @@
 //! The parts of a page from a small fixed record, and records that would do harm.
 
 use super::*;
-use crate::{analysis::analyse, record::Line, report::tests::small, stats::Verdict};
+use crate::{
+    analysis::{
+        analyse,
+        tests::{at_rates, queue},
+    },
+    record::Line,
+    report::tests::small,
+    stats::Verdict,
+};
 
 fn fields(record: &Record) -> Vec<Field<'_>> {
     record.setup.contests.iter().map(|contest| Field::read(contest, record, Scope::Closed).unwrap()).collect()
@@ -187,4 +195,29 @@ fn changes_and_lists_are_pages_too() {
     );
     let list = list_page(&[told]).unwrap();
     assert!(list.contains("href=\"2026-11-22.1/index.html\""));
+}
+
+#[test]
+fn a_line_of_response_times_ends_where_its_arm_is_overloaded() {
+    let most = |name: &str| if name == "arm" { 3.0 } else { 9.0 };
+    let grain = |epoch: usize| 1.0 + epoch as f64 * 1e-3;
+    let record = at_rates(|name, rate, epoch, _| queue(most(name), rate) * grain(epoch));
+    let contest = &record.setup.contests[0];
+    let capacity = Field::read(contest, &record, Scope::Capacity).unwrap();
+    let picture = chart::responses(&capacity).unwrap();
+    let said = |name: &str| {
+        let of_it = picture.split(&format!("{name} ")).nth(1).unwrap();
+        of_it.split([';', '"']).next().unwrap().matches(" at ").count()
+    };
+    // The arm takes three thousand a second, and was offered one, two, four and eight.
+    assert_eq!((said("offered: reference"), said("; arm")), (4, 2), "{picture}");
+    assert!(picture.contains(">arm</text>") && picture.contains("messages/s offered"), "labels at the ends");
+    let page = page(&record).unwrap();
+    assert!(
+        page.contains("capacity at p99 &lt; 2ms") || page.contains("capacity at p99 &#60; 2ms"),
+        "in the chooser"
+    );
+    assert!(
+        Field::read_all(contest, &record).unwrap().iter().skip(1).all(|it| chart::responses(it).is_none())
+    );
 }

@@ -1,0 +1,112 @@
+//! Simulated searches for capacities: is what they find where it is, and do their intervals hold it?
+
+use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
+
+use super::{Prober, find_rates};
+use crate::stats::{Better, Capacity, Draws, Judgement, Measured, Series, capacity};
+
+/// What p99 is to stay below, in seconds.
+const LIMIT: f64 = 0.002;
+
+/// How long a message takes the reference, in seconds.
+const SERVICE: f64 = 33e-6;
+
+/// How much slower the other arm is.
+const SLOWER: f64 = 1.1;
+
+const EPOCHS: usize = 8;
+const ROUNDS: usize = 5;
+
+/// The reference, its second copy, and the arm that is slower.
+const ARMS: [f64; 3] = [1.0, 1.0, SLOWER];
+
+/// A machine on which the arms answer as a queue does (M/M/1): the response time is exponential with the mean s / (1 − λs), and
+/// its p99 ln 100 times that (L. Kleinrock, Queueing Systems 1, 1975, section 3.2).
+struct Machine(Xoshiro256PlusPlus);
+
+impl Machine {
+    fn normal(&mut self) -> f64 {
+        let (u, v): (f64, f64) = (1.0 - self.0.random::<f64>(), self.0.random());
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+
+    /// p99 of a round: as noisy as one of a thousand messages near the limit, and in one of ten the machine stands still.
+    fn round(&mut self, slower: f64, rate: f64, speed: f64) -> f64 {
+        let service = SERVICE * slower / speed;
+        let stall = if self.0.random::<f64>() < 0.1 { 0.003 } else { 0.0 };
+        let free = 1.0 - rate * service;
+        let settled = if free > 0.0 { service * 100.0_f64.ln() / free } else { f64::INFINITY };
+        // A round ends before a queue has grown without limit.
+        settled.min(0.05) * (0.2 * self.normal()).exp() + stall
+    }
+
+    /// How fast the processor is for a second.
+    fn speed(&mut self) -> f64 {
+        (0.04 * self.normal()).exp()
+    }
+
+    fn median(&mut self, slower: f64, rate: f64, speed: f64) -> f64 {
+        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| self.round(slower, rate, speed)).collect();
+        rounds.sort_by(f64::total_cmp);
+        rounds[ROUNDS / 2]
+    }
+}
+
+/// The rate at which p99 is the limit: s ln 100 / (1 − λs) = L.
+fn truth(slower: f64) -> f64 {
+    let service = SERVICE * slower;
+    (1.0 - service * 100.0_f64.ln() / LIMIT) / service
+}
+
+impl Prober for Machine {
+    fn arms(&self) -> usize {
+        2
+    }
+
+    fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
+        Ok(self.speed() / (SERVICE * ARMS[arm * 2]))
+    }
+
+    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
+        let speed = self.speed();
+        Ok(self.median(ARMS[arm * 2], rate, speed) < LIMIT)
+    }
+}
+
+/// What a search says: the level of the reference, and the ratio of the slower arm to it with its interval.
+fn search(seed: u64) -> (f64, [f64; 3]) {
+    let mut machine = Machine(Xoshiro256PlusPlus::seed_from_u64(seed));
+    let rates = find_rates(&mut machine, 10).unwrap().rates;
+    let mut found: [Series; 3] = [const { Vec::new() }; 3];
+    for _ in 0..EPOCHS {
+        // All arms have a rate within a second of each other.
+        let speeds: Vec<f64> = rates.iter().map(|_| machine.speed()).collect();
+        for (arm, series) in ARMS.iter().zip(&mut found) {
+            let point = |(rate, speed): (&f64, &f64)| (*rate, machine.median(*arm, *rate, *speed));
+            let points: Vec<(f64, f64)> = rates.iter().zip(&speeds).map(point).collect();
+            series.push(vec![capacity(&points, LIMIT).map(Capacity::rate)]);
+        }
+    }
+    let level = found[0].iter().flatten().flatten().sum::<f64>() / EPOCHS as f64;
+    let [reference, copy, slower] = found;
+    let measured = Measured { reference, copy: Some(copy), others: vec![slower] };
+    let judgement = Judgement::of(&measured, Better::More, &Draws::new(1));
+    let said = judgement.comparison(1, 0).unwrap();
+    (level, [said.ratio, said.low, said.high])
+}
+
+#[test]
+fn a_thousand_searches_are_right_on_average_and_their_intervals_hold_the_truth() {
+    const SEARCHES: u64 = 1000;
+    let ratio = truth(SLOWER) / truth(1.0);
+    let (mut levels, mut ratios, mut held) = (0.0, 0.0, 0);
+    for seed in 0..SEARCHES {
+        let (level, [said, low, high]) = search(seed);
+        levels += level / truth(1.0);
+        ratios += said / ratio;
+        held += u64::from((low..=high).contains(&ratio));
+    }
+    let [level, said, held] = [levels, ratios, held as f64].map(|sum| sum / SEARCHES as f64);
+    assert!((level - 1.0).abs() < 0.02 && (said - 1.0).abs() < 0.02, "level {level}, ratio {said}");
+    assert!((0.93..=0.97).contains(&held), "held in {held}");
+}
