@@ -5,8 +5,8 @@
 //! Response time counts from when a message was to be sent, service time from when it was; what lies between is the wait for
 //! its connection, and the lateness of the pacer itself.
 //!
-//! With a processor of its own it spins, and looks at the clock around every call: where one call took longer than any does,
-//! the machine had taken the processor, and the messages that came due meanwhile are counted apart. Without one it sleeps
+//! With a processor of its own it spins, and looks at the clock around the calls of each connection: where these took longer than
+//! they ever do, the machine had taken the processor, and the messages that came due meanwhile are counted apart. Without one it sleeps
 //! until the next message is due, by a timer among its descriptors (timerfd_create(2)), and is as late as that wakes it.
 //!
 //! Within a round nothing is allocated, and the only system calls are those of its sockets, and of the timer where it sleeps.
@@ -37,9 +37,15 @@ use link::Link;
 /// The name of the pacer where a backend's stands: as the client of an arm.
 pub const NAME: &str = "pacer";
 
-/// A call of a socket that takes longer than this was not all of it a call: the processor was somebody else's meanwhile. Ten
-/// times what the longest takes that sends over loopback.
+/// What passes between two looks at the clock, in which one connection is served, and takes longer than this was not all of it
+/// that: the processor was somebody else's meanwhile. Ten times what sending over loopback takes at most.
 const STOOD_STILL: Duration = Duration::from_micros(100);
+
+/// By how much longer that is for each byte of a reply, in nanoseconds: to read and to compare it takes a fifth of this.
+const OF_A_BYTE_NS: u64 = 2;
+
+/// How long the first replies of all connections may take before the round begins.
+const UNTIL_ALL_ANSWER: Duration = Duration::from_secs(10);
 
 /// Events that are taken from the kernel at a time.
 const EVENTS: usize = 64;
@@ -55,6 +61,7 @@ const TIMER: u64 = u64::MAX;
 pub fn pace(plan: &OpenPlan) -> anyhow::Result<LoadRun> {
     plan.check()?;
     let mut pacer = Pacer::prepare(plan)?;
+    pacer.warm_up()?;
     pacer.run()?;
     Ok(pacer.result())
 }
@@ -79,11 +86,14 @@ struct Timer {
 }
 
 /// The time of the round, and when the pacer stood still.
+#[derive(Clone, Copy)]
 struct Clock {
     begun: Instant,
     now: Instant,
     /// The last stretch in which it stood still.
     still: (Instant, Instant),
+    /// What must have passed for that.
+    stood_still: Duration,
     spins: bool,
 }
 
@@ -96,6 +106,8 @@ struct Books {
     /// Replies that came within the window.
     in_window: u64,
     in_all: u64,
+    /// Replies to messages that came due while the pacer stood still, and count apart.
+    apart: u64,
     /// Messages that are due and not answered, and will be.
     owed: u64,
     last_reply: Instant,
@@ -107,7 +119,7 @@ impl Clock {
     /// Looks at the time, and takes note if that was long since.
     fn look(&mut self) -> Instant {
         let now = Instant::now();
-        if self.spins && now - self.now > STOOD_STILL {
+        if self.spins && now - self.now > self.stood_still {
             self.still = (self.now, now);
         }
         self.now = now;
@@ -151,7 +163,14 @@ impl<'p> Pacer<'p> {
             epoll,
             events: [EpollEvent::empty(); EVENTS],
             timer: Timer { descriptor, then: None },
-            clock: Clock { begun, now: begun, still: (begun, begun), spins: plan.spins },
+            clock: Clock {
+                begun,
+                now: begun,
+                still: (begun, begun),
+                stood_still: STOOD_STILL
+                    + Duration::from_nanos(OF_A_BYTE_NS * plan.shape.reply_bytes() as u64),
+                spins: plan.spins,
+            },
             books: Books {
                 opens,
                 closes,
@@ -159,12 +178,62 @@ impl<'p> Pacer<'p> {
                 service: LatencyHistogram::new(),
                 in_window: 0,
                 in_all: 0,
+                apart: 0,
                 owed: 0,
                 last_reply: begun,
                 failures: 0,
                 first_failure: None,
             },
         })
+    }
+
+    /// Exchanges one message on every connection, all at once, so that the server has accepted them before the round begins; then
+    /// begins it.
+    fn warm_up(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + UNTIL_ALL_ANSWER;
+        let mut waiting = self.links.len();
+        for connection in 0..self.links.len() {
+            self.links[connection].takes(Arrival::NONE);
+            self.links[connection].send(Instant::now())?;
+        }
+        while waiting > 0 {
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{waiting} connections have no reply before the round begins"
+            );
+            let count = match self.epoll.wait(&mut self.events, EpollTimeout::from(100_u8)) {
+                Err(Errno::EINTR) => 0,
+                outcome => outcome.map_err(io::Error::from)?,
+            };
+            for event in 0..count {
+                let token = self.events[event].data();
+                if token == TIMER {
+                    continue;
+                }
+                match self.links[token as usize].receive() {
+                    Ok(None) => {}
+                    Ok(Some(_)) => {
+                        self.links[token as usize].goes_on(Arrival::NONE, false, Instant::now());
+                        waiting -= 1;
+                    }
+                    Err(link::Fault::Wrong(wrong)) => return Err(wrong.into()),
+                    Err(link::Fault::Broken(error)) => {
+                        self.fail(token as usize, &error);
+                        waiting -= 1;
+                    }
+                }
+            }
+        }
+        self.begin(Instant::now());
+        Ok(())
+    }
+
+    /// Sets the time of the round.
+    fn begin(&mut self, now: Instant) {
+        self.clock = Clock { begun: now, now, still: (now, now), ..self.clock };
+        self.books.opens = now + Duration::from_millis(self.plan.ramp_ms);
+        self.books.closes = self.books.opens + Duration::from_millis(self.plan.window_ms);
+        self.books.last_reply = now;
     }
 
     fn run(&mut self) -> anyhow::Result<()> {
@@ -223,6 +292,7 @@ impl<'p> Pacer<'p> {
         if self.books.counts(due) {
             if self.clock.stood_still_at(could_be_sent) {
                 self.books.open.stalled.record(late);
+                link.counts_apart();
             } else {
                 self.books.open.lateness.record(late);
             }
@@ -238,7 +308,11 @@ impl<'p> Pacer<'p> {
         let timeout = if self.plan.spins {
             EpollTimeout::ZERO
         } else {
-            let next = if self.next < self.arrivals.len() { self.due(self.next) } else { deadline };
+            let next = match self.arrivals.get(self.next) {
+                Some(_) => self.due(self.next),
+                None if self.books.owed == 0 => self.books.closes,
+                None => deadline,
+            };
             self.timer.set(next.min(deadline))?;
             EpollTimeout::NONE
         };
@@ -251,6 +325,7 @@ impl<'p> Pacer<'p> {
             let token = self.events[event].data();
             if token != TIMER {
                 self.advance(token as usize)?;
+                self.look();
             }
         }
         Ok(())
@@ -279,7 +354,9 @@ impl<'p> Pacer<'p> {
         if (self.books.opens..self.books.closes).contains(&now) {
             self.books.in_window += 1;
         }
-        if self.books.counts(due) {
+        if self.links[connection].counted_apart() {
+            self.books.apart += u64::from(self.books.counts(due));
+        } else if self.books.counts(due) {
             self.books.open.response.record(now.saturating_duration_since(due));
             self.books.service.record(now.saturating_duration_since(sent));
         }
@@ -305,9 +382,10 @@ impl<'p> Pacer<'p> {
     }
 
     fn result(mut self) -> LoadRun {
-        let Books { open, service, in_window, in_all, last_reply, failures, first_failure, .. } = self.books;
+        let Books { open, service, in_window, in_all, apart, last_reply, failures, first_failure, .. } =
+            self.books;
         self.links.clear();
-        let answered = open.response.count();
+        let answered = open.response.count() + apart;
         LoadRun {
             sessions: 0,
             messages: in_window,

@@ -80,7 +80,7 @@ pub struct Served {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadWork {
-    /// Messages that each thread began to answer, by its number.
+    /// Messages that each thread began to answer, by its number; up to the last that answered any.
     pub messages: Vec<u64>,
     /// How late timers fired, where messages wait.
     pub timer_lateness: LatencyHistogram,
@@ -271,8 +271,13 @@ impl Service {
     /// What each thread did until now.
     pub fn thread_work(&self) -> ThreadWork {
         let mut work = ThreadWork::default();
+        let messages =
+            |thread: Option<&ThreadTally>| thread.map_or(0, |thread| thread.messages.load(Relaxed));
+        work.messages = self.threads.numbered().map(messages).collect();
+        while work.messages.last() == Some(&0) {
+            work.messages.pop();
+        }
         for thread in self.threads.all() {
-            work.messages.push(thread.messages.load(Relaxed));
             work.timer_lateness.merge(&thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner));
         }
         work

@@ -30,6 +30,11 @@ impl<T: Default> Sharded<T> {
         (shard, self.0[shard].0.get_or_init(T::default))
     }
 
+    /// Each value by its number; `None` for one that no thread has used.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = Option<&T>> {
+        self.0.iter().map(|shard| shard.0.get())
+    }
+
     /// All that a thread has used.
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter_map(|shard| shard.0.get())

@@ -144,6 +144,16 @@ mod tests {
         assert!(drawn.iter().all(|it| (it - least).abs() < 0.01 || (it / least - 50.0).abs() < 0.1));
     }
 
+    /// What other programs must draw too.
+    #[test]
+    fn draws_are_known() {
+        let message = b"12 - Send Message.3456789.345678";
+        let of = |distribution| work(distribution).of(message).as_nanos();
+        let known = [Distribution::Fixed, Distribution::Exponential, Distribution::Bimodal].map(of);
+        // Computed apart, in another language.
+        assert_eq!(known, [25_000, 58_874, 16_779]);
+    }
+
     #[test]
     fn the_same_message_has_the_same_work_and_another_seed_another() {
         let work = work(Distribution::Exponential);

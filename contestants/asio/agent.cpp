@@ -265,7 +265,8 @@ private:
 
     std::string stop()
     {
-        server();
+        // So that the last replies are told of.
+        server().settle();
         const auto stopping = std::move(server_);
         return to_json(stopping->stop());
     }

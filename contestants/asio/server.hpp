@@ -307,6 +307,17 @@ public:
             worker->start();
     }
 
+    // However it ends, threads for what blocks go before the io_contexts that their connections belong to.
+    ~Server()
+    {
+        for (auto& worker : workers_)
+            worker->stop();
+        service_.end_pool();
+    }
+
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
     const Listening& listening() const { return listening_; }
 
     Served served() const { return service_.served(); }

@@ -37,7 +37,7 @@ impl Scope {
 }
 
 /// The share of the rates that must have a round in an epoch for the epoch to have a capacity.
-const MOST_RATES: f64 = 0.7;
+const LEAST_RATES: f64 = 0.7;
 
 /// The rounds of one arm, read and merged.
 pub(super) struct Ledger<'a> {
@@ -63,6 +63,8 @@ pub(super) struct Ledger<'a> {
     client_bound: usize,
     /// What an idle connection cost the server in each epoch, in bytes.
     idle: BTreeMap<usize, f64>,
+    /// Rounds at a rate in which p99 is of a message without a reply.
+    overloaded: usize,
     /// What each epoch said of the capacity.
     capacities: Vec<Capacity>,
     /// The response time of the first objective's quantile in each epoch, by the number of the rate; in seconds.
@@ -106,6 +108,7 @@ impl<'a> Ledger<'a> {
             lost: Vec::new(),
             client_bound: 0,
             idle: BTreeMap::new(),
+            overloaded: 0,
             capacities: Vec::new(),
             responses: BTreeMap::new(),
         };
@@ -127,6 +130,8 @@ impl<'a> Ledger<'a> {
         let mut epochs: BTreeMap<usize, BTreeMap<usize, Vec<Vec<f64>>>> = BTreeMap::new();
         for line in lines {
             let place = line.place();
+            // An epoch without any round that counts is one that was lost.
+            epochs.entry(place.epoch).or_default();
             match line {
                 Line::Round(round) if round.excluded.is_empty() => {
                     let alone = Merged::of(round, self.connections, self.counts_sessions)?;
@@ -149,7 +154,14 @@ impl<'a> Ledger<'a> {
             }
         }
         for (epoch, steps) in epochs {
-            let enough = steps.len() as f64 >= MOST_RATES * rates.len() as f64;
+            let enough = steps.len() as f64 >= LEAST_RATES * rates.len() as f64;
+            // What lies beyond the rates is known only where the one at that end was measured.
+            let has = |step: Option<usize>| step.is_some_and(|step| steps.contains_key(&step));
+            let is_known = |found: &Capacity| match found {
+                Capacity::At(_) => true,
+                Capacity::AtLeast(_) => has(rates.len().checked_sub(1)),
+                Capacity::Below(_) => has(Some(0)),
+            };
             // The median of the rounds: what the machine did in one of them is not the arm's.
             let response = |rounds: &[Vec<f64>], number: usize| median(rounds.iter().map(|it| &it[number]));
             for (step, rounds) in &steps {
@@ -163,7 +175,7 @@ impl<'a> Ledger<'a> {
                 capacity(&points, objective.limit().as_secs_f64())
             };
             let found = objectives.iter().enumerate().filter_map(under).reduce(Capacity::min);
-            match found.filter(|_| enough) {
+            match found.filter(|found| enough && is_known(found)) {
                 Some(found) => {
                     self.capacities.push(found);
                     self.rounds.insert((epoch, 0), Figures::of_capacity(found.rate()));
@@ -172,6 +184,16 @@ impl<'a> Ledger<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether so many rounds at a rate were overloaded that the others alone would flatter the arm.
+    fn overload(&self) -> Option<String> {
+        let (overloaded, all) = (self.overloaded, self.rounds.len());
+        (overloaded as f64 > MOST_EXCLUDED * all as f64).then(|| {
+            format!(
+                "it was overloaded in {overloaded} of {all} rounds, and their p99 is longer than every other"
+            )
+        })
     }
 
     /// What most epochs say of a capacity that lies beyond the rates that were offered.
@@ -195,6 +217,8 @@ impl<'a> Ledger<'a> {
                 "it misses the objective at {:.0}/s too, the lowest rate that was offered",
                 rate(below)
             ))
+        } else if most(|it| !matches!(it, Capacity::At(_))) {
+            Some("it lies beyond the rates that were offered, now at one end and now at the other".to_owned())
         } else {
             None
         }
@@ -218,6 +242,7 @@ impl<'a> Ledger<'a> {
         match line {
             Line::Round(round) if round.excluded.is_empty() => {
                 let alone = Merged::of(round, self.connections, self.counts_sessions)?;
+                self.overloaded += usize::from(alone.response_s(0.99).is_infinite());
                 let before = self.rounds.insert((round.place.epoch, round.place.block), alone.figures());
                 let Place { epoch, block, arm, .. } = &round.place;
                 anyhow::ensure!(before.is_none(), "{arm} has two rounds in block {block} of epoch {epoch}");
@@ -350,6 +375,8 @@ impl<'a> Ledger<'a> {
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
+        } else if barred && !self.capacities.is_empty() {
+            Some(format!("{lost} of {} epochs had too few rounds that count", lost + self.rounds.len()))
         } else if barred {
             let most = self.excluded.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
@@ -357,7 +384,7 @@ impl<'a> Ledger<'a> {
         } else if epochs < MIN_EPOCHS {
             Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
         } else {
-            self.beyond_the_rates()
+            self.overload().or_else(|| self.beyond_the_rates())
         }
     }
 }

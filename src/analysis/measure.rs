@@ -353,7 +353,7 @@ impl Merged {
         self.switches.0 += other.switches.0;
         self.switches.1 += other.switches.1;
         self.response.merge(&other.response);
-        self.unanswered += other.unanswered;
+        self.unanswered = self.unanswered.saturating_add(other.unanswered);
         self.lateness.merge(&other.lateness);
         self.timer_late.merge(&other.timer_late);
         self.server_memory = self.server_memory.max(other.server_memory);
@@ -387,7 +387,7 @@ impl Merged {
     /// The response time that this share of all messages does not exceed, in seconds: infinite where that is one without a
     /// reply, and NaN where none was to be sent.
     pub(super) fn response_s(&self, share: f64) -> f64 {
-        match self.response.count() + self.unanswered {
+        match self.response.count().saturating_add(self.unanswered) {
             0 => f64::NAN,
             _ => self.response.quantile_with_missing(share, self.unanswered),
         }

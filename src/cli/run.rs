@@ -11,7 +11,7 @@ use super::{
     millis, output, rate, words, wrong_usage,
 };
 use crate::{
-    load::{Extent, Summary, Workload},
+    load::{Extent, Summary, Workload, check_plan},
     pacer,
     placement::{Cpus, Placement},
     round::{Launch, Offer, Pair, PairPlan, Round, drain_ms, lateness_limit},
@@ -74,6 +74,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let workload = args.workload.at(args.rate);
     let rate =
         workload.arrivals.as_ref().map(|it| it.rate.ok_or_else(|| wrong_usage(NO_RATE))).transpose()?;
+    if let Some(rate) = rate {
+        let span = Duration::from_millis(workload.ramp_ms) + args.duration;
+        check_plan(rate.into(), span.as_secs_f64()).map_err(wrong_usage)?;
+    }
     let sides =
         ((args.server_cpus, args.server_exec.is_some()), (args.client_cpus, args.client_exec.is_some()));
     let placement = match rate {

@@ -51,11 +51,11 @@ pub struct Ladder {
     pub knees: Vec<Option<f64>>,
 }
 
-/// Finds the rates for an objective; `most` is how many there may be in all.
+/// Finds the rates for an objective: about so many in all, but no fewer than tell where the capacities are.
 ///
 /// # Errors
 /// The prober's; or that no arm meets the objective at any rate that was tried, with these.
-pub fn find_rates(prober: &mut impl Prober, most: usize) -> anyhow::Result<Ladder> {
+pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladder> {
     let arms = 0..prober.arms();
     let saturations: Vec<f64> =
         arms.clone().map(|arm| prober.saturate(arm)).collect::<anyhow::Result<_>>()?;
@@ -70,7 +70,7 @@ pub fn find_rates(prober: &mut impl Prober, most: usize) -> anyhow::Result<Ladde
     };
     let reference = knees.first().copied().flatten().unwrap_or(low);
     let shares = SHARES.map(|share| share * reference);
-    let rungs = most.saturating_sub(SHARES.len()).clamp(RUNGS.0, RUNGS.1);
+    let rungs = about.saturating_sub(SHARES.len()).clamp(RUNGS.0, RUNGS.1);
     let around = around(low / BEYOND, high * BEYOND, rungs);
     let rates = merge(&around, &shares);
     let below = rates.iter().filter(|rate| **rate < around[0].round()).count();

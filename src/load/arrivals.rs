@@ -137,6 +137,19 @@ pub struct PlanTooLong {
     arrivals: f64,
 }
 
+/// Makes sure that the arrivals of a rate, in messages per second, for so many seconds can be drawn.
+///
+/// # Errors
+/// When they do not fit memory, or there is no such rate.
+pub fn check_plan(rate: f64, seconds: f64) -> Result<(), PlanTooLong> {
+    let arrivals = rate * seconds;
+    if rate > 0.0 && arrivals <= MOST_ARRIVALS {
+        Ok(())
+    } else {
+        Err(PlanTooLong { rate, seconds, arrivals })
+    }
+}
+
 impl OpenPlan {
     /// From the begin to the end of the window, in seconds.
     fn span_s(&self) -> f64 {
@@ -146,11 +159,9 @@ impl OpenPlan {
     /// Makes sure that its arrivals can be drawn.
     ///
     /// # Errors
-    /// When they do not fit memory.
+    /// When they do not fit memory, or there is no such rate.
     pub fn check(&self) -> Result<(), PlanTooLong> {
-        let (rate, seconds) = (self.rate, self.span_s());
-        let arrivals = rate * seconds;
-        if arrivals <= MOST_ARRIVALS { Ok(()) } else { Err(PlanTooLong { rate, seconds, arrivals }) }
+        check_plan(self.rate, self.span_s())
     }
 
     /// Draws all arrivals, in their order.
@@ -299,6 +310,9 @@ mod tests {
         let told = long.check().unwrap_err().to_string();
         assert!(told.starts_with("1000000 messages a second for 101.0 s are a plan of 101000000"), "{told}");
         assert_eq!(plan(Process::Fixed, None).check(), Ok(()));
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(OpenPlan { rate, ..plan(Process::Fixed, None) }.check().is_err(), "{rate}");
+        }
     }
 
     /// Plans and work as they are drawn, in the time of a simulation: one server, first in, first out. M/M/1 has the mean response

@@ -71,15 +71,17 @@ impl LatencyHistogram {
     /// The duration that this share (0 to 1) of all do not exceed, in seconds, where so many more are missing that are longer than
     /// every other; infinite where it is one of these.
     pub fn quantile_with_missing(&self, share: f64, missing: u64) -> f64 {
-        let (count, all) = (self.count(), self.count() + missing);
-        let rank = (share * all as f64).ceil() as u64;
+        let (count, all) = (self.count(), self.count().saturating_add(missing));
+        // What rounding adds to a whole rank does not make it the next.
+        let rank = (share * all as f64 - 1e-6).ceil() as u64;
         if rank > count {
             return f64::INFINITY;
         }
         if count == 0 {
             return 0.0;
         }
-        self.quantile(rank.max(1) as f64 / count as f64).as_secs_f64()
+        // In the middle of a rank, so that no rounding takes it for the next.
+        self.quantile((rank.max(1) as f64 - 0.5) / count as f64).as_secs_f64()
     }
 
     /// The figures that tables show.
@@ -195,5 +197,21 @@ mod tests {
         histogram.record(Duration::MAX);
         assert_eq!(histogram.count(), 1);
         assert!(histogram.quantile(1.0) >= Duration::from_secs(119));
+    }
+
+    #[test]
+    fn what_is_missing_is_longer_than_every_other() {
+        let mut histogram = LatencyHistogram::new();
+        (1..=100).for_each(|us| histogram.record(Duration::from_micros(us)));
+        let us = |share, missing| (histogram.quantile_with_missing(share, missing) * 1e6).round();
+        for hundredth in 1..=100 {
+            let share = f64::from(hundredth) / 100.0;
+            assert_eq!(us(share, 0), f64::from(hundredth), "of a hundred none is missing");
+        }
+        // Of two hundred half are: the median is the hundredth, and whoever is behind it has no reply.
+        assert_eq!(us(0.5, 100), 100.0);
+        assert_eq!(us(0.505, 100), f64::INFINITY);
+        assert_eq!(LatencyHistogram::new().quantile_with_missing(0.5, 0), 0.0);
+        assert_eq!(us(0.99, u64::MAX), f64::INFINITY);
     }
 }

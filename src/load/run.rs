@@ -55,7 +55,7 @@ pub struct OpenRun {
     /// By how much the pacer sent a message later than it could have: after its time, and after the reply to the one before.
     pub lateness: LatencyHistogram,
     /// The lateness of those that came due while the pacer itself stood still: the machine had taken its processor. They are
-    /// not among the others.
+    /// neither among the others nor among the responses and the times of service.
     pub stalled: LatencyHistogram,
     /// Messages that were not answered by the end of the time to drain.
     pub unfinished: u64,

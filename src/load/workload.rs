@@ -114,14 +114,14 @@ impl Workload {
     /// The same at this rate, where one was asked for: a closed loop becomes a load of Poisson arrivals.
     pub fn at(&self, rate: Option<u32>) -> Self {
         let Some(rate) = rate else { return self.clone() };
-        let process = self.arrivals.as_ref().map_or(Process::Poisson, |arrivals| arrivals.process);
-        let arrivals = Offered { process, rate: Some(rate), shares: Vec::new() };
-        Self { arrivals: Some(arrivals), counts_sessions: false, ..self.clone() }
+        let open = self.clone().open();
+        Self { arrivals: open.arrivals.map(|arrivals| Offered { rate: Some(rate), ..arrivals }), ..open }
     }
 
     /// The same with messages that come by themselves, at rates that are still to be found.
     pub fn open(self) -> Self {
-        let arrivals = Offered { process: Process::Poisson, rate: None, shares: Vec::new() };
+        let process = self.arrivals.as_ref().map_or(Process::Poisson, |arrivals| arrivals.process);
+        let arrivals = Offered { process, rate: None, shares: Vec::new() };
         Self { arrivals: Some(arrivals), counts_sessions: false, ..self }
     }
 

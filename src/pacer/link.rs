@@ -26,6 +26,8 @@ pub(super) struct Link {
     sent: Instant,
     /// Since when nothing was under way.
     free_since: Instant,
+    /// The message that is under way came due while the pacer stood still.
+    apart: bool,
     /// The socket takes nothing more for now.
     is_full: bool,
     broken: bool,
@@ -63,6 +65,7 @@ impl Link {
             current: None,
             sent: now,
             free_since: now,
+            apart: false,
             is_full: false,
             broken: false,
         })
@@ -91,6 +94,16 @@ impl Link {
             self.current = Some(arrival);
         }
         is_free
+    }
+
+    /// Takes note that the message that is sent now came due while the pacer stood still.
+    pub(super) fn counts_apart(&mut self) {
+        self.apart = true;
+    }
+
+    /// Whether the message whose reply has come did so.
+    pub(super) fn counted_apart(&mut self) -> bool {
+        std::mem::take(&mut self.apart)
     }
 
     /// Sends the message that is next.

@@ -89,7 +89,7 @@ pub fn page(record: &Record) -> anyhow::Result<String> {
         measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
-        loads: fields.iter().filter_map(data::load).collect(),
+        loads: loads(&fields),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
         sections: sections(&fields, &contests),
         scaling: Figures { figures: scaling(&fields) },
@@ -139,6 +139,17 @@ fn views(setup: &Setup) -> Vec<(&'static str, &'static str)> {
     let all = [(View::Own, "the backend’s own client"), (View::Server, "the same neutral client for all")];
     let there = |view: View| setup.contests.iter().any(|contest| contest.view == view);
     all.into_iter().filter(|(view, _)| there(*view)).map(|(view, text)| (view.name(), text)).collect()
+}
+
+/// What can be asked for beside closed loops, each once whatever its classes.
+fn loads(fields: &[Field<'_>]) -> Vec<String> {
+    let mut loads: Vec<String> = Vec::new();
+    for load in fields.iter().filter_map(data::load) {
+        if !loads.contains(&load) {
+            loads.push(load);
+        }
+    }
+    loads
 }
 
 fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {

@@ -253,9 +253,9 @@ mod tests {
     use super::*;
     use crate::{
         agent::Cost,
-        load::LatencyHistogram,
+        load::{LatencyHistogram, OpenRun},
         placement::{Cpus, Placement},
-        round::Neighbours,
+        round::{Neighbours, Offer},
     };
 
     const LIMIT: PortLimit = PortLimit { ports: 28_232, rest_s: 1.0, destinations: 64 };
@@ -346,6 +346,42 @@ mod tests {
         assert_eq!(names(&Round { client: busy, ..round() }), ["client-bound"]);
 
         assert_eq!(names(&Round { fallbacks: vec!["no device".to_owned()], ..round() }), ["fallback"]);
+    }
+
+    /// A round at 10,000 messages a second for 100 ms, of which so many had no reply, and the pacer was late by so much.
+    fn paced(unfinished: u64, late_us: u64, still_ms: u64) -> Round {
+        let of = |count: u64, micros: u64| {
+            let mut histogram = LatencyHistogram::new();
+            (0..count).for_each(|_| histogram.record(Duration::from_micros(micros)));
+            histogram
+        };
+        let answered = 1000 - unfinished;
+        let open = OpenRun {
+            planned: 1000,
+            response: of(answered, 80),
+            lateness: of(1000, late_us),
+            unfinished,
+            stood_still_ns: still_ms * 1_000_000,
+            ..OpenRun::default()
+        };
+        let run = LoadRun { messages: answered, window_s: 0.1, open: Some(Box::new(open)), ..run() };
+        let lateness_limit = Duration::from_micros(40);
+        let offer = Offer { rate: 10_000.0, seed: 0, window_ms: 100, drain_ms: 20, lateness_limit };
+        Round { run, offer: Some(offer), ..round() }
+    }
+
+    #[test]
+    fn a_round_at_a_rate_counts_if_its_pacer_kept_to_the_plan() {
+        assert_eq!(names(&paced(0, 3, 0)), [""; 0]);
+        assert_eq!(names(&paced(0, 60, 0)), ["pacer late"]);
+        assert_eq!(names(&paced(0, 3, 6)), ["pacer stood still"]);
+        // A server that does not keep up is an answer.
+        let overloaded = paced(200, 3, 0);
+        assert_eq!(names(&overloaded), ["overloaded"]);
+        assert!(round_flags(&overloaded).iter().all(|flag| !flag.excludes()));
+        // A pacer that spins uses all of its processor, and is no bottleneck for that.
+        let spins = Cost { user_s: 0.99, ..Cost::default() };
+        assert_eq!(names(&Round { client: spins, ..paced(0, 3, 0) }), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{PATIENCE, Pair, Round, share};
 use crate::{
     agent::Request,
-    load::{Extent, Objective, Offered, OpenPlan, Quantile, Workload},
+    load::{Extent, Objective, Offered, OpenPlan, Process, Quantile, Workload},
     seeded::mix,
 };
 
@@ -98,6 +98,12 @@ impl Pair {
             anyhow::bail!("{} has no arrivals, and is no load at a rate", workload.name)
         };
         let machines = self.clients.len().min(workload.connections);
+        // Poisson arrivals of several are Poisson arrivals again; nothing else is.
+        anyhow::ensure!(
+            machines == 1 || (workload.skew.is_none() && process == Process::Poisson),
+            "several clients share Poisson arrivals without skew; {} has others",
+            workload.name
+        );
         let spins = self.placement.is_apart();
         for (index, client) in self.clients[..machines].iter_mut().enumerate() {
             let plan = OpenPlan {

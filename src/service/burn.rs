@@ -7,8 +7,9 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How much of what is left is spent before the clock is looked at again: the loop may be slower now than when it was measured.
-const AT_A_TIME: f64 = 0.9;
+/// How much of what is left is spent before the clock is looked at again: the loop may be half as fast now as when it was measured,
+/// where the other thread of its core is busy.
+const AT_A_TIME: f64 = 0.5;
 
 /// Spends so much CPU time of this thread, as the kernel counts it, the looks at its clock included.
 ///

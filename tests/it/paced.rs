@@ -28,8 +28,9 @@ fn paced() -> Workload {
     "paced".parse().unwrap()
 }
 
+/// Both on one processor: there the pacer sleeps, and takes no other test that has its processor for a moment apart.
 fn start(server: &str, client: &str) -> Pair {
-    let placement = Placement::apart((None, false), (None, false)).unwrap();
+    let placement = Placement::or_default(None, None).unwrap();
     let launch = Launch::here(PROGRAM.into(), placement);
     Pair::start(&launch, PairPlan::new(server, client, &paced())).unwrap()
 }

@@ -206,10 +206,8 @@ impl Args {
     fn workloads(&self) -> Vec<Workload> {
         let window_ms = self.window.map(millis);
         let asked = self.workloads.iter().map(|workload| {
-            let at_a_rate = workload.at(self.rate);
-            // An objective is of response times, and in a closed loop there are none.
-            let is_closed = at_a_rate.arrivals.is_none() && !self.objectives.is_empty();
-            if is_closed { at_a_rate.open() } else { at_a_rate }
+            // An objective is of response times, which a closed loop does not have, and its rates are found.
+            if self.objectives.is_empty() { workload.at(self.rate) } else { workload.clone().open() }
         });
         asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
     }
@@ -226,6 +224,25 @@ impl Args {
     fn has_room_for_several(&self) -> anyhow::Result<bool> {
         let said = self.server_cpus.is_some() || self.server_exec.is_some();
         Ok(said || Cpus::of_this_process()?.count() > 2)
+    }
+
+    /// What is to be known of loads at a rate: what is not measured, and where the pacer has no processor of its own.
+    fn pacer_warnings(&self, contests: &[Contest]) -> anyhow::Result<Vec<String>> {
+        let paced = |contest: &&Contest| contest.arrivals != Arrivals::Closed;
+        let mut warnings = Vec::new();
+        if contests.iter().any(|it| paced(&it)) && !self.has_room_for_several()? {
+            warnings.push(
+                "rates: several threads each are not measured at a rate; that needs two processors beside the pacer's own"
+                    .to_owned(),
+            );
+        }
+        if contests.iter().filter(paced).any(|it| !it.placement.is_apart()) {
+            warnings.push(
+                "pacer: it has no processor of its own and sleeps between messages; rounds in which it wakes too late do not count"
+                    .to_owned(),
+            );
+        }
+        Ok(warnings)
     }
 
     /// How the messages of a workload come; at which rates is found later.
@@ -354,8 +371,14 @@ impl Args {
         let lineup = Lineup::new(&self.backends, program)?;
         let contests = self.contests(&lineup)?;
         let mut skipped = lineup.skipped.clone();
-        self.workloads().iter().for_each(|workload| skipped.extend(lineup.unfit(workload)));
+        for (name, why) in self.workloads().iter().flat_map(|workload| lineup.unfit(workload)) {
+            let told: &mut String = skipped.entry(name).or_default();
+            told.push_str(if told.is_empty() { "" } else { "; " });
+            told.push_str(&why);
+        }
         let environment = Environment::read();
+        let mut warnings = warnings(&examine(&environment));
+        warnings.extend(self.pacer_warnings(&contests)?);
         Ok(Setup {
             schema: SCHEMA,
             began: jiff::Timestamp::now().to_string(),
@@ -367,7 +390,7 @@ impl Args {
             contests,
             contestants: lineup.descriptions(),
             skipped,
-            warnings: warnings(&examine(&environment)),
+            warnings,
             environment,
         })
     }

@@ -17,8 +17,15 @@ const TOO_MUCH: f64 = 400_000.0;
 /// The window of a round that only tries, in milliseconds.
 const TRIAL_MS: u64 = 60;
 
-/// How often a round that the machine spoilt is tried again.
-const AGAIN: usize = 3;
+/// How often a round is tried that the machine spoils.
+const TRIES: usize = 3;
+
+/// Whether a round that was spoilt is measured again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spoilt {
+    Again,
+    Taken,
+}
 
 /// Blocks that a duel should have: eight epochs of as many as usual.
 const BLOCKS: usize = 8 * super::args::PACED_BLOCKS;
@@ -113,8 +120,8 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Measures a round that nothing spoilt, if one of some is such; else the last.
-    fn round(&mut self, arm: usize, rate: f64, is_spoilt: bool) -> anyhow::Result<crate::round::Round> {
+    /// Measures a round; where it is measured again, one that nothing spoilt, if one of some is such, and else the last.
+    fn round(&mut self, arm: usize, rate: f64, spoilt: Spoilt) -> anyhow::Result<crate::round::Round> {
         let workload = &self.contest.workload;
         self.tried += 1;
         output::progress(&format!("trying {}: {rate:.0} messages/s", self.contest.arms[arm].name));
@@ -125,8 +132,8 @@ impl Trials<'_> {
         let offer = Offer { rate, seed, window_ms, drain_ms, lateness_limit: lateness_limit(limit) };
         let pair = self.pair(arm)?;
         let mut round = pair.paced(workload, offer)?;
-        for _ in 1..AGAIN {
-            if !is_spoilt || !round.flags().iter().any(crate::round::Flag::excludes) {
+        for _ in 1..TRIES {
+            if spoilt == Spoilt::Taken || !round.flags().iter().any(crate::round::Flag::excludes) {
                 break;
             }
             round = pair.paced(workload, offer)?;
@@ -142,7 +149,7 @@ impl Trials<'_> {
 
     /// Whether a round met the objectives.
     fn met(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
-        let round = self.round(arm, rate, true)?;
+        let round = self.round(arm, rate, Spoilt::Again)?;
         let Some(open) = &round.run.open else { anyhow::bail!("the client was no pacer") };
         let meets = |objective: &Objective| {
             open.response_s(objective.quantile().share()) < objective.limit().as_secs_f64()
@@ -172,8 +179,9 @@ impl Prober for Trials<'_> {
     }
 
     fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
-        // The pacer is late there by itself: it can't send what it is to.
-        Ok(self.round(arm, TOO_MUCH, false)?.run.messages_per_second())
+        // The pacer can't send what it is to, whatever the machine does. Where it is the slower one, this is its own limit, and the
+        // search ends below what the server can take.
+        Ok(self.round(arm, TOO_MUCH, Spoilt::Taken)?.run.messages_per_second())
     }
 
     /// Two rounds of three decide: one alone may be spoilt by a moment in which the machine stood still.

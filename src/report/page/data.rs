@@ -112,8 +112,9 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
     let is_plain = contest.workload.idle == 0
         && contest.workload.work.is_none()
         && contest.workload.reply_bytes.is_none();
-    if contest.view == View::Matrix || field.scope() != Scope::Closed || !is_plain || field.arms().is_empty()
-    {
+    // A contest at a rate is asked for by its name.
+    let is_found = field.scope() != Scope::Closed || is_plain;
+    if contest.view == View::Matrix || !is_found || field.arms().is_empty() {
         return None;
     }
     let arms = field.arms();

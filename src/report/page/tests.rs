@@ -212,6 +212,8 @@ fn a_line_of_response_times_ends_where_its_arm_is_overloaded() {
     // The arm takes three thousand a second, and was offered one, two, four and eight.
     assert_eq!((said("offered: reference"), said("; arm")), (4, 2), "{picture}");
     assert!(picture.contains(">arm</text>") && picture.contains("messages/s offered"), "labels at the ends");
+    let data = Data::new(vec![contest_data(&capacity).unwrap()], &record).json();
+    assert!(data.contains(r#""load":"session, capacity at p99 \u003c 2ms""#), "the script finds it: {data}");
     let page = page(&record).unwrap();
     assert!(
         page.contains("capacity at p99 &lt; 2ms") || page.contains("capacity at p99 &#60; 2ms"),
