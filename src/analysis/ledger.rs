@@ -353,7 +353,8 @@ impl<'a> Ledger<'a> {
                 let rates: Vec<f64> = self.capacities.iter().map(|it| it.rate()).collect();
                 median(rates.iter()).unwrap_or(f64::NAN)
             }
-            _ if self.rounds.is_empty() => f64::NAN,
+            // Of rounds at many rates together nothing else means anything.
+            _ if self.rounds.is_empty() || !self.capacities.is_empty() => f64::NAN,
             _ => measure.of_round(&figures),
         };
         Measure::ALL

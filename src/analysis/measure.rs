@@ -221,7 +221,8 @@ impl Counts {
             window_s: run.window_ns as f64 / 1e9,
             messages_paid: run.messages_in_all as f64,
             server_cpu_us: server.cpu_s() * 1e6,
-            client_cpu_us: client.cpu_s() * 1e6,
+            // A pacer spins on all of its processor, whatever it sends.
+            client_cpu_us: if round.open.is_some() { f64::NAN } else { client.cpu_s() * 1e6 },
         }
     }
 }
@@ -261,8 +262,9 @@ pub(super) struct Figures {
 impl Figures {
     /// What the rounds of a block, one for each rate, come to together.
     pub(super) fn of_capacity(capacity: f64) -> Self {
+        let counts = Counts { server_cpu_us: f64::NAN, client_cpu_us: f64::NAN, ..Counts::default() };
         Self {
-            counts: Counts::default(),
+            counts,
             round_trip: [f64::NAN; 3],
             session: [f64::NAN; 2],
             connect_p50: f64::NAN,

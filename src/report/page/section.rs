@@ -137,7 +137,7 @@ fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
         Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
         Figure::of(
-            chart::rounds(field),
+            chart::rounds(field).filter(|_| contest.objectives.is_empty()),
             "Every round, in the order in which they were measured; × was excluded",
         ),
     ];
