@@ -67,11 +67,13 @@ pub enum Request {
         /// The load.
         plan: LoadPlan,
     },
-    /// Pace a load at a rate to its end, by no backend at all.
-    Pace {
+    /// Open the connections of a load at a rate, each after one message, by no backend at all.
+    Connect {
         /// The load.
         plan: OpenPlan,
     },
+    /// Pace that load to its end, and go on holding its connections.
+    Pace,
 }
 
 /// The version of what agents are asked. An agent that knows this one serves messages that have work, answers with longer
@@ -87,14 +89,12 @@ impl fmt::Display for Request {
             Self::ThreadWork => f.write_str("tell what its threads did"),
             Self::Stop => f.write_str("stop serving"),
             Self::Hold { connections, .. } => write!(f, "hold {connections} connections"),
-            Self::Pace { plan } => {
+            Self::Connect { plan } => {
                 let OpenPlan { connections, rate, ramp_ms, window_ms, .. } = plan;
-                write!(
-                    f,
-                    "pace {rate:.0} messages/s on {connections} connections for {} ms",
-                    ramp_ms + window_ms
-                )
+                let time = ramp_ms + window_ms;
+                write!(f, "open {connections} connections for {rate:.0} messages/s and {time} ms")
             }
+            Self::Pace => f.write_str("pace its load"),
             Self::Release => f.write_str("close what it holds"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;

@@ -1,8 +1,10 @@
 //! What a record says: lines in, levels, comparisons and ranks out; pure.
 
+mod capacities;
 mod field;
 mod ledger;
 mod measure;
+mod merged;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,8 @@ use crate::{
 
 pub use field::{Field, ResponsePoint};
 pub use ledger::Scope;
-pub use measure::{Measure, ResponseTime, SessionTime};
+pub use measure::Measure;
+pub use merged::{ResponseTime, SessionTime};
 
 /// What a record says.
 #[derive(Clone, Debug, Serialize)]

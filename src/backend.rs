@@ -44,7 +44,7 @@ mod uring_plain;
 
 use std::{io, net::TcpListener, panic::resume_unwind, sync::Arc};
 
-pub use about::{About, Maintenance, Model, Threading, WorkersError};
+pub use about::{About, Maintenance, Model, Threading, WorkersError, check_offload};
 
 use crate::{load::Load, service::Service};
 

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     backend::{
         self, About, Backend, Maintenance, Model, Threading, Unavailable, UnknownBackend, WorkersError,
+        check_offload,
     },
     load::Workload,
-    work::WorkKind,
 };
 use external::External;
 
@@ -218,15 +218,10 @@ impl Contestant {
                 self.speaks()
             )));
         }
-        let offloads = workload.work.is_some_and(|work| work.kind == WorkKind::Offload);
-        let has_place = match &self.0 {
-            Origin::BuiltIn(backend) => backend.about().offload.is_some(),
-            Origin::External(external) => external.offloads(),
-        };
-        if offloads && !has_place {
-            return Err(Unavailable("it has nothing to have blocking work done by".to_owned()));
+        match &self.0 {
+            Origin::BuiltIn(backend) => backend.about().check_work(workload.work),
+            Origin::External(external) => check_offload(workload.work, external.offloads()),
         }
-        Ok(())
     }
 
     /// Whether its client can drive in slices: be stopped and continued, and take its times in active time.

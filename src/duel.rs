@@ -19,7 +19,7 @@ use crate::{
     round::paced_window_ms,
 };
 
-pub use arena::AgentArena;
+pub use arena::{AgentArena, pair_plan};
 pub use ladder::{Ladder, Prober, find_rates};
 use schedule::EPOCHS_IN_TIME;
 pub use schedule::{fit, order, slices, turns};

@@ -1,4 +1,5 @@
-//! What must be the same for every backend: listeners, rotation of destinations, limits, kernel counters.
+//! What must be the same for every backend: listeners, rotation of destinations, limits, kernel counters; and the timer of loops
+//! by hand.
 //!
 //! Everything here is a fact of the machine that decides a benchmark before any backend does. What a platform
 //! lacks is replaced by the next best thing, and the replacement is said in [`Listening::fallbacks`], so that it
@@ -8,8 +9,10 @@ mod counters;
 mod descriptors;
 mod listener;
 mod ports;
+mod timer;
 
 pub use counters::KernelCounters;
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up};
 pub use ports::PortLimit;
+pub use timer::Timer;

@@ -6,6 +6,7 @@
 mod flag;
 mod launch;
 mod machine;
+mod measured;
 mod paced;
 mod sliced;
 
@@ -28,7 +29,8 @@ use crate::{
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
-pub use paced::{Offer, drain_ms, lateness_limit, paced_window_ms};
+pub use measured::Round;
+pub use paced::{Offer, paced_window_ms};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
 /// How long an agent has for what takes it no time.
@@ -163,15 +165,19 @@ impl Pair {
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn round(&mut self, connections: usize, messages: u32, extent: Extent) -> anyhow::Result<Round> {
         let shape = self.plan.shape.of(messages)?;
-        let patience = patience(&extent, shape);
-        let measured = self.measure(patience, |pair| pair.drive(connections, shape, &extent))?;
-        Ok(Round { connections, messages, extent, ..measured })
+        let asked = Asked { connections, messages, extent: extent.clone(), offer: None };
+        // Asked for its cost, a server lets connections end first whose peers have closed.
+        self.measure(asked, patience(&extent, shape), &Request::Cost, |pair| {
+            pair.drive(connections, shape, &extent)
+        })
     }
 
-    /// Measures what the clients do that `begin` asks for, and what it costs.
+    /// Measures what the clients do that `begin` asks for, and what it costs: the server tells that with its answer to `asking`.
     fn measure(
         &mut self,
+        asked: Asked,
         patience: Duration,
+        asking: &Request,
         begin: impl FnOnce(&mut Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<Round> {
         // What either has spent until now, on writing its last reply for one, is not this round's.
@@ -179,11 +185,11 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         let thread_work = self.thread_work()?;
-        self.server.ask(&Request::Cost, PATIENCE)?;
+        self.server.ask(asking, PATIENCE)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;
-        let Reply { cost: mut server, .. } = self.server.ask(&Request::Cost, PATIENCE)?;
+        let Reply { cost: mut server, .. } = self.server.ask(asking, PATIENCE)?;
         let neighbours = match self.here {
             true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
             false => Neighbours::default(),
@@ -193,13 +199,19 @@ impl Pair {
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
         }
         let thread_work = self.thread_work()?.zip(thread_work).map(|(after, before)| after.since(&before));
+        Ok(Round { neighbours, thread_work, ..self.round_of(asked, run, server, client)? })
+    }
+
+    /// A round of which no more is known than what came of it, and what it cost.
+    fn round_of(&self, asked: Asked, run: LoadRun, server: Cost, client: Cost) -> anyhow::Result<Round> {
+        let Asked { connections, messages, extent, offer } = asked;
         let [server_workers, client_workers] = self.workers()?;
         Ok(Round {
-            connections: 0,
-            messages: 0,
+            connections,
+            messages,
             clients: self.clients.len(),
-            extent: Extent::Sessions(0),
-            offer: None,
+            extent,
+            offer,
             server_workers,
             client_workers,
             placement: self.placement.clone(),
@@ -208,8 +220,8 @@ impl Pair {
             server,
             client,
             server_switches_per_message: None,
-            thread_work,
-            neighbours,
+            thread_work: None,
+            neighbours: Neighbours::default(),
             fallbacks: self.fallbacks.clone(),
         })
     }
@@ -344,6 +356,15 @@ impl Pair {
     }
 }
 
+/// What a round was asked to be.
+struct Asked {
+    connections: usize,
+    messages: u32,
+    extent: Extent,
+    /// `None` in a closed loop.
+    offer: Option<Offer>,
+}
+
 /// The share of one machine in a number of things that all machines together have.
 fn share(all: usize, index: usize, machines: usize) -> usize {
     all / machines + usize::from(index < all % machines)
@@ -367,82 +388,4 @@ fn patience(extent: &Extent, shape: Shape) -> Duration {
                 PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX))
             }
         }
-}
-
-/// What one round measured.
-#[derive(Clone, Debug)]
-pub struct Round {
-    /// Sessions at a time.
-    pub connections: usize,
-    /// Messages in a session.
-    pub messages: u32,
-    /// Load machines.
-    pub clients: usize,
-    /// When it was to be over.
-    pub extent: Extent,
-    /// What was offered; `None` in a closed loop.
-    pub offer: Option<Offer>,
-    /// Worker threads of the server; `None` where connections decide.
-    pub server_workers: Option<usize>,
-    /// Worker threads of the client; `None` where connections decide.
-    pub client_workers: Option<usize>,
-    /// Where both ran.
-    pub placement: Placement,
-    /// What the client measured.
-    pub run: LoadRun,
-    /// The slices, where it was cut into such; in the order of the blocks.
-    pub slices: Vec<Slice>,
-    /// What the server spent, ramp included.
-    pub server: Cost,
-    /// What the client spent, ramp included.
-    pub client: Cost,
-    /// The server's context switches per message, where they were counted apart.
-    pub server_switches_per_message: Option<f64>,
-    /// What each thread of the server did, where it tells.
-    pub thread_work: Option<ThreadWork>,
-    /// What others did on the machine.
-    pub neighbours: Neighbours,
-    /// What stands in place of what the platform lacks.
-    pub fallbacks: Vec<String>,
-}
-
-impl Round {
-    /// The server's CPU time per message, in microseconds.
-    pub fn server_cpu_us_per_message(&self) -> f64 {
-        self.per_message_us(self.server)
-    }
-
-    /// The client's CPU time per message, in microseconds.
-    pub fn client_cpu_us_per_message(&self) -> f64 {
-        self.per_message_us(self.client)
-    }
-
-    fn per_message_us(&self, cost: Cost) -> f64 {
-        cost.cpu_s() * 1e6 / self.run.messages_in_all.max(1) as f64
-    }
-
-    /// The share of its processors that the server used, from 0 to 1; `None` where a prefix chose them.
-    pub fn server_share(&self) -> Option<f64> {
-        self.share(self.server, self.placement.server.as_ref(), 1)
-    }
-
-    /// The share of their processors that the clients used, from 0 to 1; `None` where a prefix chose them.
-    pub fn client_share(&self) -> Option<f64> {
-        self.share(self.client, self.placement.client.as_ref(), self.clients)
-    }
-
-    fn share(&self, cost: Cost, cpus: Option<&Cpus>, machines: usize) -> Option<f64> {
-        Some(cost.cpu_s() / (self.run.elapsed_s * (cpus?.count() * machines) as f64))
-    }
-
-    /// How unevenly messages spread over the server's workers: the largest share over the mean one; `None` where connections
-    /// decide, or the server does not tell.
-    pub fn worker_spread(&self) -> Option<f64> {
-        self.thread_work.as_ref()?.spread(self.server_workers?)
-    }
-
-    /// What a reader must know before believing the round; empty when nothing spoilt it.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag::round_flags(self)
-    }
 }

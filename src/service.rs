@@ -7,6 +7,7 @@
 //! Absent from here: sockets but the listener's shutdown, and any loop of a backend.
 
 mod burn;
+mod threads;
 
 use std::{
     io,
@@ -23,14 +24,14 @@ use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use crate::{
-    load::LatencyHistogram,
     protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want},
-    sharded::Sharded,
     work::{Work, WorkKind},
 };
 
 use burn::burn;
 pub use burn::spend;
+use threads::ThreadTallies;
+pub use threads::ThreadWork;
 
 /// How long a server that is out of descriptors waits before it accepts again: long enough to cost next to nothing,
 /// short enough not to be felt.
@@ -76,34 +77,6 @@ pub struct Served {
     pub most_open: u64,
 }
 
-/// What the threads of a server did since it began.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ThreadWork {
-    /// Messages that each thread began to answer, by its number; up to the last that answered any.
-    pub messages: Vec<u64>,
-    /// How late timers fired, where messages wait.
-    pub timer_lateness: LatencyHistogram,
-}
-
-impl ThreadWork {
-    /// What was done since an earlier look.
-    pub fn since(&self, before: &Self) -> Self {
-        let was = before.messages.iter().copied().chain(std::iter::repeat(0));
-        Self {
-            messages: self.messages.iter().zip(was).map(|(is, was)| is.saturating_sub(was)).collect(),
-            timer_lateness: self.timer_lateness.without(&before.timer_lateness),
-        }
-    }
-
-    /// How unevenly messages spread over so many workers: the largest share over the mean one; `None` where there were none.
-    pub fn spread(&self, workers: usize) -> Option<f64> {
-        let all: u64 = self.messages.iter().sum();
-        let most = *self.messages.iter().max()?;
-        (all > 0).then(|| most as f64 * workers as f64 / all as f64)
-    }
-}
-
 /// What to do when accepting failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterAcceptError {
@@ -132,17 +105,7 @@ pub struct Service {
     /// CPU time that is to be burnt and was not yet, in nanoseconds.
     owed_ns: AtomicU64,
     /// What each thread did.
-    threads: Sharded<ThreadTally>,
-}
-
-/// Threads that are told apart: more share a tally, and their messages count as one thread's.
-const THREADS_TOLD_APART: usize = 64;
-
-/// What a thread of a server did.
-#[derive(Debug, Default)]
-struct ThreadTally {
-    messages: AtomicU64,
-    timer_lateness: Mutex<LatencyHistogram>,
+    threads: ThreadTallies,
 }
 
 impl Service {
@@ -165,7 +128,7 @@ impl Service {
             messages: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             owed_ns: AtomicU64::new(0),
-            threads: Sharded::new(THREADS_TOLD_APART),
+            threads: ThreadTallies::new(),
         }))
     }
 
@@ -270,17 +233,7 @@ impl Service {
 
     /// What each thread did until now.
     pub fn thread_work(&self) -> ThreadWork {
-        let mut work = ThreadWork::default();
-        let messages =
-            |thread: Option<&ThreadTally>| thread.map_or(0, |thread| thread.messages.load(Relaxed));
-        work.messages = self.threads.numbered().map(messages).collect();
-        while work.messages.last() == Some(&0) {
-            work.messages.pop();
-        }
-        for thread in self.threads.all() {
-            work.timer_lateness.merge(&thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        work
+        self.threads.read()
     }
 }
 
@@ -320,7 +273,7 @@ impl Connection {
             return;
         }
         self.worked_on += 1;
-        self.service.threads.mine().1.messages.fetch_add(1, Relaxed);
+        self.service.threads.answers();
         let Some(work) = self.service.config.work else { return };
         let time = work.of(message);
         match work.kind {
@@ -370,9 +323,7 @@ impl End for Connection {
 
     fn woke(&mut self, now: Instant) {
         if let Some(Pause::Until(until)) = self.pause.take() {
-            let (_, thread) = self.service.threads.mine();
-            let mut lateness = thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner);
-            lateness.record(now.saturating_duration_since(until));
+            self.service.threads.woke(now.saturating_duration_since(until));
         }
     }
 

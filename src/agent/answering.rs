@@ -17,10 +17,9 @@ use crate::{
     backend::{self, Backend},
     load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
-    pacer,
+    pacer::Pacer,
     protocol::{Framing, REPLY_PREFIX},
     service::{Served, ServerConfig, Service, ThreadWork},
-    work::WorkKind,
 };
 
 /// Answers requests on standard input until it ends, then exits, whatever is still going on.
@@ -29,7 +28,7 @@ use crate::{
 /// When standard output cannot be written any more, or the system does not tell what a process spends.
 pub fn answer_requests() -> anyhow::Result<()> {
     let descriptors = raise_descriptor_limit()?;
-    let mut agent = Answering { descriptors, serving: None, held: Vec::new() };
+    let mut agent = Answering { descriptors, serving: None, held: Vec::new(), pacer: None };
     let mut meter = CostMeter::new()?;
     for line in lines_until_the_parent_is_gone() {
         let answer =
@@ -73,6 +72,8 @@ struct Answering {
     serving: Option<Serving>,
     /// Connections that are held without a word.
     held: Vec<TcpStream>,
+    /// The client of a load at a rate, from its connections on.
+    pacer: Option<Pacer>,
 }
 
 /// A backend that serves, on a thread of its own.
@@ -95,9 +96,11 @@ impl Answering {
             }
             Request::Release => {
                 self.held.clear();
+                self.pacer = None;
                 Ok(Answer::Released)
             }
-            Request::Pace { plan } => self.pace(&plan).map(|run| Answer::Drove(Box::new(run))),
+            Request::Connect { plan } => self.connect(plan).map(|()| Answer::Held),
+            Request::Pace => self.pace().map(|run| Answer::Drove(Box::new(run))),
             Request::Drive { backend, plan } => {
                 self.drive(&backend, plan).map(|run| Answer::Drove(Box::new(run)))
             }
@@ -110,11 +113,7 @@ impl Answering {
         config.framing.check()?;
         // Said now, and not only by the thread that serves.
         backend.about().workers(config.workers, 1)?;
-        let offloads = config.work.is_some_and(|work| work.kind == WorkKind::Offload);
-        anyhow::ensure!(
-            !offloads || backend.about().offload.is_some(),
-            "{name} has nothing to have blocking work done by"
-        );
+        backend.about().check_work(config.work).context(name.to_owned())?;
         let listening = listen(at)?;
         let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
         let (listener, theirs) = (listening.listener, Arc::clone(&service));
@@ -183,18 +182,25 @@ impl Answering {
         Ok(())
     }
 
-    fn pace(&self, plan: &OpenPlan) -> anyhow::Result<LoadRun> {
-        anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
-        anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
-        self.descriptors.require(plan.connections)?;
-        pacer::pace(plan)
+    fn connect(&mut self, plan: OpenPlan) -> anyhow::Result<()> {
+        self.check_load(&plan.destinations, plan.connections)?;
+        self.pacer = Some(Pacer::connect(plan)?);
+        Ok(())
+    }
+
+    fn pace(&mut self) -> anyhow::Result<LoadRun> {
+        self.pacer.as_mut().context("it has no connections to pace")?.pace()
+    }
+
+    fn check_load(&self, destinations: &[SocketAddr], connections: usize) -> anyhow::Result<()> {
+        anyhow::ensure!(!destinations.is_empty(), "a load needs a destination");
+        anyhow::ensure!(connections > 0, "a load needs at least one connection");
+        self.descriptors.require(connections)
     }
 
     fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {
         let backend = usable(name)?;
-        anyhow::ensure!(!plan.destinations.is_empty(), "a load needs a destination");
-        anyhow::ensure!(plan.connections > 0, "a load needs at least one connection");
-        self.descriptors.require(plan.connections)?;
+        self.check_load(&plan.destinations, plan.connections)?;
         let load = Load::new(plan)?;
         match catch_unwind(AssertUnwindSafe(|| backend.drive(&load))) {
             Ok(outcome) => outcome.context("the client failed")?,

@@ -100,15 +100,14 @@ impl<'a> Field<'a> {
     /// The response times of an arm at each rate, by the first objective's quantile. They end before the rate at which
     /// half of the epochs had none.
     pub fn response_curve(&self, arm: usize) -> Vec<ResponsePoint> {
-        let Arrivals::Open { rates, .. } = &self.contest.arrivals else { return Vec::new() };
-        let by_rate = self.ledgers[arm].responses().iter();
-        let finite = |responses: &Vec<f64>| responses.iter().filter(|it| it.is_finite()).count();
+        let finite = |responses: &[f64]| responses.iter().filter(|it| it.is_finite()).count();
+        let by_rate = self.ledgers[arm].responses().into_iter();
         let answered = by_rate.take_while(|(_, responses)| finite(responses) * 2 > responses.len());
-        let point = |(step, responses): (&usize, &Vec<f64>)| {
-            let (mean, half) =
-                mean_with_interval(responses.iter().filter(|it| it.is_finite()).map(|it| (it * 1e6).ln()))?;
+        let point = |(rate, responses): (f64, Vec<f64>)| {
+            let log_us = responses.iter().filter(|it| it.is_finite()).map(|it| (it * 1e6).ln());
+            let (mean, half) = mean_with_interval(log_us)?;
             let [level_us, low_us, high_us] = [mean, mean - half, mean + half].map(f64::exp);
-            Some(ResponsePoint { rate: *rates.get(*step)?, level_us, low_us, high_us })
+            Some(ResponsePoint { rate, level_us, low_us, high_us })
         };
         answered.filter_map(point).collect()
     }

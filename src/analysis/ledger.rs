@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{Counts, Figures, Measure, Merged, ResponseTime, SessionTime};
+use super::{
+    capacities::Capacities,
+    measure::Measure,
+    merged::{Counts, Figures, Merged, ResponseTime, SessionTime},
+};
 use crate::{
-    load::{LatencyHistogram, Objective, Workload},
-    record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
+    load::{LatencyHistogram, Workload},
+    record::{Arm, Contest, Line, Place, Record, RoundLine, Schedule},
     round::Neighbours,
-    stats::{Capacity, MIN_EPOCHS, Series, capacity},
+    stats::{MIN_EPOCHS, Series},
 };
 
 /// The share of an arm's rounds or slices that may be excluded before it gets no verdict; one whole round may be.
@@ -27,17 +31,13 @@ pub enum Scope {
 impl Scope {
     /// Whether a line tells of it.
     fn has(self, line: &Line) -> bool {
-        let of_idle = matches!(line, Line::Idle { .. });
         match self {
             Self::Closed => true,
             Self::Rate(step) => line.place().step == Some(step),
-            Self::Capacity => of_idle || line.place().step.is_some(),
+            Self::Capacity => line.place().step.is_some(),
         }
     }
 }
-
-/// The share of the rates that must have a round in an epoch for the epoch to have a capacity.
-const LEAST_RATES: f64 = 0.7;
 
 /// The rounds of one arm, read and merged.
 pub(super) struct Ledger<'a> {
@@ -65,10 +65,8 @@ pub(super) struct Ledger<'a> {
     idle: BTreeMap<usize, f64>,
     /// Rounds at a rate in which p99 is of a message without a reply.
     overloaded: usize,
-    /// What each epoch said of the capacity.
-    capacities: Vec<Capacity>,
-    /// The response time of the first objective's quantile in each epoch, by the number of the rate; in seconds.
-    responses: BTreeMap<usize, Vec<f64>>,
+    /// What rounds at all rates say, where they are looked at together.
+    capacities: Option<Capacities>,
 }
 
 impl<'a> Ledger<'a> {
@@ -109,81 +107,45 @@ impl<'a> Ledger<'a> {
             client_bound: 0,
             idle: BTreeMap::new(),
             overloaded: 0,
-            capacities: Vec::new(),
-            responses: BTreeMap::new(),
+            capacities: (scope == Scope::Capacity).then(|| Capacities::new(contest)),
         };
-        let mine = || lines.iter().copied().filter(|line| line.place().arm == arm.name);
-        match scope {
-            Scope::Closed | Scope::Rate(_) => mine().try_for_each(|line| ledger.enter(line))?,
-            Scope::Capacity => ledger.enter_capacities(contest, mine())?,
+        let mut mine = lines.iter().filter(|line| line.place().arm == arm.name);
+        match ledger.capacities.take() {
+            None => mine.try_for_each(|line| ledger.enter(line))?,
+            Some(mut capacities) => {
+                mine.try_for_each(|line| ledger.enter_at_rate(line, &mut capacities))?;
+                ledger.conclude(capacities);
+            }
         }
         Ok(ledger)
     }
 
-    /// Takes the rounds at all rates: what each epoch of them says of the capacity.
-    fn enter_capacities<'l>(
-        &mut self,
-        contest: &Contest,
-        lines: impl Iterator<Item = &'l Line>,
-    ) -> anyhow::Result<()> {
-        let Arrivals::Open { rates, objectives, .. } = &contest.arrivals else { return Ok(()) };
-        let mut epochs: BTreeMap<usize, BTreeMap<usize, Vec<Vec<f64>>>> = BTreeMap::new();
-        for line in lines {
-            let place = line.place();
-            // An epoch without any round that counts is one that was lost.
-            epochs.entry(place.epoch).or_default();
-            match line {
-                Line::Round(round) if round.excluded.is_empty() => {
-                    let alone = Merged::of(round, self.connections, self.counts_sessions)?;
-                    let under = |it: &Objective| alone.response_s(it.quantile().share());
-                    if let Some(step) = place.step {
-                        let rounds = epochs.entry(place.epoch).or_default().entry(step).or_default();
-                        rounds.push(objectives.iter().map(under).collect());
-                    }
-                }
-                Line::Round(round) => {
-                    let reason = round.excluded.first().cloned().unwrap_or_default();
-                    *self.excluded.entry(reason).or_default() += 1;
-                }
-                Line::Failed { error, .. } => {
-                    *self.excluded.entry(format!("failed: {error}")).or_default() += 1;
-                }
-                Line::Idle { bytes_per_connection, .. } => {
-                    self.idle.insert(place.epoch, *bytes_per_connection);
-                }
+    /// Takes a round that is one of those at all rates.
+    fn enter_at_rate(&mut self, line: &Line, capacities: &mut Capacities) -> anyhow::Result<()> {
+        let Place { epoch, step, .. } = *line.place();
+        capacities.has_epoch(epoch);
+        match line {
+            Line::Round(round) if round.excluded.is_empty() => {
+                let alone = Merged::of(round, self.connections, self.counts_sessions)?;
+                step.into_iter().for_each(|step| capacities.enter(epoch, step, &alone));
             }
+            Line::Round(round) => self.count_excluded(round.excluded.first().cloned().unwrap_or_default(), 1),
+            Line::Failed { error, .. } => self.count_excluded(format!("failed: {error}"), 1),
+            // Of a load at rates the memory of the server is measured, not that of an idle connection.
+            Line::Idle { .. } => {}
         }
-        for (epoch, steps) in epochs {
-            let enough = steps.len() as f64 >= LEAST_RATES * rates.len() as f64;
-            // What lies beyond the rates is known only where the one at that end was measured.
-            let has = |step: Option<usize>| step.is_some_and(|step| steps.contains_key(&step));
-            let is_known = |found: &Capacity| match found {
-                Capacity::At(_) => true,
-                Capacity::AtLeast(_) => has(rates.len().checked_sub(1)),
-                Capacity::Below(_) => has(Some(0)),
-            };
-            // The median of the rounds: what the machine did in one of them is not the arm's.
-            let response = |rounds: &[Vec<f64>], number: usize| median(rounds.iter().map(|it| &it[number]));
-            for (step, rounds) in &steps {
-                self.responses.entry(*step).or_default().extend(response(rounds, 0));
-            }
-            let under = |(number, objective): (usize, &Objective)| {
-                let point = |(step, rounds): (&usize, &Vec<Vec<f64>>)| {
-                    Some((*rates.get(*step)?, response(rounds, number)?))
-                };
-                let points: Vec<(f64, f64)> = steps.iter().filter_map(point).collect();
-                capacity(&points, objective.limit().as_secs_f64())
-            };
-            let found = objectives.iter().enumerate().filter_map(under).reduce(Capacity::min);
-            match found.filter(|found| enough && is_known(found)) {
-                Some(found) => {
-                    self.capacities.push(found);
-                    self.rounds.insert((epoch, 0), Figures::of_capacity(found.rate()));
-                }
+        Ok(())
+    }
+
+    /// Takes the capacity of each epoch for what it measured.
+    fn conclude(&mut self, capacities: Capacities) {
+        for (epoch, found) in capacities.of_epochs() {
+            match found {
+                Some(found) => drop(self.rounds.insert((epoch, 0), Figures::of_capacity(found.rate()))),
                 None => self.lost.push((epoch, 0)),
             }
         }
-        Ok(())
+        self.capacities = Some(capacities);
     }
 
     /// Whether so many rounds at a rate were overloaded that the others alone would flatter the arm.
@@ -194,34 +156,6 @@ impl<'a> Ledger<'a> {
                 "it was overloaded in {overloaded} of {all} rounds, and their p99 is longer than every other"
             )
         })
-    }
-
-    /// What most epochs say of a capacity that lies beyond the rates that were offered.
-    fn beyond_the_rates(&self) -> Option<String> {
-        let most = |beyond: fn(&Capacity) -> bool| {
-            let count = self.capacities.iter().filter(|it| beyond(it)).count();
-            count * 2 > self.capacities.len()
-        };
-        let rate = |beyond: fn(&Capacity) -> bool| {
-            self.capacities.iter().find(|it| beyond(it)).map_or(0.0, |it| it.rate())
-        };
-        let at_least: fn(&Capacity) -> bool = |it| matches!(it, Capacity::AtLeast(_));
-        let below: fn(&Capacity) -> bool = |it| matches!(it, Capacity::Below(_));
-        if most(at_least) {
-            Some(format!(
-                "it meets the objective at {:.0}/s too, the highest rate that was offered",
-                rate(at_least)
-            ))
-        } else if most(below) {
-            Some(format!(
-                "it misses the objective at {:.0}/s too, the lowest rate that was offered",
-                rate(below)
-            ))
-        } else if most(|it| !matches!(it, Capacity::At(_))) {
-            Some("it lies beyond the rates that were offered, now at one end and now at the other".to_owned())
-        } else {
-            None
-        }
     }
 
     /// The most that others took of the machine in any round of a contest, also of those that are excluded.
@@ -273,15 +207,19 @@ impl<'a> Ledger<'a> {
                     self.slices.insert((epoch, block + index), Counts::of_slice(slice));
                 }
                 Some(reason) => {
-                    *self.excluded.entry(reason.clone()).or_default() += 1;
+                    self.count_excluded(reason.clone(), 1);
                     self.excluded_slices += 1;
                 }
             }
         }
     }
 
-    fn lose(&mut self, place: &Place, reason: String, times: usize) {
+    fn count_excluded(&mut self, reason: String, times: usize) {
         *self.excluded.entry(reason).or_default() += times;
+    }
+
+    fn lose(&mut self, place: &Place, reason: String, times: usize) {
+        self.count_excluded(reason, times);
         self.lost.push((place.epoch, place.block));
     }
 
@@ -310,9 +248,9 @@ impl<'a> Ledger<'a> {
         self.client_bound * 2 > self.rounds.len()
     }
 
-    /// The response times of the first objective's quantile at each rate, by the number of the rate: in each epoch, in seconds.
-    pub(super) fn responses(&self) -> &BTreeMap<usize, Vec<f64>> {
-        &self.responses
+    /// The response times by the first objective's quantile at each rate: in each epoch, in seconds.
+    pub(super) fn responses(&self) -> Vec<(f64, Vec<f64>)> {
+        self.capacities.as_ref().map_or_else(Vec::new, Capacities::responses)
     }
 
     /// The round trips of all rounds that count.
@@ -350,11 +288,11 @@ impl<'a> Ledger<'a> {
         let level = |measure: Measure| match measure {
             Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
             Measure::Capacity => {
-                let rates: Vec<f64> = self.capacities.iter().map(|it| it.rate()).collect();
+                let rates: Vec<f64> = self.rounds.values().map(|epoch| epoch.capacity).collect();
                 median(rates.iter()).unwrap_or(f64::NAN)
             }
             // Of rounds at many rates together nothing else means anything.
-            _ if self.rounds.is_empty() || !self.capacities.is_empty() => f64::NAN,
+            _ if self.rounds.is_empty() || self.capacities.is_some() => f64::NAN,
             _ => measure.of_round(&figures),
         };
         Measure::ALL
@@ -376,7 +314,7 @@ impl<'a> Ledger<'a> {
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
-        } else if barred && !self.capacities.is_empty() {
+        } else if barred && self.capacities.is_some() {
             Some(format!("{lost} of {} epochs had too few rounds that count", lost + self.rounds.len()))
         } else if barred {
             let most = self.excluded.iter().max_by_key(|(_, count)| **count);
@@ -385,7 +323,7 @@ impl<'a> Ledger<'a> {
         } else if epochs < MIN_EPOCHS {
             Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
         } else {
-            self.overload().or_else(|| self.beyond_the_rates())
+            self.overload().or_else(|| self.capacities.as_ref()?.beyond_the_rates())
         }
     }
 }
@@ -394,7 +332,7 @@ fn greatest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     one.into_iter().chain(other).reduce(f64::max)
 }
 
-fn median<'v>(values: impl Iterator<Item = &'v f64>) -> Option<f64> {
+pub(super) fn median<'v>(values: impl Iterator<Item = &'v f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.copied().collect();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()

@@ -6,6 +6,9 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
+use super::Unavailable;
+use crate::work::{Work, WorkKind};
+
 /// What a backend is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct About {
@@ -38,6 +41,14 @@ impl About {
         }
     }
 
+    /// Whether it can do this work.
+    ///
+    /// # Errors
+    /// What it lacks, in one line.
+    pub fn check_work(&self, work: Option<Work>) -> Result<(), Unavailable> {
+        check_offload(work, self.offload.is_some())
+    }
+
     /// How many workers it runs on, where it may use so many processors: what was asked for, or its default. `None`
     /// where connections decide.
     ///
@@ -51,6 +62,19 @@ impl About {
     pub(super) fn worker_threads(&self, asked: Option<usize>) -> io::Result<usize> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(self.workers(asked, processors).map_err(io::Error::other)?.unwrap_or(1))
+    }
+}
+
+/// Whether work can be done where there is a place for what blocks, or none.
+///
+/// # Errors
+/// What is lacking, in one line.
+pub fn check_offload(work: Option<Work>, has_place: bool) -> Result<(), Unavailable> {
+    match work {
+        Some(Work { kind: WorkKind::Offload, .. }) if !has_place => {
+            Err(Unavailable("it has nothing to have blocking work done by".to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -18,7 +17,6 @@ use nix::{
     sys::{
         epoll::{Epoll as Descriptor, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         socket::{MsgFlags, recv, send},
-        timerfd::{ClockId as Clock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
 };
 use socket2::{Domain, Protocol, Socket, Type};
@@ -28,7 +26,7 @@ use super::{
     readiness::{self, EVENTS, LISTENER, Ready, Until},
     serve_on_threads,
 };
-use crate::{load::Load, service::Service};
+use crate::{load::Load, net::Timer, service::Service};
 
 pub(super) struct Epoll;
 
@@ -72,37 +70,15 @@ struct Poller {
     timer: Timer,
 }
 
-/// A timer among the descriptors: epoll_wait(2) itself tells milliseconds apart, and one that waits to the nanosecond
-/// (epoll_pwait2(2)) is late by the slack of the thread, 50 µs (prctl(2), PR_SET_TIMERSLACK).
-struct Timer {
-    descriptor: TimerFd,
-    /// What it is set to.
-    then: Option<Instant>,
-}
-
 /// The token of the timer.
 const TIMER: usize = LISTENER - 1;
 
 impl Poller {
     /// The timer is made at once: when it is first needed there may be no descriptors left.
     fn new() -> io::Result<Self> {
-        let descriptor = Descriptor::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(Clock::CLOCK_MONOTONIC, flags)?;
+        let (descriptor, timer) = (Descriptor::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         descriptor.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, TIMER as u64))?;
-        let timer = Timer { descriptor: timer, then: None };
         Ok(Self { descriptor, events: [EpollEvent::empty(); EVENTS], timer })
-    }
-
-    fn set_timer(&mut self, then: Instant) -> io::Result<()> {
-        if self.timer.then != Some(then) {
-            // One of no time is none at all (timerfd_create(2)).
-            let from_now = then.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-            let once = Expiration::OneShot(from_now.into());
-            self.timer.descriptor.set(once, TimerSetTimeFlags::empty())?;
-            self.timer.then = Some(then);
-        }
-        Ok(())
     }
 }
 
@@ -117,7 +93,7 @@ impl readiness::Poller for Poller {
 
     fn wait(&mut self, until: Until, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
         if let Until::Then(then) = until {
-            self.set_timer(then)?;
+            self.timer.set(then)?;
         }
         let timeout = if until == Until::Now { EpollTimeout::ZERO } else { EpollTimeout::NONE };
         let count = match self.descriptor.wait(&mut self.events, timeout) {

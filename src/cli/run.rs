@@ -14,7 +14,7 @@ use crate::{
     load::{Extent, Summary, Workload, check_plan},
     pacer,
     placement::{Cpus, Placement},
-    round::{Launch, Offer, Pair, PairPlan, Round, drain_ms, lateness_limit},
+    round::{Launch, Offer, Pair, PairPlan, Round},
 };
 
 /// Measure one backend's client against its own server, or another's, in processes of their own.
@@ -71,47 +71,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
     server.0.can_serve(&args.workload).map_err(|why| anyhow::anyhow!("{}: {why}", server.name()))?;
-    let workload = args.workload.at(args.rate);
-    let rate =
-        workload.arrivals.as_ref().map(|it| it.rate.ok_or_else(|| wrong_usage(NO_RATE))).transpose()?;
-    if let Some(rate) = rate {
-        let span = Duration::from_millis(workload.ramp_ms) + args.duration;
-        check_plan(rate.into(), span.as_secs_f64()).map_err(wrong_usage)?;
-    }
-    let sides =
-        ((args.server_cpus, args.server_exec.is_some()), (args.client_cpus, args.client_exec.is_some()));
-    let placement = match rate {
-        Some(_) => Placement::apart(sides.0, sides.1),
-        None => Placement::with_prefixes(sides.0, sides.1),
-    };
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let launch = Launch {
-        server_exec: args.server_exec.map_or_else(Vec::new, |words| words.0),
-        client_exec: args.client_exec.into_iter().map(|words| words.0).collect(),
-        ..Launch::here(program, placement.map_err(wrong_usage)?)
-    };
+    let workload = args.workload();
+    let rate = args.checked_rate(&workload)?;
+    let launch = args.launch(rate.is_some())?;
     let client = if rate.is_some() { pacer::NAME } else { args.backend.name() };
     let plan = PairPlan {
         server_workers: args.workers,
         client_workers: args.workers,
         ..PairPlan::new(server.name(), client, &workload)
     };
-    if rate.is_some() && !launch.placement.is_apart() {
-        output::tell(
-            "the pacer has no processor of its own: it sleeps between messages, and is as late as it is woken",
-        );
-    }
     let mut pair = Pair::start(&launch, plan)?;
-    let extent = match args.sessions {
-        Some(sessions) => Extent::Sessions(sessions),
-        None => Extent::Timed { ramp_ms: workload.ramp_ms, window_ms: millis(args.duration) },
-    };
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
-        let round = match rate {
-            Some(rate) => pair.paced(&workload, offer(rate, args.duration))?,
-            None => pair.workload(&workload, extent.clone())?,
-        };
+        let round = args.round(&mut pair, &workload, rate)?;
         anyhow::ensure!(
             round.run.messages > 0 || round.run.sessions > 0 || round.run.failures > 0,
             "no message was answered in {:.3} s; measure longer, with --duration",
@@ -129,17 +101,52 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-const NO_RATE: &str = "its messages come at a rate, and none is set: --rate 20000";
+impl Args {
+    /// The workload, at the rate and with the window that were asked for.
+    fn workload(&self) -> Workload {
+        Workload { window_ms: millis(self.duration), ..self.workload.at(self.rate) }
+    }
 
-fn offer(rate: u32, duration: Duration) -> Offer {
-    Offer {
-        rate: rate.into(),
-        seed: rand::random(),
-        window_ms: millis(duration),
-        drain_ms: drain_ms(&[]),
-        lateness_limit: lateness_limit(None),
+    /// The rate that is offered, in messages per second; `None` in a closed loop.
+    fn checked_rate(&self, workload: &Workload) -> anyhow::Result<Option<f64>> {
+        let Some(arrivals) = &workload.arrivals else { return Ok(None) };
+        let rate = f64::from(arrivals.rate.ok_or_else(|| wrong_usage(NO_RATE))?);
+        check_plan(rate, (workload.ramp_ms + workload.window_ms) as f64 / 1e3).map_err(wrong_usage)?;
+        Ok(Some(rate))
+    }
+
+    fn launch(&self, is_paced: bool) -> anyhow::Result<Launch> {
+        let server = (self.server_cpus.clone(), self.server_exec.is_some());
+        let client = (self.client_cpus.clone(), self.client_exec.is_some());
+        let placement = match is_paced {
+            true => Placement::apart(server, client),
+            false => Placement::with_prefixes(server, client),
+        };
+        let placement = placement.map_err(wrong_usage)?;
+        if is_paced && !placement.is_apart() {
+            output::tell(
+                "the pacer has no processor of its own: it sleeps between messages, and is as late as it is woken",
+            );
+        }
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        Ok(Launch {
+            server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
+            client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
+            ..Launch::here(program, placement)
+        })
+    }
+
+    fn round(&self, pair: &mut Pair, workload: &Workload, rate: Option<f64>) -> anyhow::Result<Round> {
+        let Workload { ramp_ms, window_ms, .. } = *workload;
+        match (rate, self.sessions) {
+            (Some(rate), _) => pair.paced(workload, Offer::new(rate, rand::random(), window_ms, &[])),
+            (None, Some(sessions)) => pair.workload(workload, Extent::Sessions(sessions)),
+            (None, None) => pair.workload(workload, Extent::Timed { ramp_ms, window_ms }),
+        }
     }
 }
+
+const NO_RATE: &str = "its messages come at a rate, and none is set: --rate 20000";
 
 /// What `run --json` prints; a table as [`fmt::Display`].
 #[derive(Serialize)]

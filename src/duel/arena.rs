@@ -4,12 +4,12 @@ use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use crate::{
     duel::Arena,
-    load::{Extent, Objective},
+    load::Extent,
     placement::Cpus,
     record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
     round::{
         Flag, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength, SlicedPair,
-        drain_ms, lateness_limit, paced_window_ms,
+        paced_window_ms,
     },
     seeded::mix,
 };
@@ -129,14 +129,10 @@ impl AgentArena {
         let Arrivals::Open { rates, objectives, .. } = &contest.arrivals else { return None };
         let step = place.step?;
         let drawn = [place.epoch, place.block, step].into_iter();
+        let seed = drawn.fold(self.seed, |seed, it| mix(seed ^ it as u64));
         let rate = *rates.get(step)?;
-        Some(Offer {
-            rate,
-            seed: drawn.fold(self.seed, |seed, it| mix(seed ^ it as u64)),
-            window_ms: paced_window_ms(rate, objectives, contest.workload.window_ms)?,
-            drain_ms: drain_ms(objectives),
-            lateness_limit: lateness_limit(objectives.iter().map(Objective::limit).min()),
-        })
+        let window_ms = paced_window_ms(rate, objectives, contest.workload.window_ms)?;
+        Some(Offer::new(rate, seed, window_ms, objectives))
     }
 
     /// Looks once, after the last slice, at what others did meanwhile.
@@ -229,7 +225,8 @@ impl Arena for AgentArena {
     }
 }
 
-fn pair_plan(contest: &Contest, arm: &Arm) -> PairPlan {
+/// The plan of an arm's processes.
+pub fn pair_plan(contest: &Contest, arm: &Arm) -> PairPlan {
     PairPlan {
         server_workers: arm.server_workers,
         client_workers: arm.client_workers,

@@ -18,7 +18,7 @@ const BEYOND: f64 = 1.2;
 const TRIES: usize = 6;
 
 /// The lowest share of what an arm can take that is tried.
-const LEAST_SHARE: f64 = 0.02;
+const LEAST_SHARE: f64 = 0.05;
 
 /// Who tries rates.
 pub trait Prober {
@@ -45,10 +45,6 @@ pub struct Ladder {
     pub rates: Vec<f64>,
     /// How many of them lie below all that tell where a capacity is.
     pub below: usize,
-    /// What each arm answers at most, in messages per second.
-    pub saturations: Vec<f64>,
-    /// Where each arm seems to cease to meet the objective; `None` for one that missed it at every rate that was tried.
-    pub knees: Vec<Option<f64>>,
 }
 
 /// Finds the rates for an objective: about so many in all, but no fewer than tell where the capacities are.
@@ -74,7 +70,7 @@ pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladd
     let around = around(low / BEYOND, high * BEYOND, rungs);
     let rates = merge(&around, &shares);
     let below = rates.iter().filter(|rate| **rate < around[0].round()).count();
-    Ok(Ladder { rates, below, saturations, knees })
+    Ok(Ladder { rates, below })
 }
 
 /// Finds where an arm ceases to meet the objective, between nothing and what it can take, halving on a logarithmic scale.
@@ -138,8 +134,10 @@ mod tests {
     fn rates_lie_around_all_knees_and_at_the_shares_of_the_reference() {
         let mut arms = Arms { saturations: vec![40_000.0, 50_000.0, 25_000.0], share: 0.8, tried: 0 };
         let ladder = find_rates(&mut arms, 12).unwrap();
-        for (knee, saturation) in ladder.knees.iter().zip(&arms.saturations) {
-            assert!((knee.unwrap() / (saturation * 0.8)).ln().abs() < 0.06, "{ladder:?}");
+        for arm in 0..3 {
+            let saturation = arms.saturations[arm];
+            let knee = knee(&mut arms, arm, saturation).unwrap().unwrap();
+            assert!((knee / (saturation * 0.8)).ln().abs() < 0.06, "{knee}");
         }
         let rates = &ladder.rates;
         assert!(
@@ -151,7 +149,7 @@ mod tests {
             "{rates:?}"
         );
         assert!((6..=13).contains(&rates.len()) && ladder.below == 1, "{ladder:?}");
-        assert_eq!(arms.tried, 3 * (1 + TRIES));
+        assert_eq!(arms.tried, 2 * 3 * (1 + TRIES));
     }
 
     #[test]
@@ -160,7 +158,7 @@ mod tests {
         let told = find_rates(&mut arms, 12).unwrap_err().to_string();
         assert_eq!(
             told,
-            "no arm meets the objective, not even at 800 messages/s, the lowest rate that was tried"
+            "no arm meets the objective, not even at 2000 messages/s, the lowest rate that was tried"
         );
     }
 
@@ -168,7 +166,6 @@ mod tests {
     fn one_that_everybody_meets_lies_around_what_they_can_take() {
         let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 1.0, tried: 0 };
         let ladder = find_rates(&mut arms, 12).unwrap();
-        assert!(ladder.knees.iter().zip(&arms.saturations).all(|(knee, all)| knee.unwrap() > 0.9 * all));
         assert!(*ladder.rates.last().unwrap() > 50_000.0, "{ladder:?}");
     }
 }

@@ -89,6 +89,24 @@ fn at_rates_every_arm_has_each_of_them_once_a_block_next_to_the_other_arms() {
     }
 }
 
+#[test]
+fn epochs_at_rates_have_as_many_blocks_as_leave_eight_epochs_in_the_time() {
+    let workload: Workload = "paced".parse().unwrap();
+    let arrivals = Arrivals::Open { rates: vec![20_000.0; 10], once: 0, objectives: Vec::new() };
+    let schedule = Schedule::Rounds { blocks: 5 };
+    let terms = Terms { workload, arrivals, schedule, ..terms(View::Server, Class::Mixed) };
+    let contest = contest(&terms, &LOOPS.map(looping), &looping("pacer"));
+    let blocks = |seconds| {
+        let mut contest = contest.clone();
+        fit_blocks(&mut contest, Duration::from_secs(seconds));
+        contest.schedule.blocks()
+    };
+    // A block of four arms at ten rates takes some three seconds.
+    assert_eq!(blocks(3600), 5);
+    assert!((2..=4).contains(&blocks(80)), "{}", blocks(80));
+    assert_eq!(blocks(5), 1);
+}
+
 /// An arena that only keeps count.
 #[derive(Default)]
 struct Counting {

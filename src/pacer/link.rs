@@ -96,14 +96,15 @@ impl Link {
         is_free
     }
 
-    /// Takes note that the message that is sent now came due while the pacer stood still.
-    pub(super) fn counts_apart(&mut self) {
-        self.apart = true;
+    /// Whether the message that is under way came due while the pacer stood still.
+    pub(super) fn is_apart(&self) -> bool {
+        self.apart
     }
 
-    /// Whether the message whose reply has come did so.
-    pub(super) fn counted_apart(&mut self) -> bool {
-        std::mem::take(&mut self.apart)
+    /// Sends the message that is next, which counts, or counts apart.
+    pub(super) fn send_counted(&mut self, now: Instant, apart: bool) -> io::Result<()> {
+        self.apart = apart;
+        self.send(now)
     }
 
     /// Sends the message that is next.

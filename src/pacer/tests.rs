@@ -57,6 +57,10 @@ fn plan(to: SocketAddr) -> OpenPlan {
     }
 }
 
+fn pace(plan: &OpenPlan) -> anyhow::Result<LoadRun> {
+    Pacer::connect(plan.clone())?.pace()
+}
+
 #[test]
 fn every_message_of_the_plan_is_sent_and_answered() {
     let plan = plan(server(echo));
@@ -109,8 +113,9 @@ fn what_is_not_answered_is_unfinished_and_later_than_everything() {
 
 #[test]
 fn connections_that_are_closed_leave_their_messages_without_replies() {
-    let none = |_: &[u8]| None;
-    let run = pace(&plan(server(none))).unwrap();
+    // The message before the round is answered.
+    let first = |message: &[u8]| echo(message).filter(|_| message.starts_with(b"1 "));
+    let run = pace(&plan(server(first))).unwrap();
     let open = run.open.unwrap();
     assert_eq!((run.failures, run.messages_in_all), (8, 0));
     assert_eq!(open.unfinished, open.planned);
@@ -132,4 +137,24 @@ fn response_counts_from_when_a_message_was_to_be_sent_and_service_from_when_it_w
     assert!(response > 5 * service && service >= Duration::from_millis(10), "{response:?} {service:?}");
     // And whoever waits for its connection is not late for that.
     assert!(open.lateness.quantile(0.5) < Duration::from_millis(5), "{:?}", open.lateness.quantile(0.5));
+}
+
+#[test]
+fn who_does_not_answer_before_the_round_is_an_error() {
+    let none = |_: &[u8]| None;
+    assert!(pace(&plan(server(none))).is_err());
+}
+
+#[test]
+fn long_replies_are_taken_in_pieces() {
+    let shape = Shape::new(512, MESSAGE).unwrap().with_replies(Some(65_536)).unwrap();
+    let long = move |message: &[u8]| {
+        let mut end = crate::protocol::ClientEnd::new(shape);
+        end.begin(0, 1);
+        Some([REPLY_PREFIX, message, &end.reply()[REPLY_PREFIX.len() + MESSAGE..]].concat())
+    };
+    let plan = OpenPlan { shape, rate: 500.0, ..plan(server(long)) };
+    let run = pace(&plan).unwrap();
+    let open = run.open.unwrap();
+    assert_eq!((open.response.count(), open.unfinished), (open.planned, 0));
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{PATIENCE, Pair, Round, share};
+use super::{Asked, PATIENCE, Pair, Round, share};
 use crate::{
-    agent::Request,
+    agent::{Agent, Request},
     load::{Extent, Objective, Offered, OpenPlan, Process, Quantile, Workload},
     seeded::mix,
 };
@@ -19,7 +19,7 @@ const DRAIN_MS: (u64, u64) = (20, 100);
 const DRAIN: u32 = 5;
 
 /// How long replies are waited for behind a window, in milliseconds: what comes later has missed the objective anyway.
-pub fn drain_ms(objectives: &[Objective]) -> u64 {
+fn drain_ms(objectives: &[Objective]) -> u64 {
     let longest = objectives.iter().map(Objective::limit).max();
     let drain =
         longest.map_or(DRAIN_MS.1, |limit| u64::try_from((limit * DRAIN).as_millis()).unwrap_or(DRAIN_MS.1));
@@ -68,32 +68,42 @@ pub fn paced_window_ms(rate: f64, objectives: &[Objective], workload_ms: u64) ->
 }
 
 /// By how much the pacer may be late where a response time of so much is the objective.
-pub fn lateness_limit(objective: Option<Duration>) -> Duration {
+fn lateness_limit(objective: Option<Duration>) -> Duration {
     objective.map_or(LATE_WITHOUT_OBJECTIVE, |objective| objective.mul_f64(LATE))
 }
 
+impl Offer {
+    /// Offers a rate for a window of so many milliseconds, under some objectives.
+    pub fn new(rate: f64, seed: u64, window_ms: u64, objectives: &[Objective]) -> Self {
+        let lateness_limit = lateness_limit(objectives.iter().map(Objective::limit).min());
+        Self { rate, seed, window_ms, drain_ms: drain_ms(objectives), lateness_limit }
+    }
+}
+
 impl Pair {
-    /// Measures one round of a workload at a rate. The client is the pacer; several share the rate and the connections.
+    /// Measures one round of a workload at a rate. The client is the pacer; several share the rate and the connections. Opening and
+    /// closing these is no part of it.
     ///
     /// # Errors
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn paced(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<Round> {
         self.hold_idle(workload.idle)?;
+        self.connect(workload, offer)?;
+        let Workload { connections, messages, ramp_ms, .. } = *workload;
         let Offer { window_ms, drain_ms, .. } = offer;
-        let ramp_ms = workload.ramp_ms;
+        let extent = Extent::Timed { ramp_ms, window_ms };
+        let asked = Asked { connections, messages, extent, offer: Some(offer) };
         let patience = PATIENCE + Duration::from_millis(ramp_ms + window_ms + drain_ms);
-        let measured = self.measure(patience, |pair| pair.pace(workload, offer))?;
-        Ok(Round {
-            connections: workload.connections,
-            messages: workload.messages,
-            extent: Extent::Timed { ramp_ms, window_ms },
-            offer: Some(offer),
-            ..measured
-        })
+        // Asked for what it served, a server does not wait for connections to end: they are held.
+        let round = self.measure(asked, patience, &Request::Served, |pair| {
+            pair.driving().try_for_each(|client| client.send(&Request::Pace))
+        });
+        self.driving().try_for_each(|client| client.ask(&Request::Release, PATIENCE).map(drop))?;
+        round
     }
 
-    /// Lets all clients begin to pace, each with its share.
-    fn pace(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<()> {
+    /// Lets all clients open their connections, each with its share of the load.
+    fn connect(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<()> {
         let Some(Offered { process, .. }) = workload.arrivals else {
             anyhow::bail!("{} has no arrivals, and is no load at a rate", workload.name)
         };
@@ -104,10 +114,11 @@ impl Pair {
             "several clients share Poisson arrivals without skew; {} has others",
             workload.name
         );
-        let spins = self.placement.is_apart();
-        for (index, client) in self.clients[..machines].iter_mut().enumerate() {
+        self.driving = machines;
+        let (destinations, spins) = (self.destinations.clone(), self.placement.is_apart());
+        for (index, client) in self.driving().enumerate() {
             let plan = OpenPlan {
-                destinations: self.destinations.clone(),
+                destinations: destinations.clone(),
                 connections: share(workload.connections, index, machines),
                 shape: workload.shape(),
                 process,
@@ -119,9 +130,44 @@ impl Pair {
                 drain_ms: offer.drain_ms,
                 spins,
             };
-            client.send(&Request::Pace { plan })?;
+            client.ask(&Request::Connect { plan }, PATIENCE)?;
         }
-        self.driving = machines;
         Ok(())
+    }
+
+    /// The clients that take part in a load.
+    fn driving(&mut self) -> impl Iterator<Item = &mut Agent> {
+        self.clients[..self.driving].iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objectives(texts: &[&str]) -> Vec<Objective> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_window_has_twice_as_many_messages_as_the_strictest_quantile_needs() {
+        let window = |rate, texts: &[&str]| paced_window_ms(rate, &objectives(texts), 60);
+        assert_eq!(window(20_000.0, &["p99 < 2ms"]), Some(60));
+        assert_eq!(window(2_000.0, &["p99 < 2ms"]), Some(459));
+        assert_eq!(window(20_000.0, &["p99.9 < 9ms", "p50 < 1ms"]), Some(461));
+        assert_eq!(window(400.0, &["p99 < 2ms"]), None, "two seconds are the most");
+        assert_eq!(paced_window_ms(400.0, &[], 2500), Some(2500), "unless the workload has more");
+    }
+
+    #[test]
+    fn what_is_waited_for_and_borne_hangs_on_the_objective() {
+        let of = |texts: &[&str]| Offer::new(20_000.0, 1, 60, &objectives(texts));
+        assert_eq!(
+            [&["p99 < 2ms"], &["p99 < 15ms"], &["p99 < 1s"]].map(|it| of(it).drain_ms),
+            [20, 75, 2000]
+        );
+        assert_eq!(of(&[]).drain_ms, 100);
+        assert_eq!(of(&["p99 < 2ms", "p50 < 1ms"]).lateness_limit, Duration::from_micros(20));
+        assert_eq!(of(&[]).lateness_limit, Duration::from_micros(100));
     }
 }

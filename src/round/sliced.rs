@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Launch, PATIENCE, Pair, PairPlan, Round};
+use super::{Asked, Launch, PATIENCE, Pair, PairPlan, Round};
 use crate::{
     agent::{Cost, Reply, Request},
     load::{Board, Done, Extent, Workload},
@@ -273,24 +273,13 @@ impl SlicedPair {
             bail!("client {client}: it counted {counted} messages while it ran, and {told} in its answer")
         }
         run.window_s = self.slices.iter().map(|slice| slice.window_ns as f64 / 1e9).sum();
-        let [server_workers, client_workers] = self.pair.workers()?;
+        let Workload { connections, messages, .. } = self.workload;
+        let extent = Extent::Sliced { board: self.board.path() };
+        let asked = Asked { connections, messages, extent, offer: None };
         Ok(Round {
-            connections: self.workload.connections,
-            messages: self.workload.messages,
-            clients: 1,
-            extent: Extent::Sliced { board: self.board.path() },
-            offer: None,
-            server_workers,
-            client_workers,
-            placement: self.pair.placement.clone(),
-            run,
             slices: std::mem::take(&mut self.slices),
-            server,
-            client,
             server_switches_per_message: self.server_switches_per_message,
-            thread_work: None,
-            neighbours: super::Neighbours::default(),
-            fallbacks: self.pair.fallbacks.clone(),
+            ..self.pair.round_of(asked, run, server, client)?
         })
     }
 }

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use crate::{
     cli::{output, wrong_usage},
-    duel::{Prober, find_rates, fit_blocks},
+    duel::{Prober, find_rates, fit_blocks, pair_plan},
     load::{Objective, Offered, SHARES, Workload},
     record::{Arrivals, Contest},
-    round::{Launch, Offer, Pair, PairPlan, drain_ms, lateness_limit, paced_window_ms},
+    round::{Flag, Launch, Offer, Pair, Round, paced_window_ms},
     seeded::mix,
 };
 
 /// More than anything answers: what a server takes at most is found by offering it this.
 const TOO_MUCH: f64 = 400_000.0;
-
-/// The window of a round that only tries, in milliseconds.
-const TRIAL_MS: u64 = 60;
 
 /// How often a round is tried that the machine spoils.
 const TRIES: usize = 3;
@@ -74,7 +73,7 @@ fn find(
 ) -> anyhow::Result<(Vec<f64>, usize)> {
     output::tell(&format!("{}: looking for the rates that tell its arms apart", contest.workload.name));
     let launch = Launch { placement: contest.placement.clone(), ..launch.clone() };
-    let mut trials = Trials { contest, launch, objectives, pairs: Vec::new(), tried: 0 };
+    let mut trials = Trials { contest, launch, objectives, at: None, tried: 0 };
     let (rates, once): (Vec<f64>, usize) = if objectives.is_empty() {
         let most = trials.saturate(0)?;
         let shares = if offered.shares.is_empty() { &SHARES[..] } else { &offered.shares };
@@ -115,25 +114,24 @@ struct Trials<'a> {
     contest: &'a Contest,
     launch: Launch,
     objectives: &'a [Objective],
-    pairs: Vec<(usize, Pair)>,
+    /// The processes of the arm that was tried last, and its number.
+    at: Option<(usize, Pair)>,
     tried: u64,
 }
 
 impl Trials<'_> {
     /// Measures a round; where it is measured again, one that nothing spoilt, if one of some is such, and else the last.
-    fn round(&mut self, arm: usize, rate: f64, spoilt: Spoilt) -> anyhow::Result<crate::round::Round> {
+    fn round(&mut self, arm: usize, rate: f64, spoilt: Spoilt) -> anyhow::Result<Round> {
         let workload = &self.contest.workload;
         self.tried += 1;
         output::progress(&format!("trying {}: {rate:.0} messages/s", self.contest.arms[arm].name));
-        let limit = self.objectives.iter().map(Objective::limit).min();
-        let seed = mix(self.tried);
-        let window_ms = paced_window_ms(rate, self.objectives, TRIAL_MS).unwrap_or(TRIAL_MS);
-        let drain_ms = drain_ms(self.objectives);
-        let offer = Offer { rate, seed, window_ms, drain_ms, lateness_limit: lateness_limit(limit) };
+        let window_ms = paced_window_ms(rate, self.objectives, workload.window_ms);
+        let window_ms = window_ms.with_context(|| format!("{rate:.0} messages/s are too few for a round"))?;
+        let offer = Offer::new(rate, mix(self.tried), window_ms, self.objectives);
         let pair = self.pair(arm)?;
         let mut round = pair.paced(workload, offer)?;
         for _ in 1..TRIES {
-            if spoilt == Spoilt::Taken || !round.flags().iter().any(crate::round::Flag::excludes) {
+            if spoilt == Spoilt::Taken || !round.flags().iter().any(Flag::excludes) {
                 break;
             }
             round = pair.paced(workload, offer)?;
@@ -158,17 +156,11 @@ impl Trials<'_> {
     }
 
     fn pair(&mut self, arm: usize) -> anyhow::Result<&mut Pair> {
-        if self.pairs.first().is_none_or(|(of, _)| *of != arm) {
-            self.pairs.clear();
-            let it = &self.contest.arms[arm];
-            let plan = PairPlan {
-                server_workers: it.server_workers,
-                burn_ns: it.burn_ns,
-                ..PairPlan::new(&it.server, &it.client, &self.contest.workload)
-            };
-            self.pairs.push((arm, Pair::start(&self.launch, plan)?));
-        }
-        Ok(&mut self.pairs[0].1)
+        let at = match self.at.take().filter(|(of, _)| *of == arm) {
+            Some(at) => at,
+            None => (arm, Pair::start(&self.launch, pair_plan(self.contest, &self.contest.arms[arm]))?),
+        };
+        Ok(&mut self.at.insert(at).1)
     }
 }
 
