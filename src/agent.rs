@@ -21,9 +21,9 @@ use crate::{
     service::{Served, ServerConfig, ThreadWork},
 };
 
-pub use answering::answer_requests;
+pub use answering::{Answering, answer, answer_requests};
 pub use cost::Cost;
-pub use handle::{Agent, AgentCommand, Refusal, agent_words};
+pub use handle::{Agent, AgentCommand, LONGEST_LINE_BYTES, Program, Refusal, agent_words};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,7 +116,8 @@ impl fmt::Display for Request {
 pub struct Reply {
     /// The answer itself.
     pub answer: Answer,
-    /// What was spent since the reply before, or since the agent began.
+    /// What was spent since the reply before, or since the agent began. Where the agent is kept by a supervisor, that one's word.
+    #[serde(default)]
     pub cost: Cost,
 }
 

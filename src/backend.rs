@@ -11,38 +11,77 @@
 //! - When the service stops, close every connection and return; when the load is over, return.
 //!
 //! Where a runtime can be run in ways that people choose between, each way is a backend with its own name, never a
-//! hidden setting. To add one: a file here, a line in [`ALL`], a line in Cargo.toml. Every bench, subcommand, test
+//! hidden setting. To add one: a file here, a line in [`BUILT`] and in [`FEATURES`], a feature in Cargo.toml. Every bench, subcommand, test
 //! and report iterates the list.
 
 mod about;
+#[cfg(feature = "async-std")]
 mod async_std;
+#[cfg(feature = "compio")]
 mod compio;
+#[cfg(feature = "compio-tuned")]
 mod compio_tuned;
 mod epoll;
+#[cfg(any(
+    feature = "async-std",
+    feature = "glommio",
+    feature = "smol",
+    feature = "smol-local",
+    feature = "smol-per-core"
+))]
 mod futures_io;
 #[cfg(feature = "glommio")]
 mod glommio;
+#[cfg(any(feature = "compio", feature = "monoio", feature = "tokio-uring"))]
 mod lent;
+mod linked;
 #[cfg(feature = "may")]
 mod may;
+#[cfg(feature = "mio")]
 mod mio;
+#[cfg(feature = "monoio")]
 mod monoio;
+#[cfg(feature = "monoio-tuned")]
 mod monoio_tuned;
+#[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "used by those that cannot drop a task"))]
 mod open;
-mod optional;
 mod readiness;
+#[cfg(any(feature = "smol", feature = "smol-local", feature = "smol-per-core"))]
+#[cfg_attr(not(feature = "smol"), allow(dead_code, reason = "its tasks are others' too"))]
 mod smol;
+#[cfg(feature = "smol-local")]
 mod smol_local;
+#[cfg(feature = "smol-per-core")]
+mod smol_per_core;
+#[cfg(feature = "thread-pool")]
 mod thread_pool;
+#[cfg(any(feature = "thread-pool", feature = "threads"))]
+#[cfg_attr(not(feature = "threads"), allow(dead_code, reason = "its loop is another's too"))]
 mod threads;
+#[cfg(any(feature = "tokio", feature = "tokio-current", feature = "tokio-per-core"))]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "its tasks are others' too"))]
 mod tokio;
+#[cfg(feature = "tokio-current")]
 mod tokio_current;
+#[cfg(feature = "tokio-per-core")]
+mod tokio_per_core;
 #[cfg(feature = "tokio-uring")]
 mod tokio_uring;
+#[cfg(feature = "ring")]
+#[cfg_attr(
+    not(any(feature = "uring", feature = "uring-plain")),
+    allow(dead_code, reason = "only its probe is asked")
+)]
 mod uring;
+#[cfg(feature = "uring-plain")]
 mod uring_plain;
 
-use std::{io, net::TcpListener, panic::resume_unwind, sync::Arc};
+use std::{
+    io,
+    net::TcpListener,
+    panic::resume_unwind,
+    sync::{Arc, OnceLock},
+};
 
 pub use about::{About, Maintenance, Model, Threading, WorkersError, check_offload};
 
@@ -74,22 +113,40 @@ pub trait Backend: Send + Sync {
     fn drive(&self, load: &Arc<Load>) -> io::Result<()>;
 }
 
-/// Every backend of this build, in the order in which they are shown: from the fewest layers to the most.
-pub static ALL: &[&dyn Backend] = &[
+/// The backends of this build that are this program's own, in the order in which they are shown: from the fewest layers to the most.
+static BUILT: &[&dyn Backend] = &[
     &epoll::Epoll,
+    #[cfg(feature = "uring")]
     &uring::Uring,
+    #[cfg(feature = "uring-plain")]
     &uring_plain::UringPlain,
+    #[cfg(feature = "mio")]
     &mio::Mio,
+    #[cfg(feature = "threads")]
     &threads::Threads,
+    #[cfg(feature = "thread-pool")]
     &thread_pool::ThreadPool,
+    #[cfg(feature = "tokio-current")]
     &tokio_current::TokioCurrent,
+    #[cfg(feature = "tokio-per-core")]
+    &tokio_per_core::TokioPerCore,
+    #[cfg(feature = "tokio")]
     &tokio::Tokio,
+    #[cfg(feature = "smol-local")]
     &smol_local::SmolLocal,
+    #[cfg(feature = "smol-per-core")]
+    &smol_per_core::SmolPerCore,
+    #[cfg(feature = "smol")]
     &smol::Smol,
+    #[cfg(feature = "async-std")]
     &async_std::AsyncStd,
+    #[cfg(feature = "compio")]
     &compio::Compio,
+    #[cfg(feature = "compio-tuned")]
     &compio_tuned::CompioTuned,
+    #[cfg(feature = "monoio")]
     &monoio::Monoio,
+    #[cfg(feature = "monoio-tuned")]
     &monoio_tuned::MonoioTuned,
     #[cfg(feature = "may")]
     &may::May,
@@ -99,23 +156,83 @@ pub static ALL: &[&dyn Backend] = &[
     &glommio::Glommio,
 ];
 
-/// Every backend that there is: those of this build, then those that it leaves out, which are never available.
-pub fn known() -> impl Iterator<Item = &'static dyn Backend> {
-    let stand_ins = optional::STAND_INS.iter().map(|stand_in| stand_in as &dyn Backend);
-    let built = |backend: &&dyn Backend| ALL.iter().any(|other| other.about() == backend.about());
-    ALL.iter().copied().chain(stand_ins.filter(move |backend| !built(backend)))
+/// Every backend that can be built, each a feature of its name, and whether this build has it.
+const FEATURES: &[(&str, bool)] = &[
+    ("uring", cfg!(feature = "uring")),
+    ("uring-plain", cfg!(feature = "uring-plain")),
+    ("mio", cfg!(feature = "mio")),
+    ("threads", cfg!(feature = "threads")),
+    ("thread-pool", cfg!(feature = "thread-pool")),
+    ("tokio-current", cfg!(feature = "tokio-current")),
+    ("tokio-per-core", cfg!(feature = "tokio-per-core")),
+    ("tokio", cfg!(feature = "tokio")),
+    ("smol-local", cfg!(feature = "smol-local")),
+    ("smol-per-core", cfg!(feature = "smol-per-core")),
+    ("smol", cfg!(feature = "smol")),
+    ("async-std", cfg!(feature = "async-std")),
+    ("compio", cfg!(feature = "compio")),
+    ("compio-tuned", cfg!(feature = "compio-tuned")),
+    ("monoio", cfg!(feature = "monoio")),
+    ("monoio-tuned", cfg!(feature = "monoio-tuned")),
+    ("may", cfg!(feature = "may")),
+    ("tokio-uring", cfg!(feature = "tokio-uring")),
+    ("glommio", cfg!(feature = "glommio")),
+];
+
+/// What [`all`] returns, from the first call on.
+static ALL: OnceLock<Vec<&'static dyn Backend>> = OnceLock::new();
+
+/// Every backend of this program: those of this build, then those of whoever uses it as a library ([`add`]).
+pub fn all() -> &'static [&'static dyn Backend] {
+    ALL.get_or_init(|| BUILT.to_vec())
 }
 
-/// The names of all backends.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    known().map(|backend| backend.about().name)
+/// Adds backends of one's own, before anybody has asked for [`all`].
+///
+/// # Errors
+/// When a name is taken or is none, and when it is too late.
+pub fn add(own: &[&'static dyn Backend]) -> Result<(), OwnBackendError> {
+    let mut backends = BUILT.to_vec();
+    for backend in own {
+        let name = backend.about().name;
+        crate::written::name(name).map_err(OwnBackendError::Name)?;
+        if backends.iter().any(|other| other.about().name == name) {
+            return Err(OwnBackendError::Taken(name));
+        }
+        backends.push(*backend);
+    }
+    ALL.set(backends).map_err(|_| OwnBackendError::TooLate)
 }
 
-/// The locked version of each backend's crate, by its name.
+/// Why a backend of one's own can't be added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnBackendError {
+    /// It can't be called so.
+    #[error("a backend of one's own: {0}")]
+    Name(String),
+    /// Another one is called so.
+    #[error("a backend of one's own: the name {0} is taken")]
+    Taken(&'static str),
+    /// The list was asked for already.
+    #[error("backends of one's own are added first of all")]
+    TooLate,
+}
+
+/// The names of the backends that this build leaves out; each is a feature.
+pub fn left_out() -> impl Iterator<Item = &'static str> {
+    FEATURES.iter().filter(|(_, built)| !built).map(|(name, _)| *name)
+}
+
+/// Why a backend that was left out can't run.
+pub fn not_built(name: &str) -> Unavailable {
+    Unavailable(format!("not built: cargo build --features {name}"))
+}
+
+/// The linked version of each backend's crate, by its name.
 pub fn crate_versions() -> std::collections::BTreeMap<String, String> {
     let crates =
-        ALL.iter().filter_map(|backend| Some((backend.about().crate_name?, backend.about().version())));
-    crates.map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+        all().iter().filter_map(|backend| Some((backend.about().crate_name?, backend.about().version())));
+    crates.map(|(name, version)| (name.to_owned(), version)).collect()
 }
 
 /// Finds a backend by its name.
@@ -123,8 +240,8 @@ pub fn crate_versions() -> std::collections::BTreeMap<String, String> {
 /// # Errors
 /// With the nearest name, when there is none of this.
 pub fn find(name: &str) -> Result<&'static dyn Backend, UnknownBackend> {
-    let found = known().find(|backend| backend.about().name == name);
-    found.ok_or_else(|| UnknownBackend::new(name, names()))
+    let found = all().iter().find(|backend| backend.about().name == name);
+    found.copied().ok_or_else(|| UnknownBackend::new(name, all().iter().map(|backend| backend.about().name)))
 }
 
 /// Why a backend cannot run here, in one line.
@@ -137,6 +254,8 @@ pub struct Unavailable(pub String);
 pub struct UnknownBackend {
     name: String,
     near: Option<String>,
+    /// Whether it is one that this build leaves out.
+    left_out: bool,
 }
 
 impl UnknownBackend {
@@ -144,7 +263,7 @@ impl UnknownBackend {
     pub fn new<'n>(name: &str, all: impl Iterator<Item = &'n str>) -> Self {
         let near = all.map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
         let near = near.filter(|(distance, _)| *distance <= 3).map(|(_, near)| near.to_owned());
-        Self { name: name.to_owned(), near }
+        Self { name: name.to_owned(), near, left_out: left_out().any(|other| other == name) }
     }
 }
 
@@ -152,6 +271,9 @@ impl std::error::Error for UnknownBackend {}
 
 impl std::fmt::Display for UnknownBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.left_out {
+            return write!(f, "{} is {}", self.name, not_built(&self.name));
+        }
         write!(f, "no backend is named {:?}", self.name)?;
         match &self.near {
             Some(near) => write!(f, "; did you mean {near:?}?"),
@@ -223,6 +345,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
+        let names = || all().iter().map(|backend| backend.about().name);
         for name in names() {
             assert_eq!(find(name).unwrap().about().name, name);
             assert_eq!(names().filter(|other| *other == name).count(), 1);
@@ -230,24 +353,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_known_and_says_how_to_build_it() {
-        for (name, built) in [
-            ("may", cfg!(feature = "may")),
-            ("tokio-uring", cfg!(feature = "tokio-uring")),
-            ("glommio", cfg!(feature = "glommio")),
-        ] {
-            let missing = find(name)
-                .unwrap()
-                .available()
-                .is_err_and(|why| why.to_string() == format!("not built: cargo build --features {name}"));
-            assert_eq!(missing, !built, "{name}");
+    fn every_backend_is_built_or_left_out_by_its_feature() {
+        let built = BUILT.iter().map(|backend| backend.about().name);
+        let listed = FEATURES.iter().filter(|(_, built)| *built).map(|(name, _)| *name);
+        assert!(built.eq(["epoll"].into_iter().chain(listed)), "one order for both");
+        for name in left_out() {
+            let expected = format!("{name} is not built: cargo build --features {name}");
+            assert_eq!(find(name).err().unwrap().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn backends_of_ones_own_come_behind_and_have_names_of_their_own() {
+        assert_eq!(add(&[&epoll::Epoll]), Err(OwnBackendError::Taken("epoll")));
     }
 
     #[test]
     fn an_unknown_backend_names_the_near_one() {
         let message = |name| find(name).err().unwrap().to_string();
-        assert_eq!(message("tokyo"), "no backend is named \"tokyo\"; did you mean \"tokio\"?");
+        assert_eq!(message("epol"), "no backend is named \"epol\"; did you mean \"epoll\"?");
         assert_eq!(message("actix-web"), "no backend is named \"actix-web\"; `ioduel list` shows them");
     }
 }

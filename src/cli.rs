@@ -11,6 +11,7 @@ mod doctor;
 pub mod duel;
 mod figures;
 mod list;
+mod new;
 mod output;
 mod pages;
 mod report;
@@ -19,13 +20,13 @@ mod serve;
 mod table;
 mod workloads;
 
-use std::{ffi::OsString, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    backend::{Backend, UnknownBackend},
-    contestant::{self, Contestant},
+    backend::{self, Backend},
+    contestant::{self, Contestant, NotFound},
     placement::Cpus,
     written::duration,
 };
@@ -35,6 +36,9 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
+    /// Look for the files of contestants here [default: IODUEL_CONTESTANTS, or the repository that this was built from]
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    contestants: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -42,6 +46,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     List(list::Args),
+    New(new::Args),
     Workloads(workloads::Args),
     Serve(serve::Args),
     Client(client::Args),
@@ -54,9 +59,14 @@ enum Command {
     Agent(agent::Args),
 }
 
-/// Runs the program on the arguments of this process.
-pub fn main() -> ExitCode {
+/// Runs the program on the arguments of this process, with these backends beside its own.
+pub(crate) fn main_with(own: &[&'static dyn Backend]) -> ExitCode {
+    if let Err(error) = backend::add(own) {
+        output::complain(&error.to_string());
+        return ExitCode::from(2);
+    }
     run_line(std::env::args_os(), |command| match command {
+        Command::New(args) => new::run(args),
         Command::List(args) => list::run(args),
         Command::Workloads(args) => workloads::run(args),
         Command::Serve(args) => serve::run(args),
@@ -77,7 +87,12 @@ fn run_line(
     run: impl FnOnce(Command) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
     let outcome = match Cli::try_parse_from(line) {
-        Ok(cli) => run(cli.command),
+        Ok(cli) => {
+            if let Some(folder) = cli.contestants {
+                contestant::look_in(folder);
+            }
+            run(cli.command)
+        }
         Err(error) => return refuse(&error),
     };
     outcome.unwrap_or_else(|error| {
@@ -129,14 +144,16 @@ impl Chosen {
 
     /// Gets it ready to run here.
     fn prepare(self) -> anyhow::Result<()> {
-        self.0.prepare().map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", self.name()))
+        let prepared = self.0.prepare(&output::building);
+        output::progress("");
+        prepared.map_err(|why| anyhow::anyhow!("{} cannot run here: {why}", self.name()))
     }
 
     /// The backend of this program, for what is done in this process.
     fn built_in(self) -> anyhow::Result<&'static dyn Backend> {
         let name = self.name();
         self.0.built_in().ok_or_else(|| {
-            wrong_usage(format!("{name} is a program of its own; `ioduel run {name}` measures it"))
+            wrong_usage(format!("{name} is no backend of this program; `ioduel run {name}` measures it"))
         })
     }
 
@@ -146,7 +163,7 @@ impl Chosen {
 }
 
 impl std::str::FromStr for Chosen {
-    type Err = UnknownBackend;
+    type Err = NotFound;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         contestant::find(name).map(Self)

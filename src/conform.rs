@@ -19,11 +19,21 @@ mod spending;
 mod started;
 mod working;
 
-use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Serialize;
 
-use crate::net::raise_descriptor_limit;
+use crate::{
+    agent::{Program, agent_words},
+    contestant::Contestant,
+    net::raise_descriptor_limit,
+    protocol::DEFAULT_MESSAGE_BYTES,
+};
 
 pub use admission::admit;
 
@@ -32,6 +42,12 @@ pub use admission::admit;
 pub struct Subject {
     /// The words that start it as an agent, the program's name first.
     pub command: Vec<OsString>,
+    /// Whether it is a server alone, of which nothing is known but its replies.
+    pub is_alone: bool,
+    /// Whether it takes messages of other sizes than the session's.
+    pub takes_all_sizes: bool,
+    /// How many workers it is to have; its default when `None`.
+    pub workers: Option<usize>,
     /// The backend that requests name; a program that has but one ignores it.
     pub backend: String,
     /// This program, whose agent is the well-behaved other side.
@@ -39,6 +55,41 @@ pub struct Subject {
     /// How long anything may take that takes a correct program no time.
     pub patience: Duration,
 }
+
+impl Subject {
+    /// A contestant, where `reference` is this program.
+    pub fn of(contestant: &Contestant, reference: &Path, patience: Duration) -> Self {
+        let program = contestant.program();
+        let own = contestant.own_file().unwrap_or(reference);
+        let is_alone = matches!(program, Program::Server(_));
+        Self {
+            command: agent_words(own, None, program),
+            is_alone,
+            takes_all_sizes: !is_alone || contestant.takes_messages_of(DEFAULT_MESSAGE_BYTES + 1),
+            workers: None,
+            backend: contestant.backend_name().to_owned(),
+            reference: reference.to_owned(),
+            patience,
+        }
+    }
+
+    /// Whether a case asks what this can be asked: a server alone answers nothing but the session.
+    pub fn can_be_asked(&self, case: &Case) -> bool {
+        let of_a_server = match case.side {
+            Side::Server => !ASKED_OF_AGENTS.contains(&case.name),
+            Side::Agent => ASKED_OF_SERVERS.contains(&case.name),
+            Side::Client => false,
+        };
+        !self.is_alone || of_a_server
+    }
+}
+
+/// What only a program that answers can be asked of a server.
+const ASKED_OF_AGENTS: [&str; 2] =
+    ["a chunk server answers whatever a read returns", "a server tells what its threads did"];
+
+/// What a server alone is held to as a process: that it ends, and leaves nothing behind.
+const ASKED_OF_SERVERS: [&str; 1] = ["an agent exits at the end of its input while it serves"];
 
 /// How long a subject has unless told otherwise: a hundred times what a busy machine adds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,6 +138,7 @@ pub static CASES: &[Case] = &[
     agent("an agent exits at the end of its input while it drives", asking::exits_while_it_drives),
     agent("an agent holds connections until it releases them", asking::holds_and_releases),
     server("a server answers the messages of a session", serving::answers_a_session),
+    server("a server answers what was drawn, and not before it is whole", serving::answers_what_was_drawn),
     server("a server listens where it is told", serving::listens_where_told),
     server("a server's counts are what happened", serving::counts_what_happened),
     server("a server's cost is what the kernel charges it", spending::of_a_server),
@@ -109,6 +161,7 @@ pub static CASES: &[Case] = &[
     server("a server spends what a message is to cost", working::spins),
     server("a server has what a message is to cost spent elsewhere", working::offloads),
     server("a message that waits holds up no other, and waits as long as it is to", working::waits),
+    server("whoever leaves while its message waits costs nobody else", working::leaves_meanwhile),
     server("a server that blocks blocks as long as it is to", working::blocks),
     server("a server tells what its threads did", working::tells_of_its_threads),
     client("a client sends the messages of a session, one after the other", driving::sends_a_session),
@@ -164,7 +217,7 @@ pub fn run<'a>(
     // What a subject starts with; it need not know how.
     raise_descriptor_limit()?;
     let mut broken: Vec<&'static Case> = Vec::new();
-    let chosen = CASES.iter().filter(move |case| chosen(case));
+    let chosen = CASES.iter().filter(move |case| chosen(case) && subject.can_be_asked(case));
     Ok(chosen.map(move |case| {
         let without = broken.iter().find(|first| [Side::Agent, case.side].contains(&first.side));
         let verdict = match without {

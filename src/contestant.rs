@@ -1,20 +1,26 @@
-//! Who takes part: the backends of this program, and the programs of others that the files in `contestants/` describe.
+//! Who takes part: the backends of this program, versions of them, and the programs of others that the files in `contestants/`
+//! describe.
 //!
 //! All are started as agents and asked in the same lines; only this program's run in processes of this program. Absent from
 //! here: what they are asked.
 
 mod external;
 
-use std::{ffi::OsString, path::PathBuf, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    agent::Program,
     backend::{
         self, About, Backend, Maintenance, Model, Threading, Unavailable, UnknownBackend, WorkersError,
         check_offload,
     },
     load::Workload,
+    versions::Version,
 };
 use external::External;
 
@@ -24,6 +30,7 @@ pub struct Contestant(Origin);
 
 enum Origin {
     BuiltIn(&'static dyn Backend),
+    Version(Box<Version>),
     External(Box<External>),
 }
 
@@ -60,6 +67,8 @@ impl Description {
     /// What it rests on and the version of that, such as `tokio 1.54.1`.
     pub fn versioned(&self) -> String {
         match &self.crate_name {
+            // Where a crate has no code of its own, the version says which one has.
+            Some(name) if self.version.starts_with(name.as_str()) => self.version.clone(),
             Some(name) => format!("{name} {}", self.version),
             None if self.external => self.version.clone(),
             None => format!("std {}", self.version),
@@ -79,7 +88,7 @@ impl From<&About> for Description {
     fn from(about: &About) -> Self {
         Self {
             crate_name: about.crate_name.map(str::to_owned),
-            version: about.version().to_owned(),
+            version: about.version(),
             model: about.model,
             threading: about.threading,
             maintenance: about.maintenance,
@@ -101,7 +110,7 @@ struct Roster {
 fn roster() -> &'static Roster {
     static ROSTER: OnceLock<Roster> = OnceLock::new();
     ROSTER.get_or_init(|| {
-        let built_in = backend::known().map(|backend| Contestant(Origin::BuiltIn(backend)));
+        let built_in = backend::all().iter().map(|backend| Contestant(Origin::BuiltIn(*backend)));
         let mut roster = Roster { contestants: built_in.collect(), faults: Vec::new() };
         for read in external::read_all(&folder()) {
             match read {
@@ -118,9 +127,21 @@ fn roster() -> &'static Roster {
     })
 }
 
-/// Where the files are: `contestants` in the folder that one is in, unless the environment names another.
+/// The folder that [`look_in`] has named.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has the files looked for in this folder, before anybody has asked for [`all`].
+pub fn look_in(folder: PathBuf) {
+    // Whoever comes second has named the same: there is one command line.
+    let _ = FOLDER.set(folder);
+}
+
+/// Where the files are: in the folder that was named, or that the environment names, or else in the repository that this program
+/// was built from. Never in the folder that one is in: what lies there was named by nobody, and its commands are run.
 fn folder() -> PathBuf {
-    std::env::var_os("IODUEL_CONTESTANTS").map_or_else(|| "contestants".into(), PathBuf::from)
+    let of_environment = || std::env::var_os("IODUEL_CONTESTANTS").map(PathBuf::from);
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("contestants");
+    FOLDER.get().cloned().or_else(of_environment).unwrap_or_else(own)
 }
 
 /// All contestants: the backends of this program from the fewest layers to the most, then the others by name.
@@ -133,13 +154,42 @@ pub fn faults() -> &'static [String] {
     &roster().faults
 }
 
-/// Finds a contestant by its name.
+/// Finds a contestant by its name, or a version of a backend: `tokio@1.45.0`, `tokio@../tokio/tokio`.
 ///
 /// # Errors
-/// With the nearest name, when there is none of this.
-pub fn find(name: &str) -> Result<&'static Contestant, UnknownBackend> {
+/// With the nearest name, when there is none of this; or why there can't be this version.
+pub fn find(name: &str) -> Result<&'static Contestant, NotFound> {
+    if let Some((backend, version)) = name.split_once('@') {
+        return version_of(name, backend, version);
+    }
     let found = all().iter().find(|contestant| contestant.name() == name);
-    found.ok_or_else(|| UnknownBackend::new(name, all().iter().map(Contestant::name)))
+    found.ok_or_else(|| NotFound::Name(UnknownBackend::new(name, all().iter().map(Contestant::name))))
+}
+
+/// Why no contestant is found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// Nobody is called so.
+    #[error(transparent)]
+    Name(UnknownBackend),
+    /// There can be no such version.
+    #[error("{0}")]
+    Version(String),
+}
+
+/// A version of a backend, which is made when it is first asked for.
+fn version_of(name: &str, backend: &str, version: &str) -> Result<&'static Contestant, NotFound> {
+    static VERSIONS: Mutex<Vec<&'static Contestant>> = Mutex::new(Vec::new());
+    let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = versions.iter().find(|known| known.name() == name) {
+        return Ok(known);
+    }
+    let backend = backend::find(backend).map_err(NotFound::Name)?;
+    let version = Version::new(backend, version).map_err(|error| NotFound::Version(format!("{error:#}")))?;
+    // A command line names a few, and they are there until the process ends.
+    let contestant: &'static Contestant = Box::leak(Box::new(Contestant(Origin::Version(Box::new(version)))));
+    versions.push(contestant);
+    Ok(contestant)
 }
 
 impl Contestant {
@@ -147,7 +197,16 @@ impl Contestant {
     pub fn name(&self) -> &str {
         match &self.0 {
             Origin::BuiltIn(backend) => backend.about().name,
+            Origin::Version(version) => version.name(),
             Origin::External(external) => external.name(),
+        }
+    }
+
+    /// What it is called where it is asked to serve or to drive: a version is asked for its backend.
+    pub fn backend_name(&self) -> &str {
+        match &self.0 {
+            Origin::Version(version) => version.backend().about().name,
+            _ => self.name(),
         }
     }
 
@@ -155,6 +214,7 @@ impl Contestant {
     pub fn threading(&self) -> Threading {
         match &self.0 {
             Origin::BuiltIn(backend) => backend.about().threading,
+            Origin::Version(version) => version.backend().about().threading,
             Origin::External(external) => external.threading(),
         }
     }
@@ -163,6 +223,9 @@ impl Contestant {
     pub fn describe(&self) -> Description {
         match &self.0 {
             Origin::BuiltIn(backend) => backend.about().into(),
+            Origin::Version(version) => {
+                Description { version: version.version(), ..version.backend().about().into() }
+            }
             Origin::External(external) => external.describe(),
         }
     }
@@ -174,17 +237,22 @@ impl Contestant {
     pub fn available(&self) -> Result<(), Unavailable> {
         match &self.0 {
             Origin::BuiltIn(backend) => backend.available(),
+            Origin::Version(version) => version.backend().available(),
             Origin::External(external) => external.version().map(drop),
         }
     }
 
-    /// Builds what has to be built before it can be started; it may take a minute the first time.
+    /// Builds what has to be built before it can be started, and tells how far that is; it may take some minutes the first time.
     ///
     /// # Errors
     /// Why it can't run here, in one line.
-    pub fn prepare(&self) -> Result<(), Unavailable> {
+    pub fn prepare(&self, progress: &dyn Fn(&str)) -> Result<(), Unavailable> {
         match &self.0 {
             Origin::BuiltIn(backend) => backend.available(),
+            Origin::Version(version) => {
+                version.backend().available()?;
+                version.build(progress)
+            }
             Origin::External(external) => external.version().and_then(|_| external.build()),
         }
     }
@@ -200,17 +268,42 @@ impl Contestant {
     /// The version of requests that it knows: see [`crate::agent::VERSION`].
     pub fn speaks(&self) -> u32 {
         match &self.0 {
-            Origin::BuiltIn(_) => crate::agent::VERSION,
+            Origin::BuiltIn(_) | Origin::Version(_) => crate::agent::VERSION,
             Origin::External(external) => external.speaks(),
         }
     }
 
-    /// Whether it can serve messages with this work and replies of this size.
+    /// Whether it is a backend with another version of its crate.
+    pub fn is_a_version(&self) -> bool {
+        matches!(self.0, Origin::Version(_))
+    }
+
+    /// Whether it takes messages of this size.
+    pub fn takes_messages_of(&self, message_bytes: usize) -> bool {
+        match &self.0 {
+            Origin::External(external) => external.takes_messages_of(message_bytes),
+            Origin::BuiltIn(_) | Origin::Version(_) => true,
+        }
+    }
+
+    /// Whether it is a server alone: somebody else's client drives it.
+    pub fn is_alone(&self) -> bool {
+        matches!(self.program(), Program::Server(_))
+    }
+
+    /// Whether it can serve messages and replies of these sizes, with this work.
     ///
     /// # Errors
     /// What it lacks, in one line.
     pub fn can_serve(&self, workload: &Workload) -> Result<(), Unavailable> {
         let asks_more = workload.work.is_some() || workload.reply_bytes.is_some();
+        if self.is_alone() {
+            if asks_more || !self.takes_messages_of(workload.message_bytes) {
+                let what = "a server alone answers messages of 16 bytes, or of {message_bytes} where its words have that, and no more";
+                return Err(Unavailable(what.to_owned()));
+            }
+            return Ok(());
+        }
         if asks_more && self.speaks() < 2 {
             let what = if workload.work.is_some() { "do work" } else { "answer at length" };
             return Err(Unavailable(format!(
@@ -220,6 +313,7 @@ impl Contestant {
         }
         match &self.0 {
             Origin::BuiltIn(backend) => backend.about().check_work(workload.work),
+            Origin::Version(version) => version.backend().about().check_work(workload.work),
             Origin::External(external) => check_offload(workload.work, external.offloads()),
         }
     }
@@ -227,7 +321,7 @@ impl Contestant {
     /// Whether its client can drive in slices: be stopped and continued, and take its times in active time.
     pub fn is_sliceable(&self) -> bool {
         match &self.0 {
-            Origin::BuiltIn(_) => true,
+            Origin::BuiltIn(_) | Origin::Version(_) => true,
             Origin::External(external) => external.is_sliceable(),
         }
     }
@@ -236,15 +330,23 @@ impl Contestant {
     pub fn built_in(&self) -> Option<&'static dyn Backend> {
         match &self.0 {
             Origin::BuiltIn(backend) => Some(*backend),
-            Origin::External(_) => None,
+            Origin::Version(_) | Origin::External(_) => None,
         }
     }
 
-    /// The words that become another's program; `None` where it is this program that answers.
-    pub fn command(&self) -> Option<&[OsString]> {
+    /// What its agent runs.
+    pub fn program(&self) -> Program<'_> {
         match &self.0 {
-            Origin::BuiltIn(_) => None,
-            Origin::External(external) => Some(external.command()),
+            Origin::BuiltIn(_) | Origin::Version(_) => Program::Own,
+            Origin::External(external) => external.program(),
+        }
+    }
+
+    /// The file of this program in which it is, where that is another build; `None` before it is built.
+    pub fn own_file(&self) -> Option<&Path> {
+        match &self.0 {
+            Origin::Version(version) => version.program(),
+            Origin::BuiltIn(_) | Origin::External(_) => None,
         }
     }
 }
@@ -253,6 +355,7 @@ impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BuiltIn(backend) => backend.about().fmt(f),
+            Self::Version(version) => version.fmt(f),
             Self::External(external) => external.fmt(f),
         }
     }

@@ -13,7 +13,9 @@
 //! - [`pacer`]: the client of loads at a rate
 //! - [`backend`]: the contract of a backend, and one file for each strategy
 //! - [`agent`]: one backend in a process of its own, spoken to in JSON lines
-//! - [`contestant`]: who takes part: backends, and programs of others
+//! - [`supervisor`]: a program of somebody else, kept as an agent, metered and ended from outside
+//! - [`versions`]: this program built anew with one crate exchanged
+//! - [`contestant`]: who takes part: backends, versions of them, and programs of others
 //! - [`round`]: a server agent and a client agent, and one measured round between them
 //! - [`conform`]: what every contestant must stand, case by case
 //! - [`environment`] and [`doctor`]: the machine, and what on it would spoil a measurement
@@ -23,8 +25,12 @@
 //! - [`analysis`] and [`report`]: records in, comparisons and tables out; pure
 //! - [`cli`]: the command line, the only code that prints
 //!
-//! The library has no stability promise beyond the program's: it is public so that benches and tests use the same
-//! code.
+//! # A backend of one's own
+//!
+//! A crate that has this one as a library implements [`backend::Backend`] and hands it to [`main`]; `examples/own-backend` is such a
+//! crate. It needs [`backend`], [`protocol`], [`load`], [`service`] and [`net`]: within a minor version these keep what they have,
+//! and a change that breaks such a crate is named in CHANGELOG.md. With `default-features = false` no runtime is built. The other
+//! modules are public for benches and tests, and promise nothing.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -46,6 +52,7 @@ pub mod load;
 pub mod net;
 pub mod pacer;
 pub mod placement;
+mod processes;
 pub mod protocol;
 pub mod record;
 pub mod report;
@@ -54,5 +61,34 @@ pub mod seeded;
 pub mod service;
 mod sharded;
 pub mod stats;
+pub mod supervisor;
+pub mod versions;
 pub mod work;
 mod written;
+
+use std::process::ExitCode;
+
+use backend::Backend;
+
+/// Runs the whole program, with backends of one's own beside those that this build has: every subcommand, the kit and the duel
+/// know them.
+///
+/// ```no_run
+/// # use std::{io, net::TcpListener, sync::Arc};
+/// # use ioduel::{backend::{About, Backend, Maintenance, Model, Threading}, load::Load, service::Service};
+/// struct Mine;
+/// # static ABOUT: About = About { name: "mine", crate_name: None, model: Model::Blocking, threading: Threading::Single,
+/// #     maintenance: Maintenance::Active, advisories: &[], offload: None, portable: true, summary: "mine" };
+/// # impl Backend for Mine {
+/// #     fn about(&self) -> &'static About { &ABOUT }
+/// #     fn serve(&self, _: TcpListener, _: &Arc<Service>) -> io::Result<()> { Ok(()) }
+/// #     fn drive(&self, _: &Arc<Load>) -> io::Result<()> { Ok(()) }
+/// # }
+///
+/// fn main() -> std::process::ExitCode {
+///     ioduel::main(&[&Mine])
+/// }
+/// ```
+pub fn main(own: &[&'static dyn Backend]) -> ExitCode {
+    cli::main_with(own)
+}

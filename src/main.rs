@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ioduel::cli::main()
+    ioduel::main(&[])
 }

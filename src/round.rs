@@ -103,7 +103,8 @@ impl Pair {
         let clients = launch.start_clients(&plan.client)?;
         let PairPlan { shape, work, burn_ns, .. } = plan;
         let config = ServerConfig { framing: shape.framing(), workers: plan.server_workers, burn_ns, work };
-        let serve = Request::Serve { backend: plan.server.clone(), listen: launch.listen_at(), config };
+        let backend = contestant::find(&plan.server)?.backend_name().to_owned();
+        let serve = Request::Serve { backend, listen: launch.listen_at(), config };
         match server.ask(&serve, PATIENCE)?.answer {
             Answer::Serving { destinations, fallbacks } => {
                 let placement = launch.placement.clone();
@@ -243,6 +244,7 @@ impl Pair {
 
     /// Lets all clients begin to drive, each with its share of the connections.
     fn drive(&mut self, connections: usize, shape: Shape, extent: &Extent) -> anyhow::Result<()> {
+        let backend = contestant::find(&self.plan.client)?.backend_name();
         // Fewer connections than machines leave some of these out.
         let machines = self.clients.len().min(connections);
         for (index, client) in self.clients[..machines].iter_mut().enumerate() {
@@ -255,7 +257,7 @@ impl Pair {
                 // Where connections begin differs from round to round: rounds of an arm are not to be alike.
                 seed: rand::random(),
             };
-            client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
+            client.send(&Request::Drive { backend: backend.to_owned(), plan })?;
         }
         self.driving = machines;
         Ok(())
@@ -274,7 +276,8 @@ impl Pair {
             workers: self.plan.client_workers,
             seed,
         };
-        client.send(&Request::Drive { backend: self.plan.client.clone(), plan })?;
+        let backend = contestant::find(&self.plan.client)?.backend_name().to_owned();
+        client.send(&Request::Drive { backend, plan })?;
         self.driving = 1;
         Ok(())
     }

@@ -65,15 +65,18 @@ pub(crate) fn main(groups: &[Group]) -> ExitCode {
 
 /// Gets everybody ready, and tells who can't take part.
 fn contestants() -> Vec<&'static str> {
-    let admitted = |contestant: &&Contestant| match admit(contestant, PROGRAM.as_ref()) {
-        Ok(()) => true,
-        Err(why) => {
-            eprintln!("{} is skipped: {why}", contestant.name());
-            false
-        }
-    };
+    let admitted =
+        |contestant: &&Contestant| match admit(contestant, PROGRAM.as_ref(), &|told| eprintln!("{told}")) {
+            Ok(()) => true,
+            Err(why) => {
+                eprintln!("{} is skipped: {why}", contestant.name());
+                false
+            }
+        };
     contestant::faults().iter().for_each(|fault| eprintln!("{fault}"));
-    contestant::all().iter().filter(admitted).map(Contestant::name).collect()
+    // A server alone has no client of its own.
+    let with_a_client = contestant::all().iter().filter(|contestant| !contestant.is_alone());
+    with_a_client.filter(admitted).map(Contestant::name).collect()
 }
 
 /// Benches every backend; returns the names of those that failed. One that fails costs no other its turn.

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{Answer, Reply, Request, cost::CostMeter};
+use super::{Answer, Cost, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
     load::{Load, LoadPlan, LoadRun, OpenPlan},
@@ -22,23 +22,46 @@ use crate::{
     service::{Served, ServerConfig, Service, ThreadWork},
 };
 
-/// Answers requests on standard input until it ends, then exits, whatever is still going on.
+/// Who answers requests.
+pub trait Answering {
+    /// Does what is asked.
+    ///
+    /// # Errors
+    /// Why it can't; it goes on.
+    fn answer(&mut self, request: Request) -> anyhow::Result<Answer>;
+
+    /// What was spent since this was asked last.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    fn cost(&mut self) -> anyhow::Result<Cost>;
+}
+
+/// Answers requests on standard input until it ends, calls `at_end`, and exits, whatever is still going on.
 ///
 /// # Errors
-/// When standard output cannot be written any more, or the system does not tell what a process spends.
-pub fn answer_requests() -> anyhow::Result<()> {
-    let descriptors = raise_descriptor_limit()?;
-    let mut agent = Answering { descriptors, serving: None, held: Vec::new(), pacer: None };
-    let mut meter = CostMeter::new()?;
-    for line in lines_until_the_parent_is_gone() {
-        let answer =
-            agent.answer(&line).unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
-        let reply = Reply { answer, cost: meter.read()? };
+/// When standard output cannot be written any more, or the system does not tell what is spent.
+pub fn answer(mut answering: impl Answering, at_end: fn()) -> anyhow::Result<()> {
+    for line in lines_until_the_parent_is_gone(at_end) {
+        let request = serde_json::from_str(&line).context("not a request");
+        let answer = request.and_then(|request| answering.answer(request));
+        let answer = answer.unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
+        let reply = Reply { answer, cost: answering.cost()? };
         let mut out = io::stdout().lock();
         serde_json::to_writer(&mut out, &reply).context("cannot write the reply")?;
         writeln!(out).and_then(|()| out.flush()).context("cannot write the reply")?;
     }
     Ok(())
+}
+
+/// Answers requests by the backends of this program.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_requests() -> anyhow::Result<()> {
+    let descriptors = raise_descriptor_limit()?;
+    let meter = CostMeter::new()?;
+    answer(Own { descriptors, serving: None, held: Vec::new(), pacer: None, meter }, || {})
 }
 
 /// For how long no connection may end before a server that is asked for its cost answers: those that are open then are
@@ -51,7 +74,7 @@ const UNTIL_EXIT: Duration = Duration::from_millis(100);
 /// Hands over the lines of standard input, and ends this process when there are no more.
 ///
 /// A thread reads them, so that the end is seen also in the middle of a request.
-fn lines_until_the_parent_is_gone() -> mpsc::Receiver<String> {
+fn lines_until_the_parent_is_gone(at_end: fn()) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -62,18 +85,21 @@ fn lines_until_the_parent_is_gone() -> mpsc::Receiver<String> {
         // What was asked before the end is answered, if that takes no time; whatever takes longer is not waited for.
         drop(sender);
         thread::sleep(UNTIL_EXIT);
+        at_end();
         std::process::exit(0);
     });
     receiver
 }
 
-struct Answering {
+/// An agent of this program's own backends.
+struct Own {
     descriptors: DescriptorLimit,
     serving: Option<Serving>,
     /// Connections that are held without a word.
     held: Vec<TcpStream>,
     /// The client of a load at a rate, from its connections on.
     pacer: Option<Pacer>,
+    meter: CostMeter,
 }
 
 /// A backend that serves, on a thread of its own.
@@ -82,9 +108,9 @@ struct Serving {
     thread: JoinHandle<io::Result<()>>,
 }
 
-impl Answering {
-    fn answer(&mut self, line: &str) -> anyhow::Result<Answer> {
-        match serde_json::from_str(line).context("not a request")? {
+impl Answering for Own {
+    fn answer(&mut self, request: Request) -> anyhow::Result<Answer> {
+        match request {
             Request::Serve { backend, listen, config } => self.serve(&backend, listen, config),
             Request::Cost => self.check_server().map(|()| Answer::Cost),
             Request::Served => self.served().map(Answer::Served),
@@ -107,6 +133,12 @@ impl Answering {
         }
     }
 
+    fn cost(&mut self) -> anyhow::Result<Cost> {
+        self.meter.read()
+    }
+}
+
+impl Own {
     fn serve(&mut self, name: &str, at: ListenAt, config: ServerConfig) -> anyhow::Result<Answer> {
         anyhow::ensure!(self.serving.is_none(), "it serves already");
         let backend = usable(name)?;

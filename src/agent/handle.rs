@@ -1,6 +1,7 @@
 //! The parent's side of an agent: starts it, asks it, and ends it when it hangs.
 
 use std::{
+    cell::OnceCell,
     ffi::OsString,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::process::CommandExt as _,
@@ -21,9 +22,10 @@ use nix::{
     time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
+use procfs::process::Process;
 
 use super::{Answer, Reply, Request};
-use crate::placement::Cpus;
+use crate::{placement::Cpus, processes::descendants};
 
 /// How long an agent has to exit once its input has ended, before it is killed.
 const UNTIL_EXIT: Duration = Duration::from_secs(5);
@@ -32,7 +34,7 @@ const UNTIL_EXIT: Duration = Duration::from_secs(5);
 const LINES_AHEAD: usize = 16;
 
 /// The longest line that is read. The longest reply, a load's, has three histograms and is a hundred times shorter.
-const LONGEST_LINE_BYTES: u64 = 16 << 20;
+pub const LONGEST_LINE_BYTES: u64 = 16 << 20;
 
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
@@ -47,22 +49,42 @@ pub struct AgentCommand {
     pub name: String,
     /// The words that start it, the program's name first; not empty.
     pub command: Vec<OsString>,
+    /// Whether what it spends is spent by processes below the one that is started.
+    pub is_supervised: bool,
 }
 
-/// The words that start `program`, which is this one, as an agent: of its own backends, or, when there are words in
-/// `theirs`, as what it makes of itself once it runs where it shall.
-///
-/// So another's program needs to know nothing of processors and limits: `ioduel agent --cpus 0 -- COMMAND…` sees to
-/// both, then becomes that command.
-pub fn agent_words(program: &Path, cpus: Option<&Cpus>, theirs: &[OsString]) -> Vec<OsString> {
-    let mut words = vec![program.into(), "agent".into()];
+/// What an agent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program<'a> {
+    /// Its own backends.
+    Own,
+    /// A program of somebody else that answers as an agent.
+    Agent(&'a [OsString]),
+    /// A server of somebody else that knows nothing of this program.
+    Server(&'a [OsString]),
+}
+
+impl Program<'_> {
+    /// Whether it is kept by a supervisor, and what is to be metered runs below that.
+    pub fn is_supervised(self) -> bool {
+        self != Self::Own
+    }
+}
+
+/// The words that start `own`, which is this program, as an agent: of its own backends, or as the supervisor of another's
+/// program, which so needs to know nothing of processors and limits.
+pub fn agent_words(own: &Path, cpus: Option<&Cpus>, program: Program<'_>) -> Vec<OsString> {
+    let mut words = vec![own.into(), "agent".into()];
     if let Some(cpus) = cpus {
         words.extend(["--cpus".into(), cpus.to_string().into()]);
     }
-    if !theirs.is_empty() {
-        words.push("--".into());
-        words.extend_from_slice(theirs);
-    }
+    let (what, theirs) = match program {
+        Program::Own => return words,
+        Program::Agent(words) => ("agent", words),
+        Program::Server(words) => ("server", words),
+    };
+    words.extend(["--supervise".into(), what.into(), "--".into()]);
+    words.extend_from_slice(theirs);
     words
 }
 
@@ -88,6 +110,9 @@ pub struct Agent {
     asked: String,
     /// The first line that it said in its last moments, without being asked.
     last_words: Option<String>,
+    is_supervised: bool,
+    /// The processes whose CPU time is its own, from the first time on that it was asked for.
+    metered: OnceCell<Vec<Pid>>,
 }
 
 impl Agent {
@@ -108,7 +133,17 @@ impl Agent {
         let (sender, lines) = sync_channel(LINES_AHEAD);
         thread::spawn(move || pass_lines_on(output, &sender));
         let (name, input) = (command.name.clone(), child.stdin.take());
-        Ok(Self { name, input, child, lines, asked: String::new(), last_words: None })
+        let is_supervised = command.is_supervised;
+        Ok(Self {
+            name,
+            input,
+            child,
+            lines,
+            asked: String::new(),
+            last_words: None,
+            is_supervised,
+            metered: OnceCell::new(),
+        })
     }
 
     /// The number of its process, which is also that of the group of all that it starts.
@@ -275,21 +310,41 @@ impl Agent {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         loop {
             match waitid(Id::Pid(self.group()), flags) {
-                Ok(WaitStatus::Stopped(..)) => return Ok(()),
+                Ok(WaitStatus::Stopped(..)) => break,
                 Err(Errno::EINTR) => {}
                 _ => return Err(self.ended()),
             }
         }
+        // Those below it are nobody's children here; they were stopped at the same time, and stand still at once.
+        let stands_still = |pid: &Pid| {
+            let state = Process::new(pid.as_raw()).and_then(|process| process.stat()).map(|stat| stat.state);
+            state.map_or(true, |state| state == 'T')
+        };
+        while self.is_supervised && !self.metered().iter().all(stands_still) {
+            thread::yield_now();
+        }
+        Ok(())
     }
 
-    /// The CPU time of its process since it was started, all threads together, to the nanosecond. It can be read while
-    /// the process runs, and costs it nothing.
+    /// The CPU time of its process since it was started, all threads together, to the nanosecond; of a program that is
+    /// supervised, that of the processes below the supervisor that there were when this was first asked. It can be read while
+    /// they run, and costs them nothing.
     ///
     /// # Errors
     /// When it is gone.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let read = || Ok::<_, Errno>(clock_gettime(clock_getcpuclockid(self.group())?)?.into());
-        read().with_context(|| format!("{}: cannot tell its CPU time", self.name))
+        let read = |pid: Pid| Ok::<Duration, Errno>(clock_gettime(clock_getcpuclockid(pid)?)?.into());
+        let sum = self.metered().iter().map(|pid| read(*pid)).sum::<Result<Duration, Errno>>();
+        sum.with_context(|| format!("{}: cannot tell its CPU time", self.name))
+    }
+
+    fn metered(&self) -> &[Pid] {
+        self.metered.get_or_init(|| {
+            if !self.is_supervised {
+                return vec![self.group()];
+            }
+            descendants(self.child.id()).iter().map(|process| Pid::from_raw(process.pid)).collect()
+        })
     }
 
     /// Its process, which leads the group of all that it starts.
@@ -313,6 +368,8 @@ impl Drop for Agent {
         if self.wait(UNTIL_EXIT).is_none() {
             self.kill();
         }
+        // What it has started may have stayed: nobody of its group outlives it.
+        let _ = killpg(self.group(), Signal::SIGKILL);
     }
 }
 

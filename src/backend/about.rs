@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::Unavailable;
+use super::{Unavailable, linked};
 use crate::work::{Work, WorkKind};
 
 /// What a backend is.
@@ -33,12 +33,9 @@ pub struct About {
 }
 
 impl About {
-    /// The version measured: the crate's from the lock file, or the standard library's.
-    pub fn version(&self) -> &'static str {
-        match self.crate_name {
-            None => env!("IODUEL_RUSTC"),
-            Some(name) => LOCKED.iter().find(|(is, _)| *is == name).map_or("unknown", |(_, version)| version),
-        }
+    /// The version that was measured: the crate's, as it is linked into this program, or the compiler's, whose standard library it is.
+    pub fn version(&self) -> String {
+        self.crate_name.map_or_else(|| env!("IODUEL_RUSTC").to_owned(), linked::version_of)
     }
 
     /// Whether it can do this work.
@@ -78,9 +75,6 @@ pub fn check_offload(work: Option<Work>, has_place: bool) -> Result<(), Unavaila
     }
 }
 
-/// The name and version of every crate in the lock file.
-const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
-
 /// How a backend waits for I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,6 +97,8 @@ pub enum Threading {
     Loops,
     /// Workers that share the tasks; as many as there are processors unless told otherwise.
     Multi,
+    /// An event loop per worker that keeps its connections; as many as there are processors unless told otherwise.
+    PerCore,
     /// One per connection, gone when it closes.
     PerConnection,
     /// As many as there are connections at a time, used again.
@@ -122,7 +118,7 @@ impl Threading {
     ) -> Result<Option<usize>, WorkersError> {
         let default = match self {
             Self::Single | Self::Loops => Some(1),
-            Self::Multi => Some(processors),
+            Self::Multi | Self::PerCore => Some(processors),
             Self::PerConnection | Self::Pool => None,
         };
         match asked {
@@ -135,7 +131,7 @@ impl Threading {
 
     /// Whether the number of workers is free to choose.
     pub fn has_free_workers(self) -> bool {
-        matches!(self, Self::Loops | Self::Multi)
+        matches!(self, Self::Loops | Self::Multi | Self::PerCore)
     }
 }
 
@@ -174,6 +170,7 @@ display_words!(Threading:
     Self::Single => "one thread",
     Self::Loops => "a loop per worker",
     Self::Multi => "shared workers",
+    Self::PerCore => "a loop per core",
     Self::PerConnection => "a thread each",
     Self::Pool => "a pool of threads",
 );
@@ -202,27 +199,20 @@ pub enum WorkersError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{find, known};
     use super::*;
 
     #[test]
-    fn every_version_stands_in_the_lock_file() {
-        for backend in known() {
-            let about = backend.about();
-            assert_ne!(about.version(), "unknown", "{}", about.name);
-        }
-    }
-
-    #[test]
     fn workers_are_refused_where_they_mean_nothing() {
-        let workers = |name, asked| find(name).unwrap().about().workers(asked, 4);
-        assert_eq!(workers("epoll", Some(3)), Ok(Some(3)));
-        assert_eq!(workers("epoll", None), Ok(Some(1)));
-        assert_eq!(workers("tokio", None), Ok(Some(4)));
-        assert_eq!(workers("tokio-current", Some(1)), Ok(Some(1)));
-        assert_eq!(workers("thread-pool", None), Ok(None));
-        assert!(workers("tokio-current", Some(2)).is_err());
-        assert!(workers("threads", Some(2)).is_err());
-        assert_eq!(workers("mio", Some(0)), Err(WorkersError::Zero));
+        let workers = |threading: Threading, asked| threading.workers("x", asked, 4);
+        for asked in [None, Some(3)] {
+            assert_eq!(workers(Threading::Loops, asked), Ok(asked.or(Some(1))));
+            assert_eq!(workers(Threading::Multi, asked), Ok(asked.or(Some(4))));
+            assert_eq!(workers(Threading::PerCore, asked), Ok(asked.or(Some(4))));
+        }
+        assert_eq!(workers(Threading::Single, Some(1)), Ok(Some(1)));
+        assert_eq!(workers(Threading::Pool, None), Ok(None));
+        assert!(workers(Threading::Single, Some(2)).is_err());
+        assert!(workers(Threading::PerConnection, Some(2)).is_err());
+        assert_eq!(workers(Threading::Loops, Some(0)), Err(WorkersError::Zero));
     }
 }

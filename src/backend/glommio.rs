@@ -21,11 +21,9 @@ use glommio::{
 use slab::Slab;
 
 use super::{
-    About, Backend, Unavailable,
+    About, Backend, Maintenance, Model, Threading, Unavailable,
     futures_io::{Runtime, converse},
-    on_threads,
-    optional::GLOMMIO,
-    serve_on_threads, uring,
+    on_threads, serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -43,9 +41,23 @@ pub(super) struct Glommio;
 /// turn by itself.
 const INTERRUPTED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+static ABOUT: About = About {
+    name: "glommio",
+    crate_name: Some("glommio"),
+    // It asks the ring whether a socket is ready, and then reads and writes by system calls.
+    model: Model::Readiness,
+    threading: Threading::Loops,
+    maintenance: Maintenance::Dormant { last_release: 2024 },
+    // Of owned-alloc, which its lockfree stands on.
+    advisories: &["RUSTSEC-2026-0299"],
+    offload: Some("spawn_blocking"),
+    portable: false,
+    summary: "glommio's executors, told of readiness by io_uring",
+};
+
 impl Backend for Glommio {
     fn about(&self) -> &'static About {
-        &GLOMMIO
+        &ABOUT
     }
 
     fn available(&self) -> Result<(), Unavailable> {
@@ -56,7 +68,7 @@ impl Backend for Glommio {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         // An accept in the ring would be told at once that a non-blocking listener has nobody.
         listener.set_nonblocking(false)?;
-        let workers = GLOMMIO.worker_threads(service.config().workers)?;
+        let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
         let accepting = Mutex::new(());
         serve_on_threads(service, listeners?, |listener| {
@@ -66,7 +78,7 @@ impl Backend for Glommio {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        let workers = GLOMMIO.worker_threads(load.plan().workers)?;
+        let workers = ABOUT.worker_threads(load.plan().workers)?;
         on_threads(load.slots_for(workers), |slots| {
             new_executor()?.run(async {
                 let tasks: Vec<_> = slots.into_iter().map(|slot| spawn_local(run_sessions(slot))).collect();

@@ -22,9 +22,8 @@ use may::{
 };
 
 use super::{
-    About, Backend,
+    About, Backend, Maintenance, Model, Threading,
     open::{Open, OpenConnections},
-    optional::MAY,
     readiness::FULL_READS_PER_TURN,
 };
 use crate::{
@@ -35,9 +34,21 @@ use crate::{
 
 pub(super) struct May;
 
+static ABOUT: About = About {
+    name: "may",
+    crate_name: Some("may"),
+    model: Model::Readiness,
+    threading: Threading::Multi,
+    maintenance: Maintenance::Active,
+    advisories: &[],
+    offload: None,
+    portable: true,
+    summary: "may's coroutines, each with a stack of its own",
+};
+
 impl Backend for May {
     fn about(&self) -> &'static About {
-        &MAY
+        &ABOUT
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
@@ -60,7 +71,7 @@ impl Backend for May {
 /// Sets the number of workers, the first time.
 fn start_scheduler(workers: Option<usize>) -> io::Result<()> {
     static WORKERS: OnceLock<usize> = OnceLock::new();
-    let workers = MAY.worker_threads(workers)?;
+    let workers = ABOUT.worker_threads(workers)?;
     let started = *WORKERS.get_or_init(|| {
         may::config().set_workers(workers).set_worker_pin(false);
         workers

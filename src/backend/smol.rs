@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use smol::{Async, Executor, Timer, channel, net::TcpStream};
+use smol::{Async, Executor, LocalExecutor, Timer, channel, net::TcpStream};
 
 use super::{
     About, Backend, Maintenance, Model, Threading,
@@ -23,6 +23,10 @@ use crate::{
 };
 
 pub(super) struct Smol;
+
+/// The one function of smol that is no other crate's: it is in the program so that the program tells which smol it has.
+#[used]
+static OWN_CODE: fn(std::future::Ready<()>) -> smol::Task<()> = smol::spawn;
 
 static ABOUT: About = About {
     name: "smol",
@@ -79,8 +83,27 @@ fn run(
     })
 }
 
+/// Serves on this thread alone.
+pub(super) fn serve_on_one(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(accept_connections(listener, service, |stream, connection| {
+        executor.spawn(serve_connection(stream, connection)).detach();
+    })))
+}
+
+/// Drives slots on this thread alone.
+pub(super) fn drive_on_one(slots: impl IntoIterator<Item = Slot>) {
+    let executor = LocalExecutor::new();
+    smol::block_on(executor.run(async {
+        let tasks: Vec<_> = slots.into_iter().map(|slot| executor.spawn(run_sessions(slot))).collect();
+        for task in tasks {
+            task.await;
+        }
+    }));
+}
+
 /// Accepts until the service stops, and hands each connection to `spawn`.
-pub(super) async fn accept_connections(
+async fn accept_connections(
     listener: TcpListener,
     service: &Arc<Service>,
     spawn: impl Fn(TcpStream, Connection),
@@ -111,12 +134,12 @@ impl Runtime for Timers {
     }
 }
 
-pub(super) async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
+async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
     let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
     connection.ended(outcome);
 }
 
-pub(super) async fn run_sessions(mut slot: Slot) {
+async fn run_sessions(mut slot: Slot) {
     while let Some(destination) = slot.next_session() {
         let outcome = run_session(destination, &mut slot).await;
         slot.ended(outcome);

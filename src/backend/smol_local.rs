@@ -2,8 +2,6 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use smol::LocalExecutor;
-
 use super::{About, Backend, Maintenance, Model, Threading, smol as tasks};
 use crate::{load::Load, service::Service};
 
@@ -28,21 +26,12 @@ impl Backend for SmolLocal {
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         ABOUT.worker_threads(service.config().workers)?;
-        let executor = LocalExecutor::new();
-        smol::block_on(executor.run(tasks::accept_connections(listener, service, |stream, connection| {
-            executor.spawn(tasks::serve_connection(stream, connection)).detach();
-        })))
+        tasks::serve_on_one(listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
         ABOUT.worker_threads(load.plan().workers)?;
-        let executor = LocalExecutor::new();
-        smol::block_on(executor.run(async {
-            let tasks: Vec<_> = load.slots().map(|slot| executor.spawn(tasks::run_sessions(slot))).collect();
-            for task in tasks {
-                task.await;
-            }
-        }));
+        tasks::drive_on_one(load.slots());
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ impl Backend for Tokio {
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
         let runtime = multi_thread(load.plan().workers)?;
-        let driving = runtime.spawn(drive(Arc::clone(load)));
+        let driving = runtime.spawn(drive(load.slots().collect::<Vec<_>>()));
         Ok(runtime.block_on(driving)?)
     }
 }
@@ -86,8 +86,8 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
 }
 
 /// Runs each slot as a task.
-pub(super) async fn drive(load: Arc<Load>) {
-    let mut tasks: JoinSet<()> = load.slots().map(run_sessions).collect();
+pub(super) async fn drive(slots: impl IntoIterator<Item = Slot>) {
+    let mut tasks: JoinSet<()> = slots.into_iter().map(run_sessions).collect();
     while let Some(ended) = tasks.join_next().await {
         ended.expect("a slot's task neither panics nor is cancelled");
     }

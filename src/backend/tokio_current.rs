@@ -31,7 +31,7 @@ impl Backend for TokioCurrent {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        current_thread(load.plan().workers)?.block_on(tasks::drive(Arc::clone(load)));
+        current_thread(load.plan().workers)?.block_on(tasks::drive(load.slots()));
         Ok(())
     }
 }

@@ -15,7 +15,8 @@ use std::{
 use tokio_uring::{Runtime, buf::BoundedBuf as _, net::TcpStream};
 
 use super::{
-    About, Backend, Unavailable, lent::with_room, on_threads, optional::TOKIO_URING, serve_on_threads, uring,
+    About, Backend, Maintenance, Model, Threading, Unavailable, lent::with_room, on_threads,
+    serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -25,9 +26,21 @@ use crate::{
 
 pub(super) struct TokioUring;
 
+static ABOUT: About = About {
+    name: "tokio-uring",
+    crate_name: Some("tokio-uring"),
+    model: Model::Completion,
+    threading: Threading::Loops,
+    maintenance: Maintenance::Dormant { last_release: 2024 },
+    advisories: &[],
+    offload: Some("spawn_blocking"),
+    portable: false,
+    summary: "io_uring on tokio's current-thread scheduler",
+};
+
 impl Backend for TokioUring {
     fn about(&self) -> &'static About {
-        &TOKIO_URING
+        &ABOUT
     }
 
     fn available(&self) -> Result<(), Unavailable> {
@@ -37,7 +50,7 @@ impl Backend for TokioUring {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         // An accept in the ring would be told at once that a non-blocking listener has nobody.
         listener.set_nonblocking(false)?;
-        let workers = TOKIO_URING.worker_threads(service.config().workers)?;
+        let workers = ABOUT.worker_threads(service.config().workers)?;
         // Accepts are woken in the order in which they wait: of several workers the first would have the first so many
         // connections.
         let accepts = if workers == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
@@ -49,7 +62,7 @@ impl Backend for TokioUring {
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        let workers = TOKIO_URING.worker_threads(load.plan().workers)?;
+        let workers = ABOUT.worker_threads(load.plan().workers)?;
         on_threads(load.slots_for(workers), |slots| {
             new_runtime()?.block_on(drive(slots));
             Ok(())

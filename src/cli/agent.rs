@@ -13,12 +13,12 @@ use nix::{
 };
 
 use super::pin;
-use crate::{agent, net::raise_descriptor_limit, placement::Cpus};
+use crate::{agent, net::raise_descriptor_limit, placement::Cpus, supervisor};
 
 /// Answer requests in JSON lines on standard input, until it ends; what `run` and the benches start.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 -- ./my-agent\n\n\
+    after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\
                   CONTRIBUTING.md describes the requests."
 )]
 pub(super) struct Args {
@@ -28,9 +28,21 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
+    /// Keep this program as an agent, or as a server that knows nothing of this one: metered and ended from outside
+    #[arg(long, value_enum, value_name = "AS", requires = "command")]
+    supervise: Option<Supervised>,
     /// Become this program, once the processors are chosen and the limit on descriptors is raised
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+/// What a program is that is supervised.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Supervised {
+    /// It answers requests in JSON lines
+    Agent,
+    /// It listens where its words say so: {address}, or {host} and {port}, and {message_bytes}
+    Server,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -44,6 +56,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         agent::answer_requests()?;
         return Ok(ExitCode::SUCCESS);
     };
+    match args.supervise {
+        Some(Supervised::Agent) => return supervisor::relay(&args.command),
+        Some(Supervised::Server) => {
+            return supervisor::serve_alone(args.command).map(|()| ExitCode::SUCCESS);
+        }
+        None => {}
+    }
     raise_descriptor_limit()?;
     // Nothing comes back from a program that runs.
     let error = Command::new(program).args(arguments).exec();

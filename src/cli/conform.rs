@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Chosen, Format, duration, output, wrong_usage};
 use crate::{
-    agent::agent_words,
+    agent::{Program, agent_words},
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
 };
 
@@ -26,6 +26,12 @@ pub(super) struct Args {
     /// The backend that requests name; one that `ioduel list` shows, where no program is named
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
+    /// The program is a server alone, as `--alone ./my-server --listen {address}`, and answers nothing but the session
+    #[arg(long)]
+    alone: bool,
+    /// Worker threads, where it has such [default: its own]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
     /// Put only one side to the test
     #[arg(long)]
     side: Option<Only>,
@@ -87,22 +93,33 @@ impl Args {
 
     fn subject(&self) -> anyhow::Result<Subject> {
         let reference = std::env::current_exe().context("cannot find this program's own file")?;
-        let (command, backend) = match (self.command.first(), &self.backend) {
+        let workers = self.workers.map(usize::from);
+        match (self.command.first(), &self.backend) {
             (Some(program), backend) => {
+                let theirs = &self.command;
+                let program_ = if self.alone { Program::Server(theirs) } else { Program::Agent(theirs) };
                 let own_name = || program.to_string_lossy().into_owned();
-                (self.command.clone(), backend.clone().unwrap_or_else(own_name))
+                Ok(Subject {
+                    command: agent_words(&reference, None, program_),
+                    is_alone: self.alone,
+                    takes_all_sizes: !self.alone
+                        || theirs.iter().any(|word| word.to_string_lossy().contains("{message_bytes}")),
+                    workers,
+                    backend: backend.clone().unwrap_or_else(own_name),
+                    reference,
+                    patience: self.patience,
+                })
             }
             (None, Some(backend)) => {
                 let chosen: Chosen = backend.parse().map_err(wrong_usage)?;
-                chosen.check(None)?;
-                (agent_words(&reference, None, chosen.0.command().unwrap_or_default()), backend.clone())
+                chosen.check(workers)?;
+                Ok(Subject { workers, ..Subject::of(chosen.0, &reference, self.patience) })
             }
             (None, None) => {
                 let what = "name a program, or one that `ioduel list` shows with --backend";
-                return Err(wrong_usage(what));
+                Err(wrong_usage(what))
             }
-        };
-        Ok(Subject { command, backend, reference, patience: self.patience })
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{output, table};
-use crate::contestant::{self, Contestant, Description};
+use crate::{
+    backend,
+    contestant::{self, Contestant, Description},
+};
 
 /// Show the backends: version, kind, state of maintenance, and whether they run here.
 #[derive(clap::Args)]
@@ -32,6 +35,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         listed.into_iter().try_for_each(|listed| output::print_json(&listed))?;
     } else {
         output::print(&render(listed))?;
+        let left_out: Vec<&str> = backend::left_out().collect();
+        if !left_out.is_empty() {
+            let (names, features) = (left_out.join(", "), left_out.join(","));
+            output::print(&format!("\nNot built: {names}; cargo build --features {features}"))?;
+        }
     }
     contestant::faults().iter().for_each(|fault| output::complain(fault));
     Ok(ExitCode::SUCCESS)

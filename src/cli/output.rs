@@ -64,6 +64,15 @@ pub(super) fn progress(text: &str) {
     }
 }
 
+/// Tells that something is being built: how far, where standard error is a terminal; elsewhere that it has begun.
+pub(super) fn building(text: &str) {
+    match (shows_progress(), text.contains(": ")) {
+        (true, _) => progress(text),
+        (false, false) => tell(text),
+        (false, true) => {}
+    }
+}
+
 /// Looks now and then how far something has come while `work` is done, and shows it where standard error is a
 /// terminal: a position, of `total`, and a few words.
 pub(super) fn with_progress<T>(

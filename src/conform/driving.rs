@@ -15,7 +15,6 @@ use anyhow::{Context as _, ensure};
 use super::{
     Subject,
     peers::{answer_all, expect_message, raw_server, reply_to},
-    serving::expect_served,
     started::{FIXED, expect_sessions, sessions},
 };
 use crate::{
@@ -82,9 +81,8 @@ pub(super) fn counts_what_happened(subject: &Subject) -> anyhow::Result<()> {
         "8 round trips of {round_trip_us:.1} µs do not fit into a session of {session_us:.1} µs"
     );
     server.wait_for("messages", |served| served.messages, 320).context("the server of its load")?;
-    let served = server.stop()?;
-    let expected = Served { connections: 40, messages: 320, failures: 0, ..served };
-    expect_served(served, expected).context("the server of its load")
+    let all = |served: &Served| Served { connections: 40, messages: 320, failures: 0, ..*served };
+    server.stop_and_expect(all).context("the server of its load")
 }
 
 pub(super) fn rotates(subject: &Subject) -> anyhow::Result<()> {

@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use super::{Subject, peers::RawClient, started::FIXED};
-use crate::protocol::{Framing, text};
+use crate::{
+    protocol::{Framing, text},
+    service::Served,
+};
 
 /// Longer than anything that a kernel or a runtime would coalesce.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
@@ -98,9 +101,7 @@ fn costs_nobody_else(
     after.exchange(1).context("a healthy session after it")?;
     drop(after);
     server.wait_for(&format!("{what}: failures"), |served| served.failures, failures)?;
-    let counted = server.stop()?.failures;
-    ensure!(counted == failures, "{what}: failures counted: expected {failures}, got {counted}");
-    Ok(())
+    server.stop_and_expect(|served| Served { failures, ..*served }).with_context(|| what.to_owned())
 }
 
 pub(super) fn a_stall(subject: &Subject) -> anyhow::Result<()> {
@@ -118,9 +119,7 @@ pub(super) fn a_stall(subject: &Subject) -> anyhow::Result<()> {
     })?;
     drop(client);
     server.wait_for("messages", |served| served.messages, messages as u64)?;
-    let failures = server.stop()?.failures;
-    ensure!(failures == 0, "failures counted: expected 0, got {failures}");
-    Ok(())
+    server.stop_and_expect(|served| Served { failures: 0, ..*served })
 }
 
 pub(super) fn a_reset_in_a_reply(subject: &Subject) -> anyhow::Result<()> {

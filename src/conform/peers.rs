@@ -74,6 +74,22 @@ impl RawClient {
         bail!("{}expected {}, got {}{then}", self.sent, shown(expected), shown(&got[..received]))
     }
 
+    /// Expects nothing to come for so long.
+    ///
+    /// # Errors
+    /// When something comes, or the end.
+    pub fn expect_silence(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.stream.set_read_timeout(Some(time))?;
+        let mut early = [0; 64];
+        let outcome = self.read(&mut early);
+        self.stream.set_read_timeout(Some(self.patience))?;
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(n) => bail!("{}expected nothing yet, got {}", self.sent, shown(&early[..n])),
+            Err(error) => bail!("{}expected nothing yet, got {error}", self.sent),
+        }
+    }
+
     /// Expects the server to close.
     ///
     /// # Errors

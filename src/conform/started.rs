@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::{Subject, peers::RawClient};
+use super::{CannotTell, Subject, peers::RawClient};
 use crate::{
-    agent::{Agent, AgentCommand, Answer, Cost, Reply, Request, agent_words},
+    agent::{Agent, AgentCommand, Answer, Cost, Program, Reply, Request, agent_words},
     load::{Extent, LoadPlan, LoadRun},
     net::ListenAt,
     protocol::{DEFAULT_MESSAGE_BYTES, Framing, Shape},
@@ -35,6 +35,10 @@ pub(super) struct Started {
     pub(super) agent: Agent,
     backend: String,
     patience: Duration,
+    /// How many workers it is to have.
+    workers: Option<usize>,
+    /// Whether it tells what it has served.
+    counts: bool,
     /// Where it serves; empty until it does.
     pub(super) destinations: Vec<SocketAddr>,
 }
@@ -49,17 +53,23 @@ impl Subject {
     pub(super) fn start_with(&self, prefix: &[&str]) -> anyhow::Result<Started> {
         let prefix = prefix.iter().map(OsString::from);
         let command = prefix.chain(self.command.iter().cloned()).collect();
-        self.agent("the agent", command, &self.backend)
+        let name = if self.is_alone { "the server" } else { "the agent" };
+        let mut started = self.agent(name, command, &self.backend)?;
+        (started.counts, started.workers) = (!self.is_alone, self.workers);
+        Ok(started)
     }
 
     /// Starts the agent that is known to be right.
     pub(super) fn reference(&self) -> anyhow::Result<Started> {
-        self.agent("the reference", agent_words(&self.reference, None, &[]), REFERENCE_BACKEND)
+        self.agent("the reference", agent_words(&self.reference, None, Program::Own), REFERENCE_BACKEND)
     }
 
     /// Starts the subject's agent, and lets it serve.
     pub(super) fn serve(&self, framing: Framing) -> anyhow::Result<Started> {
         let mut server = self.start()?;
+        if framing != FIXED && !self.takes_all_sizes {
+            bail!(CannotTell("it takes messages of 16 bytes alone".to_owned()));
+        }
         server.serve(framing, ListenAt::Loopback)?;
         Ok(server)
     }
@@ -72,8 +82,15 @@ impl Subject {
     }
 
     fn agent(&self, name: &str, command: Vec<OsString>, backend: &str) -> anyhow::Result<Started> {
-        let agent = Agent::start(&AgentCommand { name: name.to_owned(), command })?;
-        Ok(Started { agent, backend: backend.to_owned(), patience: self.patience, destinations: Vec::new() })
+        let agent = Agent::start(&AgentCommand { name: name.to_owned(), command, is_supervised: false })?;
+        Ok(Started {
+            agent,
+            backend: backend.to_owned(),
+            patience: self.patience,
+            counts: true,
+            workers: None,
+            destinations: Vec::new(),
+        })
     }
 }
 
@@ -89,6 +106,7 @@ impl Started {
 
     /// Lets it serve so.
     pub(super) fn serve_as(&mut self, config: ServerConfig, listen: ListenAt) -> anyhow::Result<()> {
+        let config = ServerConfig { workers: self.workers, ..config };
         match self.ask(&Request::Serve { backend: self.backend.clone(), listen, config })?.answer {
             Answer::Serving { destinations, .. } => self.destinations = destinations,
             other => bail!("asked to serve, it answered {other:?}"),
@@ -122,6 +140,9 @@ impl Started {
         count: fn(&Served) -> u64,
         expected: u64,
     ) -> anyhow::Result<()> {
+        if !self.counts {
+            return Ok(());
+        }
         let deadline = Instant::now() + self.patience;
         loop {
             let got = count(&self.served()?);
@@ -143,6 +164,14 @@ impl Started {
         }
     }
 
+    /// Stops it, and checks what it has counted, where it tells.
+    pub(super) fn stop_and_expect(&mut self, expected: impl Fn(&Served) -> Served) -> anyhow::Result<()> {
+        let got = self.stop()?;
+        let expected = expected(&got);
+        ensure!(!self.counts || got == expected, "expected {}, got {}", counts(expected), counts(got));
+        Ok(())
+    }
+
     /// Lets it drive a load.
     pub(super) fn drive(&mut self, plan: LoadPlan) -> anyhow::Result<LoadRun> {
         Ok(self.drive_at_cost(plan)?.0)
@@ -150,6 +179,7 @@ impl Started {
 
     /// Lets it drive a load, and tells what that has cost.
     pub(super) fn drive_at_cost(&mut self, plan: LoadPlan) -> anyhow::Result<(LoadRun, Cost)> {
+        let plan = LoadPlan { workers: self.workers, ..plan };
         let Reply { answer, cost } = self.ask(&Request::Drive { backend: self.backend.clone(), plan })?;
         match answer {
             Answer::Drove(run) => Ok((*run, cost)),
@@ -159,6 +189,7 @@ impl Started {
 
     /// Asks it to drive a load, without waiting for the end.
     pub(super) fn begin_to_drive(&mut self, plan: LoadPlan) -> anyhow::Result<()> {
+        let plan = LoadPlan { workers: self.workers, ..plan };
         self.agent.send(&Request::Drive { backend: self.backend.clone(), plan })
     }
 }
@@ -168,6 +199,11 @@ impl Drop for Started {
         // How it ends is told by cases of their own.
         let _ = self.agent.end(UNTIL_EXIT);
     }
+}
+
+fn counts(served: Served) -> String {
+    let Served { connections, messages, failures, most_open } = served;
+    format!("{connections} connections, {messages} messages, {failures} failures, {most_open} open at most")
 }
 
 /// So many sessions of the default shape.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use super::{
     CannotTell, Subject,
@@ -13,7 +13,7 @@ use crate::{
     load::LoadPlan,
     net::ListenAt,
     protocol::{REPLY_PREFIX, Shape},
-    service::ServerConfig,
+    service::{Served, ServerConfig},
     work::{Distribution, LEAST_MESSAGE_BYTES, Work, WorkKind},
 };
 
@@ -114,6 +114,27 @@ pub(super) fn waits(subject: &Subject) -> anyhow::Result<()> {
         "one after the other they wait {all:?}: expected half of that at most, got {took:?}"
     );
     Ok(())
+}
+
+/// A half close is answered when the message has waited, and a close only ends its own connection.
+pub(super) fn leaves_meanwhile(subject: &Subject) -> anyhow::Result<()> {
+    const EACH: Duration = Duration::from_millis(50);
+    let mut server = serve(subject, work(WorkKind::Wait, EACH, Distribution::Fixed))?;
+    let message = format!("{:.<LEAST_MESSAGE_BYTES$}", "1 - Send Message");
+    let reply = format!("Re:{message}");
+    let [mut half, mut gone, mut stays] = [server.connect()?, server.connect()?, server.connect()?];
+    for client in [&mut half, &mut gone, &mut stays] {
+        client.send(&message)?;
+    }
+    half.half_close()?;
+    drop(gone);
+    stays.expect(&reply)?;
+    half.expect(&reply).context("after a half close while the message waited")?;
+    half.expect_end()?;
+    stays.send(&message)?;
+    stays.expect(&reply).context("after others have left")?;
+    drop(stays);
+    server.stop_and_expect(|served| Served { connections: 3, ..*served })
 }
 
 /// A thread that sleeps keeps all waiting that it serves, or, with a thread for each, nobody.

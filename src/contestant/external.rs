@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{OnceLock, mpsc},
@@ -11,16 +10,19 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use nix::{
-    sys::signal::{Signal, killpg},
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde::Deserialize;
 
 use super::Description;
 use crate::{
+    agent::Program,
     backend::{Maintenance, Model, Threading, Unavailable},
+    processes::descendants,
+    protocol::DEFAULT_MESSAGE_BYTES,
     written::{self, toml_error},
 };
 
@@ -36,8 +38,9 @@ const UNTIL_BUILT: Duration = Duration::from_secs(300);
 struct WireContestant {
     name: String,
     summary: String,
-    command: String,
-    version: String,
+    command: Option<String>,
+    server: Option<String>,
+    version: Option<String>,
     build: Option<String>,
     kind: WireKind,
     maintenance: Option<Maintenance>,
@@ -64,6 +67,18 @@ struct WireKind {
     threading: Threading,
 }
 
+/// The words that start a program, and what it then is.
+#[derive(Debug)]
+enum Theirs {
+    /// It answers as an agent.
+    Agent(Vec<OsString>),
+    /// It listens where its words say so, and knows nothing of this program.
+    Server(Vec<OsString>),
+}
+
+/// What stands in the words of a server where it takes messages of any size.
+const MESSAGE_BYTES: &str = "{message_bytes}";
+
 /// A program of somebody else.
 #[derive(Debug)]
 pub(super) struct External {
@@ -77,8 +92,8 @@ pub(super) struct External {
     slices: bool,
     offloads: bool,
     speaks: u32,
-    command: Vec<OsString>,
-    version_command: Vec<OsString>,
+    program: Theirs,
+    version_command: Option<Vec<OsString>>,
     build_command: Option<Vec<OsString>>,
     version: OnceLock<Result<String, Unavailable>>,
     built: OnceLock<Result<(), Unavailable>>,
@@ -107,10 +122,20 @@ impl External {
         let folder = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
         let words =
             |what: &str, text: &str| words(&folder, text).with_context(|| format!("{what} = {text:?}"));
+        let program = match (&wire.command, &wire.server) {
+            (Some(command), None) => Theirs::Agent(words("command", command)?),
+            (None, Some(server)) => Theirs::Server(words("server", server)?),
+            (None, None) => bail!("missing field `command`, of an agent, or `server`, of a server alone"),
+            (Some(_), Some(_)) => {
+                bail!("a program is an agent, by `command`, or a server alone, by `server`; not both")
+            }
+        };
+        let version_command = wire.version.as_deref().map(|text| words("version", text)).transpose()?;
+        ensure!(version_command.is_some() || matches!(program, Theirs::Server(_)), "missing field `version`");
         Ok(Self {
             file: file.to_owned(),
-            command: words("command", &wire.command)?,
-            version_command: words("version", &wire.version)?,
+            program,
+            version_command,
             build_command: wire.build.as_deref().map(|text| words("build", text)).transpose()?,
             name: wire.name,
             summary: wire.summary,
@@ -150,8 +175,22 @@ impl External {
         self.speaks
     }
 
-    pub(super) fn command(&self) -> &[OsString] {
-        &self.command
+    pub(super) fn program(&self) -> Program<'_> {
+        match &self.program {
+            Theirs::Agent(words) => Program::Agent(words),
+            Theirs::Server(words) => Program::Server(words),
+        }
+    }
+
+    /// Whether a server alone takes messages of this size.
+    pub(super) fn takes_messages_of(&self, message_bytes: usize) -> bool {
+        match &self.program {
+            Theirs::Agent(_) => true,
+            Theirs::Server(words) => {
+                message_bytes == DEFAULT_MESSAGE_BYTES
+                    || words.iter().any(|word| word.to_string_lossy().contains(MESSAGE_BYTES))
+            }
+        }
     }
 
     pub(super) fn describe(&self) -> Description {
@@ -174,7 +213,8 @@ impl External {
     /// What the command complains of, when it fails: why the program can't run here.
     pub(super) fn version(&self) -> Result<String, Unavailable> {
         let ask = || {
-            let output = self.run(&self.version_command, UNTIL_VERSION)?;
+            let Some(command) = &self.version_command else { return Ok("unversioned".to_owned()) };
+            let output = self.run(command, UNTIL_VERSION)?;
             let line = first_line(&output.stdout);
             line.ok_or_else(|| Unavailable(format!("{}: its version command prints nothing", self.name)))
         };
@@ -206,9 +246,10 @@ impl External {
     }
 }
 
-/// Splits a command; a program named by a path is looked for from the file's folder.
+/// Splits a command; a program named by a path is looked for from the file's folder, and `{folder}` is that folder.
 fn words(folder: &Path, text: &str) -> anyhow::Result<Vec<OsString>> {
     let mut words = shell_words::split(text)?;
+    words.iter_mut().for_each(|word| *word = word.replace("{folder}", &folder.to_string_lossy()));
     ensure!(!words.is_empty(), "that is no command");
     if words[0].contains('/') {
         words[0] = folder.join(&words[0]).to_string_lossy().into_owned();
@@ -225,13 +266,17 @@ fn first_line(bytes: &[u8]) -> Option<String> {
 fn output_within(words: &[OsString], patience: Duration) -> io::Result<Output> {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.process_group(0).spawn()?;
-    let group = Pid::from_raw(child.id().cast_signed());
+    // In the group of this process: a Ctrl-C ends it, and what it has started.
+    let child = command.spawn()?;
+    let number = child.id();
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
     receiver.recv_timeout(patience).unwrap_or_else(|_| {
-        // It may have ended just now.
-        let _ = killpg(group, Signal::SIGKILL);
+        let below = descendants(number).iter().map(|process| process.pid).collect::<Vec<_>>();
+        for pid in below.into_iter().chain([number.cast_signed()]) {
+            // It may have ended just now.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         Err(io::Error::other(format!("no end within {} s", patience.as_secs())))
     })
 }
@@ -262,9 +307,23 @@ mod tests {
     #[test]
     fn a_program_named_by_a_path_is_looked_for_from_the_file() {
         let external = parse(&GOOD.replace("\"true\"", "\"bin/x --fast\"")).unwrap();
-        let program = Path::new(&external.command()[0]);
+        let Program::Agent(words) = external.program() else { panic!("{external:?}") };
+        let program = Path::new(&words[0]);
         assert!(program.is_absolute() && program.ends_with("src/bin/x"), "{program:?}");
-        assert_eq!(external.command()[1], "--fast");
+        assert_eq!(words[1], "--fast");
+    }
+
+    #[test]
+    fn a_server_alone_needs_no_version_and_takes_the_messages_that_its_words_say() {
+        let server = |words: &str| {
+            let text = GOOD.replace("command = \"true\"", &format!("server = {words:?}"));
+            parse(&text.replace("version = \"echo x 1.0\"\n", "")).unwrap()
+        };
+        let fixed = server("./x --listen {address}");
+        assert!(matches!(fixed.program(), Program::Server(_)));
+        assert_eq!(fixed.version().unwrap(), "unversioned");
+        assert!(fixed.takes_messages_of(16) && !fixed.takes_messages_of(64));
+        assert!(server("./x {port} {message_bytes}").takes_messages_of(64));
     }
 
     #[test]

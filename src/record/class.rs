@@ -38,7 +38,7 @@ impl Class {
         match self {
             Self::Single => match threading {
                 Threading::Single | Threading::Loops => true,
-                Threading::Multi => asked == Some(1),
+                Threading::Multi | Threading::PerCore => asked == Some(1),
                 Threading::PerConnection | Threading::Pool => false,
             },
             Self::Multi => threading != Threading::Single,
@@ -57,13 +57,14 @@ mod tests {
             Threading::Single,
             Threading::Loops,
             Threading::Multi,
+            Threading::PerCore,
             Threading::PerConnection,
             Threading::Pool,
         ];
         let admitted = |class: Class, asked| kinds.map(|kind| class.admits(kind, asked));
-        assert_eq!(admitted(Class::Single, None), [true, true, false, false, false]);
-        assert_eq!(admitted(Class::Single, Some(1)), [true, true, true, false, false]);
-        assert_eq!(admitted(Class::Multi, None), [false, true, true, true, true]);
+        assert_eq!(admitted(Class::Single, None), [true, true, false, false, false, false]);
+        assert_eq!(admitted(Class::Single, Some(1)), [true, true, true, true, false, false]);
+        assert_eq!(admitted(Class::Multi, None), [false, true, true, true, true, true]);
         assert_eq!((Class::of_workers(1), Class::of_workers(2)), (Class::Single, Class::Multi));
     }
 }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 use crate::{
-    agent::{Agent, AgentCommand, agent_words},
+    agent::{Agent, AgentCommand, Program, agent_words},
     contestant,
     net::ListenAt,
     pacer,
@@ -39,18 +39,22 @@ impl Launch {
         prefix: &[String],
         cpus: Option<&Cpus>,
     ) -> anyhow::Result<Agent> {
-        let theirs = match contestant {
-            pacer::NAME => None,
-            name => contestant::find(name)?.command(),
+        let (file, program) = match contestant {
+            pacer::NAME => (None, Program::Own),
+            name => {
+                let contestant = contestant::find(name)?;
+                (contestant.own_file(), contestant.program())
+            }
         };
-        let theirs = theirs.unwrap_or_default();
-        let mut words = agent_words(&self.program, cpus, theirs);
+        let mut words = agent_words(file.unwrap_or(&self.program), cpus, program);
         if prefix.is_empty() {
             // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
             words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
         }
         let command = prefix.iter().map(OsString::from).chain(words).collect();
-        Agent::start(&AgentCommand { name, command })
+        // Behind a prefix nobody's CPU time is read from here.
+        let is_supervised = program.is_supervised() && prefix.is_empty();
+        Agent::start(&AgentCommand { name, command, is_supervised })
     }
 
     pub(super) fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
@@ -72,10 +76,11 @@ impl Launch {
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
     pub(super) fn idle_holder(&self) -> AgentCommand {
         let prefix = self.client_exec.first().into_iter().flatten().map(OsString::from);
-        let words = agent_words(&self.program, self.placement.client.as_ref(), &[]);
+        let words = agent_words(&self.program, self.placement.client.as_ref(), Program::Own);
         AgentCommand {
             name: "the holder of silent connections".to_owned(),
             command: prefix.chain(words).collect(),
+            is_supervised: false,
         }
     }
 

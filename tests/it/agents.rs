@@ -9,8 +9,8 @@ use std::{
 };
 
 use ioduel::{
-    agent::{Agent, AgentCommand, Answer, Request, agent_words},
-    backend::{ALL, Backend, Model},
+    agent::{Agent, AgentCommand, Answer, Program, Request, agent_words},
+    backend::{Backend, Model, all},
     load::{Extent, LoadPlan, LoadRun, Workload},
     net::ListenAt,
     placement::Placement,
@@ -24,10 +24,11 @@ use crate::peers::wait_until;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn agent(name: &str, prefix: &[&str]) -> Agent {
-    let own = agent_words(env!("CARGO_BIN_EXE_ioduel").as_ref(), None, &[]);
+    let own = agent_words(env!("CARGO_BIN_EXE_ioduel").as_ref(), None, Program::Own);
     Agent::start(&AgentCommand {
         name: name.to_owned(),
         command: prefix.iter().map(OsString::from).chain(own).collect(),
+        is_supervised: false,
     })
     .unwrap()
 }
@@ -109,7 +110,7 @@ fn is_thorough() -> bool {
 /// Each against itself and, of the reference, as either side; or each against each.
 fn pairs(backends: &[&'static dyn Backend]) -> Vec<(&'static dyn Backend, &'static dyn Backend)> {
     let all = backends.iter().flat_map(|server| backends.iter().map(move |client| (*server, *client)));
-    let is_reference = |backend: &dyn Backend| backend.about() == ALL[0].about();
+    let is_reference = |backend: &dyn Backend| backend.about() == backends[0].about();
     let chosen = |(server, client): &(&dyn Backend, &dyn Backend)| {
         is_thorough() || server.about() == client.about() || is_reference(*server) || is_reference(*client)
     };
@@ -126,7 +127,7 @@ fn every_client_and_every_server_hold_two_thousand_connections_at_once() {
 }
 
 fn available() -> impl Iterator<Item = &'static dyn Backend> {
-    ALL.iter().copied().filter(|backend| backend.available().is_ok())
+    all().iter().copied().filter(|backend| backend.available().is_ok())
 }
 
 #[test]
@@ -134,9 +135,9 @@ fn every_event_driven_backend_holds_ten_thousand_connections_that_echo() {
     let event_driven = available().filter(|backend| backend.about().model != Model::Blocking);
     for backend in event_driven {
         hold(backend, backend, 10_000, 3000);
-        if is_thorough() && backend.about() != ALL[0].about() {
-            hold(backend, ALL[0], 10_000, 5000);
-            hold(ALL[0], backend, 10_000, 5000);
+        if is_thorough() && backend.about() != all()[0].about() {
+            hold(backend, all()[0], 10_000, 5000);
+            hold(all()[0], backend, 10_000, 5000);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ioduel::{
-    backend::ALL,
+    backend::all,
     conform::peers::{answer_all, raw_server},
 };
 use nix::{
@@ -93,16 +93,16 @@ impl Drop for Serve {
 fn list_shows_every_backend_with_its_locked_version() {
     let output = output(&["list"]);
     let text = stdout(&output);
-    for backend in ALL {
+    for backend in all() {
         let about = backend.about();
-        assert!(text.contains(about.name) && text.contains(about.version()), "{text}");
+        assert!(text.contains(about.name) && text.contains(&about.version()), "{text}");
     }
     assert!(text.contains("RUSTSEC-2025-0052"));
 }
 
 #[test]
 fn serve_is_the_original_server_and_ends_cleanly_on_either_signal() {
-    for (backend, signal) in ALL.iter().zip([Signal::SIGINT, Signal::SIGTERM].into_iter().cycle()) {
+    for (backend, signal) in all().iter().zip([Signal::SIGINT, Signal::SIGTERM].into_iter().cycle()) {
         let name = backend.about().name;
         let serve = Serve::start(&[name]);
         let mut original = connect(serve.address);
@@ -126,7 +126,7 @@ fn serve_is_the_original_server_and_ends_cleanly_on_either_signal() {
 fn a_client_alone_shows_the_eight_exchanges() {
     let serve = Serve::start(&["epoll"]);
     let address = serve.address.to_string();
-    for backend in ALL {
+    for backend in all() {
         let output = output(&["client", backend.about().name, "--connect", &address]);
         let mut expected = format!("connected to {address}\n");
         for n in 1..=8 {
@@ -249,7 +249,7 @@ fn bad_peers_are_told_in_one_line() {
             let _ = stream.unwrap().write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
         }
     });
-    for backend in ALL {
+    for backend in all() {
         let words = ["client", backend.about().name, "--connect", &address, "--sessions", "1"];
         refuses(&words, 1, "is the peer an echo server of the same message size?");
     }

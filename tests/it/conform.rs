@@ -14,6 +14,9 @@ const IODUEL: &str = env!("CARGO_BIN_EXE_ioduel");
 fn made_by(script: &str) -> Subject {
     Subject {
         command: ["sh", "-c", script, IODUEL].map(OsString::from).to_vec(),
+        is_alone: false,
+        takes_all_sizes: true,
+        workers: None,
         backend: "mio".to_owned(),
         reference: IODUEL.into(),
         patience: Duration::from_secs(5),

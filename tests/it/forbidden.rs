@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use ioduel::{backend::ALL, record::Record};
+use ioduel::{backend::all, record::Record};
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 /// The backends of this build that rest on io_uring.
 fn on_io_uring() -> Vec<&'static str> {
-    let names = ALL.iter().map(|backend| backend.about().name);
+    let names = all().iter().map(|backend| backend.about().name);
     let rests = |name: &&str| ["uring", "compio", "monoio"].iter().any(|word| name.starts_with(word));
     names.filter(rests).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 
 use ioduel::{
     analysis::{Measure, analyse},
-    backend::{ALL, Backend},
+    backend::{Backend, all},
     load::{Extent, LatencyHistogram, Workload},
     pacer,
     placement::Placement,
@@ -71,7 +71,7 @@ const STOP: Duration = Duration::from_millis(200);
 
 #[test]
 fn whoever_comes_while_a_server_stands_still_is_counted_with_all_that_it_waited() {
-    for backend in ALL.iter().filter(|backend| backend.available().is_ok()) {
+    for backend in all().iter().filter(|backend| backend.available().is_ok()) {
         counts_a_stop(*backend);
     }
 }

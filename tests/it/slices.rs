@@ -57,7 +57,7 @@ static REST_ALONE: Mutex<()> = Mutex::new(());
 fn a_rest_leaves_no_trace_in_any_backend() {
     let _alone = REST_ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for contestant in sliceable() {
-        contestant.prepare().unwrap();
+        contestant.prepare(&|_| {}).unwrap();
         let mut pair = start(contestant);
         let mut rested = Duration::ZERO;
         for turn in 0..SLICES {

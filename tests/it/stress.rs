@@ -15,7 +15,7 @@ use std::{
 
 use ioduel::{
     agent::{Agent, Answer, Request},
-    backend::{ALL, Backend, Model},
+    backend::{Backend, Model, all},
     conform::peers::{next_message, raw_server, reply_to, reset},
     load::{Extent, LoadPlan},
     protocol::Shape,
@@ -42,7 +42,7 @@ fn sessions() -> u64 {
 
 fn completion_backends() -> impl Iterator<Item = &'static dyn Backend> {
     let only = std::env::var("IODUEL_STRESS_ONLY").unwrap_or_default();
-    let all = ALL.iter().copied().filter(|backend| backend.available().is_ok());
+    let all = all().iter().copied().filter(|backend| backend.available().is_ok());
     let all = all.filter(move |backend| backend.about().name.starts_with(&only));
     // glommio waits for readiness, and by a ring all the same.
     all.filter(|backend| backend.about().model == Model::Completion || backend.about().name == "glommio")
@@ -184,7 +184,7 @@ fn peers_that_leave_anyhow_leave_nothing_behind_in_a_server() {
                 seed: 0,
             };
             let mut healthy = agent("healthy", &[]);
-            let run = drive(&mut healthy, ALL[0], plan);
+            let run = drive(&mut healthy, all()[0], plan);
             assert_eq!((run.sessions, run.failures), (640, 0), "{name}: {:?}", run.first_failure);
             wait_until(&format!("{name}: sockets are given back"), || sockets(&server.borrow()) == listening);
             held.push(Holds::of(&server.borrow()));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ioduel::backend::known;
+use ioduel::backend::all;
 
 /// Every source file below a folder, with its text up to its unit tests.
 fn sources(folder: &str) -> Vec<(String, String)> {
@@ -193,7 +193,7 @@ fn only_the_command_line_prints() {
 #[test]
 fn every_backend_stands_in_the_readme() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    for backend in known() {
+    for backend in all() {
         let name = backend.about().name;
         assert!(readme.contains(&format!("`{name}`")), "{name} is missing in README.md");
     }

@@ -5,7 +5,7 @@ use super::*;
 /// An agent that is no agent: a shell that runs `script`.
 fn shell(script: &str) -> Agent {
     let command = ["sh", "-c", script].map(OsString::from).to_vec();
-    Agent::start(&AgentCommand { name: "server x".to_owned(), command }).unwrap()
+    Agent::start(&AgentCommand { name: "server x".to_owned(), command, is_supervised: false }).unwrap()
 }
 
 fn complaint(script: &str, patience: Duration) -> String {
@@ -47,20 +47,25 @@ fn what_is_said_unasked_and_what_goes_on_is_told() {
 
 #[test]
 fn another_program_is_started_through_this_one() {
-    let words = |cpus: Option<&Cpus>, theirs: &[&str]| {
-        let theirs: Vec<_> = theirs.iter().map(OsString::from).collect();
-        let words = agent_words(Path::new("ioduel"), cpus, &theirs);
-        words.join(" ".as_ref()).into_string().unwrap()
+    let words = |cpus: Option<&Cpus>, program| {
+        agent_words(Path::new("ioduel"), cpus, program).join(" ".as_ref()).into_string().unwrap()
     };
-    let cpus = "0,2".parse().unwrap();
-    assert_eq!(words(None, &[]), "ioduel agent");
-    assert_eq!(words(Some(&cpus), &[]), "ioduel agent --cpus 0,2");
-    assert_eq!(words(Some(&cpus), &["./other", "-x"]), "ioduel agent --cpus 0,2 -- ./other -x");
+    let (cpus, theirs) = ("0,2".parse().unwrap(), ["./other", "-x"].map(OsString::from));
+    assert_eq!(words(None, Program::Own), "ioduel agent");
+    assert_eq!(words(Some(&cpus), Program::Own), "ioduel agent --cpus 0,2");
+    let agent = words(Some(&cpus), Program::Agent(&theirs));
+    assert_eq!(agent, "ioduel agent --cpus 0,2 --supervise agent -- ./other -x");
+    let server = words(None, Program::Server(&theirs));
+    assert_eq!(server, "ioduel agent --supervise server -- ./other -x");
 }
 
 #[test]
 fn a_program_that_is_not_there_is_named() {
-    let command = AgentCommand { name: "client y".to_owned(), command: vec!["no-such-program".into()] };
+    let command = AgentCommand {
+        name: "client y".to_owned(),
+        command: vec!["no-such-program".into()],
+        is_supervised: false,
+    };
     let message = format!("{:#}", Agent::start(&command).unwrap_err());
     assert!(message.starts_with("client y: cannot start \"no-such-program\""), "{message}");
 }

@@ -50,8 +50,8 @@ pub(in crate::cli) struct Args {
     /// The workloads: names, or files such as mine.toml; `ioduel workloads` shows them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// What differs between the arms
-    #[arg(long = "view", value_enum, default_values_t = [ViewChoice::Own])]
+    /// What differs between the arms [default: own; server, where a server alone takes part]
+    #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// How many threads the arms run on [default: both, or the one that all who are named can be in]
     #[arg(long = "class", value_enum)]
@@ -163,14 +163,15 @@ impl Args {
     fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
         let workloads = self.workloads();
         refuse_twice(workloads.iter().map(|workload| workload.name.as_str()))?;
-        refuse_twice(self.views.iter().map(|view| View::from(*view).name()))?;
+        let views = self.views(lineup)?;
+        refuse_twice(views.iter().map(|view| View::from(*view).name()))?;
         let workers = self.workers.map(usize::from);
         let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
         refuse_twice(asked.iter().map(|class| class.name()))?;
         let classes = lineup.classes(&asked, workers)?;
         let mut contests = Vec::new();
         for (workload, view) in
-            workloads.iter().flat_map(|workload| self.views.iter().map(move |view| (workload, *view)))
+            workloads.iter().flat_map(|workload| views.iter().map(move |view| (workload, *view)))
         {
             for class in &classes {
                 if workload.arrivals.is_some() && *class == Class::Multi && !self.has_room_for_several()? {
@@ -200,6 +201,20 @@ impl Args {
             contests.iter_mut().for_each(|it| it.schedule = fit(it.schedule, it.arms.len(), share));
         }
         Ok(contests)
+    }
+
+    /// The views that were asked for, or the one that all who are named can be in.
+    fn views(&self, lineup: &Lineup) -> anyhow::Result<Vec<ViewChoice>> {
+        let alone = lineup.names_a_server_alone();
+        let apart = |view: &ViewChoice| !matches!(view, ViewChoice::Server);
+        if alone && self.workloads().iter().any(|it| it.arrivals.is_none()) && self.views.iter().any(apart) {
+            return Err(wrong_usage("a server alone has no client of its own; --view server"));
+        }
+        Ok(match (self.views.is_empty(), alone) {
+            (false, _) => self.views.clone(),
+            (true, true) => vec![ViewChoice::Server],
+            (true, false) => vec![ViewChoice::Own],
+        })
     }
 
     /// The workloads, with the window that was asked for.

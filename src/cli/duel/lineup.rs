@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::args::refuse_twice;
 use crate::{
-    backend::Threading,
-    cli::{Chosen, wrong_usage},
+    backend::{self, Threading, Unavailable},
+    cli::{Chosen, output, wrong_usage},
     conform::admit,
     contestant::{self, Contestant, Description},
     duel::{Contender, Terms, contest},
     load::Workload,
     pacer,
     placement::Placement,
-    record::{Arrivals, Class, Contest},
+    record::{Arrivals, Class, Contest, View},
 };
 
 /// The neutral client: the leanest that the suite has.
@@ -42,19 +42,34 @@ impl Lineup {
         refuse_twice(named.iter().map(|chosen| chosen.name()))?;
         let mut lineup = Self { contestants: Vec::new(), named: !named.is_empty(), skipped: BTreeMap::new() };
         for chosen in named {
-            let refused = |why| anyhow::anyhow!("{} cannot run here: {why}", chosen.name());
-            admit(chosen.0, program).map_err(refused)?;
-            lineup.contestants.push(chosen.0);
+            match admitted(chosen.0, program) {
+                Ok(()) => lineup.contestants.push(chosen.0),
+                // What does not compile is no reason to do without the others.
+                Err(why) if chosen.0.is_a_version() => {
+                    lineup.skipped.insert(chosen.name().to_owned(), why.to_string());
+                }
+                Err(why) => anyhow::bail!("{} cannot run here: {why}", chosen.name()),
+            }
         }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
-            match admit(contestant, program) {
+            match admitted(contestant, program) {
                 Ok(()) => lineup.contestants.push(contestant),
                 Err(why) => {
                     lineup.skipped.insert(contestant.name().to_owned(), why.to_string());
                 }
             }
         }
+        if named.is_empty() {
+            let left_out =
+                backend::left_out().map(|name| (name.to_owned(), backend::not_built(name).to_string()));
+            lineup.skipped.extend(left_out);
+        }
         Ok(lineup)
+    }
+
+    /// Whether one that was named is a server alone: then one client drives all of them.
+    pub(super) fn names_a_server_alone(&self) -> bool {
+        self.named && self.contestants.iter().any(|contestant| contestant.is_alone())
     }
 
     /// Whether each of them, and the neutral client, can be stopped and continued.
@@ -70,7 +85,7 @@ impl Lineup {
     }
 
     /// Those whom a class admits, where so many workers were asked for.
-    fn admitted(&self, class: Class, asked: Option<usize>) -> Vec<Contender> {
+    fn of_class(&self, class: Class, asked: Option<usize>) -> Vec<Contender> {
         let admitted = self.contestants.iter().filter(|it| class.admits(it.threading(), asked));
         admitted.map(|contestant| contender(contestant)).collect()
     }
@@ -89,7 +104,7 @@ impl Lineup {
         if possible.is_empty() {
             return Err(wrong_usage("so many workers are not of that class: --workers 1 is the single one"));
         }
-        let admitted = |class: &Class| self.admitted(*class, workers).len();
+        let admitted = |class: &Class| self.of_class(*class, workers).len();
         let all_in = possible.iter().find(|class| admitted(class) == self.contestants.len());
         if let (true, Some(class)) = (self.named && wanted.is_empty(), all_in) {
             return Ok(vec![*class]);
@@ -120,7 +135,10 @@ impl Lineup {
             Arrivals::Closed => contender(contestant::find(NEUTRAL)?),
             Arrivals::Open { .. } => Contender { name: pacer::NAME.to_owned(), threading: Threading::Single },
         };
-        let mut admitted = self.admitted(terms.class, workers);
+        let mut admitted = self.of_class(terms.class, workers);
+        if terms.view != View::Server {
+            admitted.retain(|it| contestant::find(&it.name).is_ok_and(|it| !it.is_alone()));
+        }
         for contender in &admitted {
             let served = contestant::find(&contender.name)?.can_serve(&terms.workload);
             if let (Err(why), true) = (served, self.named) {
@@ -138,6 +156,13 @@ impl Lineup {
         let unfit = self.contestants.iter().filter_map(|it| Some((it.name(), it.can_serve(workload).err()?)));
         unfit.map(|(name, why)| (name.to_owned(), format!("{}: {why}", workload.name))).collect()
     }
+}
+
+/// Gets a contestant ready, and puts it to the test, while the terminal shows what is built.
+fn admitted(contestant: &Contestant, program: &Path) -> Result<(), Unavailable> {
+    let admitted = admit(contestant, program, &output::building);
+    output::progress("");
+    admitted
 }
 
 fn contender(contestant: &Contestant) -> Contender {

@@ -1,17 +1,40 @@
 //! The look of each contestant: the same everywhere, whatever else a record holds.
 
-use crate::{backend, record::Arm};
+use crate::record::Arm;
 
-/// Looks in the style sheet that are this program's backends', `c0` and on: each a colour and a dash.
-const BUILT_IN: usize = 18;
+/// Whose the looks in the style sheet are, `c0` and on, each a colour and a dash: backends keep theirs, whatever is built.
+const BUILT_IN: [&str; 20] = [
+    "epoll",
+    "uring",
+    "uring-plain",
+    "mio",
+    "threads",
+    "thread-pool",
+    "tokio-current",
+    "tokio",
+    "smol-local",
+    "smol",
+    "async-std",
+    "compio",
+    "compio-tuned",
+    "monoio",
+    "monoio-tuned",
+    "may",
+    "tokio-uring",
+    "glommio",
+    "tokio-per-core",
+    "smol-per-core",
+];
 
 /// Looks behind them, which programs of others share.
 const OTHERS: usize = 5;
 
-/// The class of a look. A backend's goes by the list of all, another's by its name.
+/// The class of a look. A backend has its own, another's goes by its name.
 pub(super) fn look(server: &str) -> String {
-    let place = backend::names().position(|name| name == server).filter(|place| *place < BUILT_IN);
-    let other = || BUILT_IN + server.bytes().map(usize::from).sum::<usize>() % OTHERS;
+    // A version of a backend looks as the backend does.
+    let backend = server.split('@').next();
+    let place = BUILT_IN.iter().position(|name| Some(*name) == backend);
+    let other = || BUILT_IN.len() + server.bytes().map(usize::from).sum::<usize>() % OTHERS;
     format!("c{}", place.unwrap_or_else(other))
 }
 

@@ -1,0 +1,52 @@
+//! `tokio-per-core`: a current-thread scheduler of tokio for each worker, as pingora and actix run it; tasks and loop as in
+//! [`super::tokio`].
+//!
+//! A connection stays with the worker that accepted it, and nothing is stolen. All workers wait at one listener: mio registers
+//! it without EPOLLEXCLUSIVE, so a connection wakes every worker that waits, and the others find nothing.
+
+use std::{io, net::TcpListener, sync::Arc};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{About, Backend, Maintenance, Model, Threading, on_threads, serve_on_threads, tokio as tasks};
+use crate::{load::Load, service::Service};
+
+pub(super) struct TokioPerCore;
+
+static ABOUT: About = About {
+    name: "tokio-per-core",
+    crate_name: Some("tokio"),
+    model: Model::Readiness,
+    threading: Threading::PerCore,
+    maintenance: Maintenance::Active,
+    advisories: &[],
+    offload: Some("spawn_blocking"),
+    portable: true,
+    summary: "a current-thread scheduler of tokio per core",
+};
+
+impl Backend for TokioPerCore {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+        let workers = ABOUT.worker_threads(service.config().workers)?;
+        let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
+        serve_on_threads(service, listeners, |listener| {
+            current_thread()?.block_on(tasks::serve(listener, Arc::clone(service)))
+        })
+    }
+
+    fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+        let workers = ABOUT.worker_threads(load.plan().workers)?;
+        on_threads(load.slots_for(workers), |slots| {
+            current_thread()?.block_on(tasks::drive(slots));
+            Ok(())
+        })
+    }
+}
+
+fn current_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
