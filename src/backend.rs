@@ -80,7 +80,7 @@ use std::{
     io,
     net::TcpListener,
     panic::resume_unwind,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Barrier, OnceLock},
 };
 
 pub use about::{About, Maintenance, Model, Threading, WorkersError, check_offload};
@@ -298,18 +298,34 @@ fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync)
     })
 }
 
-/// Serves by `work` on so many threads. Where one of them fails or panics the service stops, and whoever asks hears of it: the
-/// others would be taken for all.
-fn serve_on_threads<T: Send>(
+/// Serves by `work` on so many threads, each with what it has set up. Where one of them fails or panics the service stops, and
+/// whoever asks hears of it: the others would be taken for all.
+///
+/// Nobody accepts before all are set up: connections of one worker would take the descriptors that another still needs.
+fn serve_on_threads<T: Send, S>(
     service: &Service,
     parts: Vec<T>,
-    work: impl Fn(T) -> io::Result<()> + Sync,
+    set_up: impl Fn(T) -> io::Result<S> + Sync,
+    work: impl Fn(S) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
+    let all = Barrier::new(parts.len());
     on_threads(parts, |part| {
         // A worker is done when the service stops, or when it can't go on.
         let _stops = Stops(service);
-        work(part)
+        let waits_for_the_others = Arrives(&all);
+        let own = set_up(part);
+        drop(waits_for_the_others);
+        work(own?)
     })
+}
+
+/// Waits for all others when it is dropped, also while its thread panics.
+struct Arrives<'a>(&'a Barrier);
+
+impl Drop for Arrives<'_> {
+    fn drop(&mut self) {
+        self.0.wait();
+    }
 }
 
 /// Stops the service when it is dropped.
@@ -331,6 +347,18 @@ mod tests {
     #[test]
     fn a_worker_that_panics_ends_the_others() {
         let config = ServerConfig::echoing(Framing::Chunk);
+        let set_up_that_panics = |worker| -> io::Result<usize> {
+            assert_ne!(worker, 0, "a fault");
+            Ok(worker)
+        };
+        let service = Service::new(config, &TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            serve_on_threads(&service, vec![0, 1], set_up_that_panics, |_| {
+                service.wait_until_stopping();
+                Ok(())
+            })
+        }));
+        assert!(outcome.is_err());
         for panics in 0..2 {
             let service = Service::new(config, &TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
             let work = |worker| {
@@ -338,7 +366,7 @@ mod tests {
                 service.wait_until_stopping();
                 Ok(())
             };
-            let outcome = catch_unwind(AssertUnwindSafe(|| serve_on_threads(&service, vec![0, 1], work)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| serve_on_threads(&service, vec![0, 1], Ok, work)));
             assert!(outcome.is_err());
         }
     }

@@ -4,6 +4,7 @@
 //! command line was wrong, 130 interrupted.
 
 mod agent;
+mod bisect;
 mod client;
 mod compare;
 mod conform;
@@ -54,6 +55,7 @@ enum Command {
     Duel(duel::Args),
     Report(report::Args),
     Compare(compare::Args),
+    Bisect(bisect::Args),
     Doctor(doctor::Args),
     Conform(conform::Args),
     Agent(agent::Args),
@@ -61,6 +63,9 @@ enum Command {
 
 /// Runs the program on the arguments of this process, with these backends beside its own.
 pub(crate) fn main_with(own: &[&'static dyn Backend]) -> ExitCode {
+    if let Some(folder) = folder_of_contestants(std::env::args_os()) {
+        contestant::look_in(folder);
+    }
     if let Err(error) = backend::add(own) {
         output::complain(&error.to_string());
         return ExitCode::from(2);
@@ -75,11 +80,30 @@ pub(crate) fn main_with(own: &[&'static dyn Backend]) -> ExitCode {
         Command::Duel(args) => duel::run(args),
         Command::Report(args) => report::run(args),
         Command::Compare(args) => compare::run(args),
+        Command::Bisect(args) => bisect::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Conform(args) => conform::run(args),
         Command::Agent(args) => agent::run(args),
     })
 }
+
+/// The folder that a command line names: whoever reads a name on that line has to know it already.
+fn folder_of_contestants(line: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let mut words = line.skip(1).take_while(|word| word != "--");
+    while let Some(word) = words.next() {
+        if word == FOLDER {
+            return words.next().map(PathBuf::from);
+        }
+        let text = word.to_str().and_then(|text| text.strip_prefix(FOLDER)?.strip_prefix('='));
+        if let Some(text) = text {
+            return Some(text.into());
+        }
+    }
+    None
+}
+
+/// The option that names the folder of contestants.
+const FOLDER: &str = "--contestants";
 
 /// Parses a command line, runs it, and turns what came of it into an exit code.
 fn run_line(
@@ -87,12 +111,7 @@ fn run_line(
     run: impl FnOnce(Command) -> anyhow::Result<ExitCode>,
 ) -> ExitCode {
     let outcome = match Cli::try_parse_from(line) {
-        Ok(cli) => {
-            if let Some(folder) = cli.contestants {
-                contestant::look_in(folder);
-            }
-            run(cli.command)
-        }
+        Ok(cli) => run(cli.command),
         Err(error) => return refuse(&error),
     };
     outcome.unwrap_or_else(|error| {

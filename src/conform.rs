@@ -77,8 +77,7 @@ impl Subject {
     pub fn can_be_asked(&self, case: &Case) -> bool {
         let of_a_server = match case.side {
             Side::Server => !ASKED_OF_AGENTS.contains(&case.name),
-            Side::Agent => ASKED_OF_SERVERS.contains(&case.name),
-            Side::Client => false,
+            Side::Agent | Side::Client => false,
         };
         !self.is_alone || of_a_server
     }
@@ -87,9 +86,6 @@ impl Subject {
 /// What only a program that answers can be asked of a server.
 const ASKED_OF_AGENTS: [&str; 2] =
     ["a chunk server answers whatever a read returns", "a server tells what its threads did"];
-
-/// What a server alone is held to as a process: that it ends, and leaves nothing behind.
-const ASKED_OF_SERVERS: [&str; 1] = ["an agent exits at the end of its input while it serves"];
 
 /// How long a subject has unless told otherwise: a hundred times what a busy machine adds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -139,6 +135,9 @@ pub static CASES: &[Case] = &[
     agent("an agent holds connections until it releases them", asking::holds_and_releases),
     server("a server answers the messages of a session", serving::answers_a_session),
     server("a server answers what was drawn, and not before it is whole", serving::answers_what_was_drawn),
+    server("a server answers whoever is connected, in whatever order", serving::answers_several),
+    server("a server sends each reply whole", serving::sends_replies_whole),
+    server("a server sends each reply at once", serving::sends_replies_at_once),
     server("a server listens where it is told", serving::listens_where_told),
     server("a server's counts are what happened", serving::counts_what_happened),
     server("a server's cost is what the kernel charges it", spending::of_a_server),

@@ -70,6 +70,16 @@ use std::process::ExitCode;
 
 use backend::Backend;
 
+/// What a backend of one's own is written with.
+pub mod prelude {
+    pub use crate::{
+        backend::{About, Backend, Maintenance, Model, Threading, Unavailable},
+        load::{Load, Slot},
+        protocol::{End, SessionError, Want},
+        service::{AfterAcceptError, Connection, Service, spend},
+    };
+}
+
 /// Runs the whole program, with backends of one's own beside those that this build has: every subcommand, the kit and the duel
 /// know them.
 ///

@@ -11,7 +11,7 @@ mod listener;
 mod ports;
 mod timer;
 
-pub use counters::KernelCounters;
+pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up};
 pub use ports::PortLimit;

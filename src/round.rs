@@ -3,6 +3,7 @@
 //! Absent from here: backends' code, which runs in the agents alone, and any judgement of what a round means beyond
 //! the [`flags`](Round::flags) of what spoilt it.
 
+mod claims;
 mod flag;
 mod launch;
 mod machine;
@@ -10,7 +11,10 @@ mod measured;
 mod paced;
 mod sliced;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 
@@ -18,7 +22,7 @@ use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
-    net::KernelCounters,
+    net::{KernelCounters, segments_sent},
     pacer,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
@@ -26,6 +30,7 @@ use crate::{
     work::Work,
 };
 
+use claims::{Seen, untrue};
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
@@ -186,10 +191,13 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         let thread_work = self.thread_work()?;
+        let served = self.served_by_an_older_one()?;
         self.server.ask(asking, PATIENCE)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
+        let (segments, begun) = (self.segments(), Instant::now());
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;
+        let took = begun.elapsed();
         let Reply { cost: mut server, .. } = self.server.ask(asking, PATIENCE)?;
         let neighbours = match self.here {
             true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
@@ -200,7 +208,16 @@ impl Pair {
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
         }
         let thread_work = self.thread_work()?.zip(thread_work).map(|(after, before)| after.since(&before));
-        Ok(Round { neighbours, thread_work, ..self.round_of(asked, run, server, client)? })
+        let seen = Seen {
+            served: match &thread_work {
+                Some(work) => Some(work.messages.iter().sum()),
+                None => self.served_by_an_older_one()?.zip(served).map(|(after, before)| after - before),
+            },
+            segments: self.segments().zip(segments).map(|(after, before)| after - before),
+            took: asked.offer.is_none().then_some(took),
+        };
+        let untrue = untrue(&run, &asked.extent, asked.connections, seen);
+        Ok(Round { neighbours, thread_work, untrue, ..self.round_of(asked, run, server, client)? })
     }
 
     /// A round of which no more is known than what came of it, and what it cost.
@@ -222,6 +239,7 @@ impl Pair {
             client,
             server_switches_per_message: None,
             thread_work: None,
+            untrue: None,
             neighbours: Neighbours::default(),
             fallbacks: self.fallbacks.clone(),
         })
@@ -235,6 +253,22 @@ impl Pair {
         match self.server.ask(&Request::ThreadWork, PATIENCE)?.answer {
             Answer::ThreadWork(work) => Ok(Some(*work)),
             other => bail!("server {}: asked what its threads did, it answered {other:?}", self.plan.server),
+        }
+    }
+
+    fn segments(&self) -> Option<u64> {
+        self.here.then(segments_sent).flatten()
+    }
+
+    /// The messages that a server has answered on connections that are closed, where it knows the first version of requests alone.
+    fn served_by_an_older_one(&mut self) -> anyhow::Result<Option<u64>> {
+        let server = contestant::find(&self.plan.server)?;
+        if server.speaks() >= 2 || server.is_alone() {
+            return Ok(None);
+        }
+        match self.server.ask(&Request::Served, PATIENCE)?.answer {
+            Answer::Served(served) => Ok(Some(served.messages)),
+            other => bail!("server {}: asked what it served, it answered {other:?}", self.plan.server),
         }
     }
 

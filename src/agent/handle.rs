@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 use nix::{
     errno::Errno,
     sys::{
-        signal::{Signal, killpg},
+        signal::{Signal, kill, killpg},
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     time::{clock_getcpuclockid, clock_gettime},
@@ -317,8 +317,9 @@ impl Agent {
         }
         // Those below it are nobody's children here; they were stopped at the same time, and stand still at once.
         let stands_still = |pid: &Pid| {
-            let state = Process::new(pid.as_raw()).and_then(|process| process.stat()).map(|stat| stat.state);
-            state.map_or(true, |state| state == 'T')
+            let tasks = Process::new(pid.as_raw()).and_then(|process| process.tasks());
+            let mut stats = tasks.into_iter().flatten().flatten().filter_map(|task| task.stat().ok());
+            stats.all(|stat| stat.state == 'T')
         };
         while self.is_supervised && !self.metered().iter().all(stands_still) {
             thread::yield_now();
@@ -354,8 +355,13 @@ impl Agent {
 
     fn kill(&mut self) {
         self.input = None;
+        // Those of a supervisor may have left its group, and would be nobody's once it is gone.
+        let below = if self.is_supervised { descendants(self.child.id()) } else { Vec::new() };
         // It may be gone by now, or be another user's, whom the end of its input must tell; it is not waited for long.
         let _ = killpg(self.group(), Signal::SIGKILL);
+        for process in below {
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
         let _ = self.wait(UNTIL_EXIT);
     }
 }

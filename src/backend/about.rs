@@ -33,6 +33,27 @@ pub struct About {
 }
 
 impl About {
+    /// A backend that is kept up, runs on one thread, has nothing to offload to and runs on Linux alone: the rest
+    /// is for whoever makes it to say, as `About { portable: true, ..About::new(…) }`.
+    pub const fn new(
+        name: &'static str,
+        crate_name: Option<&'static str>,
+        model: Model,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            crate_name,
+            model,
+            threading: Threading::Single,
+            maintenance: Maintenance::Active,
+            advisories: &[],
+            offload: None,
+            portable: false,
+            summary,
+        }
+    }
+
     /// The version that was measured: the crate's, as it is linked into this program, or the compiler's, whose standard library it is.
     pub fn version(&self) -> String {
         self.crate_name.map_or_else(|| env!("IODUEL_RUSTC").to_owned(), linked::version_of)

@@ -84,7 +84,10 @@ pub(super) fn serve_on(
     let workers = about.worker_threads(service.config().workers)?;
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
     let accepting = Accepting::by(workers);
-    serve_on_threads(service, listeners, |listener| runtime()?.block_on(serve(listener, accepting, service)))
+    let set_up = |listener| Ok((runtime()?, listener));
+    serve_on_threads(service, listeners, set_up, |(runtime, listener)| {
+        runtime.block_on(serve(listener, accepting, service))
+    })
 }
 
 /// Drives the slots on a runtime for each worker.

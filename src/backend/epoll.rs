@@ -50,11 +50,14 @@ impl Backend for Epoll {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         let workers = ABOUT.worker_threads(service.config().workers)?;
-        serve_on_threads(service, vec![&listener; workers], |listener| {
+        let set_up = |listener| {
             let poller = Poller::new()?;
             let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET | EpollFlags::EPOLLEXCLUSIVE;
             poller.descriptor.add(listener, EpollEvent::new(flags, LISTENER as u64))?;
-            readiness::serve(poller, listener, service)
+            Ok(poller)
+        };
+        serve_on_threads(service, vec![&listener; workers], set_up, |poller| {
+            readiness::serve(poller, &listener, service)
         })
     }
 

@@ -71,8 +71,9 @@ impl Backend for Glommio {
         let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
         let accepting = Mutex::new(());
-        serve_on_threads(service, listeners?, |listener| {
-            new_executor()?.run(serve(listener, service, &accepting));
+        let set_up = |listener| Ok((new_executor()?, listener));
+        serve_on_threads(service, listeners?, set_up, |(executor, listener)| {
+            executor.run(serve(listener, service, &accepting));
             Ok(())
         })
     }

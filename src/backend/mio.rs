@@ -4,7 +4,12 @@
 //! writable event, which it need not wait for. Several workers each register the listener with their own poll; a
 //! connection goes to whichever accepts it first.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mio::{
     Events, Interest, Poll, Token,
@@ -42,10 +47,13 @@ impl Backend for Mio {
         listener.set_nonblocking(true)?;
         let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
-        serve_on_threads(service, listeners?, |listener| {
+        let set_up = |listener| {
             let mut listener = TcpListener::from_std(listener);
             let poller = Poller::new()?;
             poller.poll.registry().register(&mut listener, Token(LISTENER), Interest::READABLE)?;
+            Ok((poller, listener))
+        };
+        serve_on_threads(service, listeners?, set_up, |(poller, listener)| {
             readiness::serve(poller, &listener, service)
         })
     }
@@ -77,7 +85,12 @@ impl readiness::Poller for Poller {
 
     /// To the millisecond, rounded up: mio has no other timer.
     fn wait(&mut self, until: Until, ready: &mut Vec<(usize, Ready)>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, until.timeout()) {
+        let timeout = match until {
+            Until::Now => Some(Duration::ZERO),
+            Until::Edge => None,
+            Until::Then(then) => Some(then.saturating_duration_since(Instant::now())),
+        };
+        match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
         }

@@ -90,8 +90,9 @@ pub(super) fn serve_on(
     // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
     let accepts = if workers == 1 { ACCEPTS } else { 1 };
     let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-    serve_on_threads(service, listeners, |listener| {
-        builder().enable_timer().build()?.block_on(serve(listener, accepts, service))
+    let set_up = |listener| Ok((builder().enable_timer().build()?, listener));
+    serve_on_threads(service, listeners, set_up, |(mut runtime, listener)| {
+        runtime.block_on(serve(listener, accepts, service))
     })
 }
 

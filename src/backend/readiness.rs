@@ -11,7 +11,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use slab::Slab;
@@ -61,17 +61,6 @@ pub(super) enum Until {
     Then(Instant),
     /// An edge comes.
     Edge,
-}
-
-impl Until {
-    /// How long that is from now.
-    pub(super) fn timeout(self) -> Option<Duration> {
-        match self {
-            Self::Now => Some(Duration::ZERO),
-            Self::Edge => None,
-            Self::Then(then) => Some(then.saturating_duration_since(Instant::now())),
-        }
-    }
 }
 
 /// What an edge said of a stream.

@@ -30,7 +30,7 @@ impl Backend for SmolPerCore {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-        serve_on_threads(service, listeners, |listener| tasks::serve_on_one(listener, service))
+        serve_on_threads(service, listeners, Ok, |listener| tasks::serve_on_one(listener, service))
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {

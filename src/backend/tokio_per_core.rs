@@ -33,8 +33,9 @@ impl Backend for TokioPerCore {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         let workers = ABOUT.worker_threads(service.config().workers)?;
         let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-        serve_on_threads(service, listeners, |listener| {
-            current_thread()?.block_on(tasks::serve(listener, Arc::clone(service)))
+        let set_up = |listener| Ok((current_thread()?, listener));
+        serve_on_threads(service, listeners, set_up, |(runtime, listener)| {
+            runtime.block_on(tasks::serve(listener, Arc::clone(service)))
         })
     }
 

@@ -55,8 +55,9 @@ impl Backend for TokioUring {
         // connections.
         let accepts = if workers == 1 { ACCEPTS_IN_FLIGHT } else { 1 };
         let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
-        serve_on_threads(service, listeners?, |listener| {
-            new_runtime()?.block_on(serve(listener, accepts, service));
+        let set_up = |listener| Ok((new_runtime()?, listener));
+        serve_on_threads(service, listeners?, set_up, |(runtime, listener)| {
+            runtime.block_on(serve(listener, accepts, service));
             Ok(())
         })
     }

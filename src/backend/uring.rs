@@ -25,6 +25,7 @@ use crate::{load::Load, service::Service};
 
 pub(super) use probe::available;
 pub(super) use ring::{Accepting, SetUp};
+use server::Server;
 
 pub(super) struct Uring;
 
@@ -67,9 +68,8 @@ pub(super) fn serve(
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     let accepting = Accepting::by(workers);
-    serve_on_threads(service, vec![listener; workers], |listener| {
-        server::serve(set_up, accepting, listener, service)
-    })
+    let set_up = |listener| Server::new(set_up, accepting, listener, service);
+    serve_on_threads(service, vec![listener; workers], set_up, Server::run)
 }
 
 /// Drives on a ring for each worker.

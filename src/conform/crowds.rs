@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 
 use super::{
     CannotTell, Subject,
@@ -43,7 +43,8 @@ pub(super) fn a_thousand_connections(subject: &Subject) -> anyhow::Result<()> {
         crowd.push(server.connect().with_context(|| format!("connection {number}"))?);
     }
     for n in [1, 2] {
-        crowd.iter_mut().try_for_each(|client| client.exchange(n))?;
+        let exchanged = crowd.iter_mut().try_for_each(|client| client.exchange(n));
+        exchanged.with_context(|| format!("with {CROWD} connections open"))?;
     }
     drop(crowd);
     let all = CROWD as u64;
@@ -82,15 +83,21 @@ pub(super) fn out_of_descriptors(subject: &Subject) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that a server that has nothing to do does nothing.
+/// Checks that a server that has nothing to do does nothing, once it has done what it had.
 fn waits(server: &mut Started, watched: Duration) -> anyhow::Result<()> {
+    const LOOKS: usize = 5;
     server.ask(&Request::Cost)?;
-    let begun = Instant::now();
-    thread::sleep(watched);
-    let cost = server.ask(&Request::Cost)?.cost;
-    let share = cost.cpu_s() / begun.elapsed().as_secs_f64();
-    ensure!(share < MOST_WAITING, "waiting, it uses {:.0}% of a processor", share * 100.0);
-    Ok(())
+    let mut share = 0.0;
+    for _ in 0..LOOKS {
+        let begun = Instant::now();
+        thread::sleep(watched);
+        let cost = server.ask(&Request::Cost)?.cost;
+        share = cost.cpu_s() / begun.elapsed().as_secs_f64();
+        if share < MOST_WAITING {
+            return Ok(());
+        }
+    }
+    bail!("waiting, it uses {:.0}% of a processor", share * 100.0)
 }
 
 pub(super) fn a_thousand_sessions(subject: &Subject) -> anyhow::Result<()> {

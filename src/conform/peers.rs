@@ -112,6 +112,29 @@ impl RawClient {
         self.expect(format!("Re:{}", text(n)))
     }
 
+    /// Exchanges one message of the session; returns in parts of which sizes the reply came.
+    ///
+    /// # Errors
+    /// When the reply is not what it must be.
+    pub fn exchange_in_parts(&mut self, n: u32) -> anyhow::Result<Vec<usize>> {
+        self.send(text(n))?;
+        let expected = format!("Re:{}", text(n)).into_bytes();
+        let (mut got, mut parts) = (Vec::new(), Vec::new());
+        while got.len() < expected.len() {
+            let mut part = [0; 64];
+            match self.read(&mut part) {
+                Ok(0) => bail!("{}expected {}, got the end", self.sent, shown(&expected)),
+                Ok(n) => {
+                    got.extend_from_slice(&part[..n]);
+                    parts.push(n);
+                }
+                Err(error) => bail!("{}expected {}, got {}", self.sent, shown(&expected), self.fault(&error)),
+            }
+        }
+        anyhow::ensure!(got == expected, "{}expected {}, got {}", self.sent, shown(&expected), shown(&got));
+        Ok(parts)
+    }
+
     /// Closes the sending side alone.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     load::LoadPlan,
     net::ListenAt,
-    protocol::{DEFAULT_MESSAGE_BYTES, Framing, REPLY_PREFIX, Shape},
+    protocol::{DEFAULT_MESSAGE_BYTES, Framing, REPLY_PREFIX, Shape, text},
     service::Served,
 };
 
@@ -42,14 +42,64 @@ const SILENT: Duration = Duration::from_millis(30);
 pub(super) fn answers_what_was_drawn(subject: &Subject) -> anyhow::Result<()> {
     let server = subject.serve(FIXED)?;
     let mut client = server.connect()?;
-    for _ in 0..4 {
+    let drawn = || 1 + usize::from(rand::random::<u8>()) % (DEFAULT_MESSAGE_BYTES - 1);
+    for cut in [drawn(), drawn(), drawn(), DEFAULT_MESSAGE_BYTES - 1] {
         let message: [u8; DEFAULT_MESSAGE_BYTES] = rand::random();
-        let cut = 1 + usize::from(rand::random::<u8>()) % (DEFAULT_MESSAGE_BYTES - 1);
         client.send(&message[..cut])?;
         client.expect_silence(SILENT).with_context(|| format!("after {cut} bytes of a message of 16"))?;
         client.send(&message[cut..])?;
         client.expect([REPLY_PREFIX, &message].concat())?;
     }
+    Ok(())
+}
+
+pub(super) fn answers_several(subject: &Subject) -> anyhow::Result<()> {
+    let server = subject.serve(FIXED)?;
+    let mut open = (0..3).map(|_| server.connect()).collect::<anyhow::Result<Vec<_>>>()?;
+    for client in open.iter_mut().rev() {
+        client
+            .exchange(1)
+            .context("on the last of three connections, while the others are open and silent")?;
+    }
+    Ok(())
+}
+
+/// A reply that is written in two calls is two segments, and twice the system calls.
+pub(super) fn sends_replies_whole(subject: &Subject) -> anyhow::Result<()> {
+    let server = subject.serve(FIXED)?;
+    let mut client = server.connect()?;
+    let parts = (0..40).map(|n| client.exchange_in_parts(n % 10)).collect::<anyhow::Result<Vec<_>>>()?;
+    // On a busy machine the parts of most may have come before they are looked for; what is written whole never comes in parts.
+    let in_parts: Vec<_> = parts.iter().filter(|parts| parts.len() > 1).collect();
+    ensure!(
+        in_parts.len() < 2,
+        "its replies come in parts of {:?} bytes; write each by one call",
+        in_parts[0]
+    );
+    Ok(())
+}
+
+/// What a reply takes at least that waits for an acknowledgement (`TCP_DELACK_MIN` is 40 ms).
+const NAGLE: Duration = Duration::from_millis(25);
+
+/// Without TCP_NODELAY the second of two replies waits until the first is acknowledged, which takes 40 ms (RFC 896, RFC 1122).
+pub(super) fn sends_replies_at_once(subject: &Subject) -> anyhow::Result<()> {
+    let server = subject.serve(FIXED)?;
+    let mut client = server.connect()?;
+    // The first segments of a connection are acknowledged at once.
+    (1..=40).try_for_each(|n| client.exchange(n % 10))?;
+    let mut fastest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        client.send([text(1), text(2)].concat())?;
+        client.expect(format!("Re:{}Re:{}", text(1), text(2)))?;
+        fastest = fastest.min(begun.elapsed());
+    }
+    ensure!(
+        fastest < NAGLE,
+        "the second of two replies takes {} ms every time: it does not set TCP_NODELAY",
+        fastest.as_millis()
+    );
     Ok(())
 }
 

@@ -89,6 +89,11 @@ impl Add for KernelCounters {
     }
 }
 
+/// How many TCP segments this process's network namespace has sent until now (`Tcp: OutSegs`); `None` where it is not told.
+pub fn segments_sent() -> Option<u64> {
+    counter(&fs::read_to_string("/proc/net/snmp").ok()?, "Tcp:", "OutSegs")
+}
+
 /// Finds one counter in a pair of lines, the first with the names and the second with the values.
 fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
@@ -127,5 +132,6 @@ mod tests {
     #[test]
     fn this_kernel_has_them_all() {
         KernelCounters::read().unwrap();
+        segments_sent().unwrap();
     }
 }

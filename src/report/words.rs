@@ -115,6 +115,7 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "pacer late" => "the pacer sent one message in a hundred later than an objective bears",
         "pacer stood still" => "the machine had taken the pacer’s processor",
         "blind" => "replies were not verified",
+        "untrue" => "what was told of it does not fit what the server, the kernel or the clock saw",
         other => other,
     }
 }

@@ -40,6 +40,8 @@ const SHARE_S: f64 = 0.2;
 pub enum Flag {
     /// The build neither verifies nor times replies.
     Blind,
+    /// What is told of it can't be.
+    Untrue(String),
     /// The platform lacks something, and this is in its place.
     Fallback(String),
     /// The port table may have decided the rate.
@@ -94,6 +96,7 @@ impl Flag {
     pub fn excludes(&self) -> bool {
         match self {
             Self::Blind
+            | Self::Untrue(_)
             | Self::PortLimited { .. }
             | Self::Kernel(_)
             | Self::Little { .. }
@@ -108,6 +111,7 @@ impl Flag {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Blind => "blind",
+            Self::Untrue(_) => "untrue",
             Self::Fallback(_) => "fallback",
             Self::PortLimited { .. } => "port-limited",
             Self::Kernel(_) => "kernel",
@@ -126,7 +130,7 @@ impl fmt::Display for Flag {
         write!(f, "{}: ", self.name())?;
         match self {
             Self::Blind => f.write_str("replies were neither verified nor timed"),
-            Self::Fallback(fallback) => f.write_str(fallback),
+            Self::Untrue(what) | Self::Fallback(what) => f.write_str(what),
             Self::PortLimited { rate, limit } => {
                 let most = limit.sessions_per_second();
                 let PortLimit { ports, destinations, .. } = limit;
@@ -230,6 +234,7 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
         let seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
         flags.extend(seen.filter(|counters| !counters.is_quiet()).take(1).map(Flag::Kernel));
     }
+    flags.extend(round.untrue.clone().map(Flag::Untrue));
     let others = round.neighbours.share().filter(|share| *share > MOST_OTHERS);
     flags.extend(others.map(|share| Flag::Others { share }));
     flags.extend(client_bound(round));
@@ -301,6 +306,7 @@ mod tests {
             server_switches_per_message: None,
             offer: None,
             thread_work: None,
+            untrue: None,
             neighbours: Neighbours::default(),
             server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
             client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },
@@ -346,6 +352,7 @@ mod tests {
         assert_eq!(names(&Round { client: busy, ..round() }), ["client-bound"]);
 
         assert_eq!(names(&Round { fallbacks: vec!["no device".to_owned()], ..round() }), ["fallback"]);
+        assert_eq!(names(&Round { untrue: Some("a lie".to_owned()), ..round() }), ["untrue"]);
     }
 
     /// A round at 10,000 messages a second for 100 ms, of which so many had no reply, and the pacer was late by so much.

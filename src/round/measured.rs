@@ -39,6 +39,8 @@ pub struct Round {
     pub server_switches_per_message: Option<f64>,
     /// What each thread of the server did, where it tells.
     pub thread_work: Option<ThreadWork>,
+    /// What can't be of what was told of it.
+    pub untrue: Option<String>,
     /// What others did on the machine.
     pub neighbours: Neighbours,
     /// What stands in place of what the platform lacks.

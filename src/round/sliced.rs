@@ -17,7 +17,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Launch, PATIENCE, Pair, PairPlan, Round};
+use super::{
+    Asked, Launch, PATIENCE, Pair, PairPlan, Round,
+    claims::{Seen, untrue},
+};
 use crate::{
     agent::{Cost, Reply, Request},
     load::{Board, Done, Extent, Workload},
@@ -189,7 +192,7 @@ impl SlicedPair {
     /// When a process of the pair is gone.
     pub fn slice(&mut self, length: SliceLength, turn: usize) -> anyhow::Result<()> {
         let ran_at_rest = self.ran_at_rest()?;
-        let counters = self.pair.counters();
+        let (counters, segments) = (self.pair.counters(), self.pair.segments());
         self.resume()?;
         thread::sleep(length.warm);
         let away = self.pair.placement.visit();
@@ -206,6 +209,9 @@ impl SlicedPair {
         let torn = [&opened, &closed].iter().any(|reading| reading.took > took / MOST_TORN);
         let late = (torn || took > LATE * length.window).then(|| "late".to_owned());
         let messages = closed.messages - opened.messages;
+        let sent = self.pair.segments().zip(segments).map(|(after, before)| after - before);
+        // Between stopping and continuing more were sent than between the two readings.
+        let made_up = sent.is_some_and(|sent| sent < 2 * messages).then(|| "untrue".to_owned());
         self.slices.push(Slice {
             turn,
             messages,
@@ -214,6 +220,7 @@ impl SlicedPair {
             client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
             excluded: ran_at_rest
                 .or(late)
+                .or(made_up)
                 .or_else(|| (messages == 0).then(|| "no replies".to_owned()))
                 .or_else(|| self.kernel_moved_since(counters)),
         });
@@ -264,6 +271,7 @@ impl SlicedPair {
         self.board.end();
         let (mut run, client) = self.pair.receive_run()?;
         let last = self.pair.server.ask(&Request::Cost, PATIENCE)?.cost;
+        let thread_work = self.pair.thread_work()?;
         // Times add up; memory is what it was last.
         let Cost { peak_memory_bytes, resident_bytes, .. } = last;
         let server = Cost { peak_memory_bytes, resident_bytes, ..self.server + last };
@@ -272,13 +280,18 @@ impl SlicedPair {
             let (client, told) = (&self.pair.plan.client, run.messages_in_all);
             bail!("client {client}: it counted {counted} messages while it ran, and {told} in its answer")
         }
-        run.window_s = self.slices.iter().map(|slice| slice.window_ns as f64 / 1e9).sum();
-        let Workload { connections, messages, .. } = self.workload;
+        // The server has answered nobody else but, once each, those who are silent since.
+        let Workload { connections, messages, idle, .. } = self.workload;
+        let served = thread_work.as_ref().map(|work| work.messages.iter().sum());
         let extent = Extent::Sliced { board: self.board.path() };
+        let untrue = untrue(&run, &extent, connections + idle, Seen { served, ..Seen::default() });
+        run.window_s = self.slices.iter().map(|slice| slice.window_ns as f64 / 1e9).sum();
         let asked = Asked { connections, messages, extent, offer: None };
         Ok(Round {
             slices: std::mem::take(&mut self.slices),
             server_switches_per_message: self.server_switches_per_message,
+            thread_work,
+            untrue,
             ..self.pair.round_of(asked, run, server, client)?
         })
     }

@@ -29,7 +29,7 @@ use crate::{
 const PLACEHOLDERS: [&str; 5] = ["{address}", "{host}", "{port}", "{message_bytes}", "{workers}"];
 
 /// How long a server may take until it listens: an interpreter that loads much, on a busy machine.
-const UNTIL_LISTENING: Duration = Duration::from_secs(20);
+const UNTIL_LISTENING: Duration = Duration::from_secs(8);
 
 /// How long it may take to end once it was asked to (SIGTERM), before it is killed.
 const UNTIL_ENDED: Duration = Duration::from_secs(1);

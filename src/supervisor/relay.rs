@@ -4,8 +4,10 @@ use std::{
     ffi::OsString,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::process::ExitStatusExt as _,
-    process::{ExitCode, ExitStatus},
+    process::{ChildStdout, ExitCode, ExitStatus},
+    sync::mpsc::channel,
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -13,6 +15,9 @@ use nix::sys::signal::{Signal, raise};
 
 use super::{meter::Meter, start_asked, tree};
 use crate::agent::LONGEST_LINE_BYTES;
+
+/// How long what a program has said may take to be handed on once it has ended.
+const UNTIL_TOLD: Duration = Duration::from_millis(200);
 
 /// Runs a program as an agent, until it ends; and ends as it did.
 ///
@@ -26,17 +31,31 @@ pub fn relay(command: &[OsString]) -> anyhow::Result<ExitCode> {
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut input);
     });
+    let (told_all, wait_until_told) = channel();
+    thread::spawn(move || {
+        let relayed = relay_answers(output, &mut meter);
+        // Nobody waits any more where the program ended first.
+        let _ = told_all.send(relayed);
+    });
+    let status = child.wait()?;
+    // What it has started may keep its output open.
+    if let Ok(relayed) = wait_until_told.recv_timeout(UNTIL_TOLD) {
+        relayed?;
+    }
+    end_the_rest()?;
+    as_it_ended(status)
+}
+
+fn relay_answers(output: ChildStdout, meter: &mut Meter) -> anyhow::Result<()> {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     while output.by_ref().take(LONGEST_LINE_BYTES).read_until(b'\n', &mut line)? > 0 {
-        let told = with_cost(&line, &mut meter).unwrap_or_else(|| std::mem::take(&mut line));
+        let told = with_cost(&line, meter).unwrap_or_else(|| std::mem::take(&mut line));
         let mut out = io::stdout().lock();
         out.write_all(&told).and_then(|()| out.flush()).context("cannot write the reply")?;
         line.clear();
     }
-    let status = child.wait()?;
-    end_the_rest()?;
-    as_it_ended(status)
+    Ok(())
 }
 
 /// An answer with what was spent since the one before; `None` where it is none.

@@ -1,13 +1,11 @@
 /* An echo server for ioduel: a thread for each connection. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static size_t message_bytes;
@@ -18,14 +16,10 @@ static void *serve(void *socket)
     int connection = (int)(intptr_t)socket;
     char *reply = malloc(3 + message_bytes);
     memcpy(reply, "Re:", 3);
-    while (recv(connection, reply + 3, message_bytes, MSG_WAITALL) == (ssize_t)message_bytes) {
-        size_t sent = 0;
-        ssize_t n = 0;
-        while (sent < 3 + message_bytes && (n = send(connection, reply + sent, 3 + message_bytes - sent, 0)) > 0)
-            sent += (size_t)n;
-        if (n <= 0)
-            break;
-    }
+    ssize_t n = 1;
+    while (n > 0 && recv(connection, reply + 3, message_bytes, MSG_WAITALL) == (ssize_t)message_bytes)
+        for (size_t sent = 0; sent < 3 + message_bytes && n > 0; sent += (size_t)n)
+            n = send(connection, reply + sent, 3 + message_bytes - sent, 0);
     free(reply);
     close(connection);
     return NULL;
@@ -45,8 +39,7 @@ int main(int count, char **words)
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted connections inherit it */
     if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 4096) != 0)
         return 1;
-    for (;;) {
-        pthread_t thread;
+    for (pthread_t thread;;) {
         int connection = accept(listener, NULL, NULL);
         if (connection < 0)
             usleep(10000); /* descriptors ran out: until another connection has closed */

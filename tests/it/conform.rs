@@ -199,10 +199,7 @@ fn what_is_no_agent_is_told_in_one_line_and_soon() {
         "the agent: asked to tell its cost, it answered what is no reply: \"{\\\"request",
     );
     is_no_agent("exec yes", "the agent: asked to tell its cost, it answered what is no reply: \"y\"");
-    is_no_agent(
-        "while read x; do echo '{\"answer\":\"cost\"}'; done",
-        "the agent: asked to tell its cost, it",
-    );
+    is_no_agent("while read x; do echo '{\"cost\":{}}'; done", "the agent: asked to tell its cost, it");
     is_no_agent("\"$0\" agent | sed -u p", "the agent: unasked, it said \"{");
     is_no_agent("exec no-such-program 2>&-", "the agent: ended (exit status: 127)");
 }

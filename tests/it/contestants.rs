@@ -9,10 +9,10 @@ use crate::results::Results;
 const IODUEL: &str = env!("CARGO_BIN_EXE_ioduel");
 
 /// A folder of contestants, gone when the test is over.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("ioduel-contestants-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
@@ -20,7 +20,7 @@ impl Folder {
     }
 
     /// Describes a program that a shell makes.
-    fn enter(&self, name: &str, script: &str) {
+    pub(crate) fn enter(&self, name: &str, script: &str) {
         self.write(name, &format!("command = {:?}\n", shell_words::join(["sh", "-c", script])));
     }
 
@@ -31,7 +31,7 @@ impl Folder {
         fs::write(self.0.join(format!("{name}.toml")), text).unwrap();
     }
 
-    fn ioduel(&self, words: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn ioduel(&self, words: &[&str]) -> (Option<i32>, String, String) {
         let output = Command::new(IODUEL).env("IODUEL_CONTESTANTS", &self.0).args(words).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -114,7 +114,7 @@ fn why_a_program_cannot_run_here_is_listed_and_nothing_else_changes() {
     let (code, _, stderr) = folder.ioduel(&["run", "x"]);
     assert_eq!((code, stderr.as_str()), (Some(1), "error: x cannot run here: no tool\n"));
     let (code, _, stderr) = folder.ioduel(&["serve", "x"]);
-    let expected = "error: x is a program of its own; `ioduel run x` measures it\n";
+    let expected = "error: x is no backend of this program; `ioduel run x` measures it\n";
     assert_eq!((code, stderr.as_str()), (Some(2), expected));
 }
 

@@ -11,6 +11,7 @@ mod conformance;
 mod contestants;
 mod duel;
 mod forbidden;
+mod others;
 mod paced;
 mod page;
 mod peers;

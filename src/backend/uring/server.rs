@@ -11,7 +11,7 @@ use super::{
 use crate::service::{AfterAcceptError, Connection, Service};
 
 /// One worker. The ring is dropped first, and with that the kernel is done with the ends.
-struct Server<'a> {
+pub(super) struct Server<'a> {
     ring: Ring,
     open: Slab<Link<Connection>>,
     listener: &'a TcpListener,
@@ -19,18 +19,18 @@ struct Server<'a> {
     service: &'a Arc<Service>,
 }
 
-/// Serves until the service stops.
-pub(super) fn serve(
-    set_up: SetUp,
-    accepting: Accepting,
-    listener: &TcpListener,
-    service: &Arc<Service>,
-) -> io::Result<()> {
-    Server { ring: Ring::new(set_up)?, open: Slab::new(), listener, accepting, service }.run()
-}
+impl<'a> Server<'a> {
+    pub(super) fn new(
+        set_up: SetUp,
+        accepting: Accepting,
+        listener: &'a TcpListener,
+        service: &'a Arc<Service>,
+    ) -> io::Result<Self> {
+        Ok(Self { ring: Ring::new(set_up)?, open: Slab::new(), listener, accepting, service })
+    }
 
-impl Server<'_> {
-    fn run(mut self) -> io::Result<()> {
+    /// Serves until the service stops.
+    pub(super) fn run(mut self) -> io::Result<()> {
         self.accept();
         let mut completions = Vec::new();
         while !self.service.is_stopping() {
