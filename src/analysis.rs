@@ -112,6 +112,8 @@ pub struct ArmResult {
     /// The measure that it is ranked by.
     #[serde(skip)]
     pub headline: Measure,
+    /// Whether it is not ranked, and shown apart: a loop by hand, which no service can depend on.
+    pub floor: bool,
     /// Rounds that count.
     pub rounds: usize,
     /// Rounds that were excluded or failed, and how many for each reason.
@@ -144,12 +146,30 @@ impl ArmResult {
     }
 }
 
+/// Who is ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranked {
+    /// What a service can depend on: all but the loops by hand, where there are two others at least.
+    #[default]
+    Dependable,
+    /// Everyone.
+    Everyone,
+}
+
 /// Analyses a record; the same record gives the same analysis, whatever the order of its lines.
 ///
 /// # Errors
 /// When a histogram cannot be decoded, or two rounds claim the same place.
 pub fn analyse(record: &Record) -> anyhow::Result<Analysis> {
-    Ok(Analysis { contests: each_contest(record, |field| field.result())? })
+    analyse_as(record, Ranked::default())
+}
+
+/// Analyses a record, with these ranked.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_as(record: &Record, ranked: Ranked) -> anyhow::Result<Analysis> {
+    Ok(Analysis { contests: each_contest(record, ranked, |field| field.result())? })
 }
 
 /// Reads each contest of a record and looks at it, several at a time; what came of them is in the order of the setup.
@@ -158,11 +178,15 @@ pub fn analyse(record: &Record) -> anyhow::Result<Analysis> {
 /// As [`analyse`].
 pub fn each_contest<'a, T: Send>(
     record: &'a Record,
+    ranked: Ranked,
     look: impl Fn(Field<'a>) -> T + Sync,
 ) -> anyhow::Result<Vec<T>> {
     let contests = record.setup.contests.par_iter();
     let looked: Vec<Vec<T>> = contests
-        .map(|contest| Ok(shown(Field::read_all(contest, record)?).into_iter().map(&look).collect()))
+        .map(|contest| {
+            let fields = Field::read_all(contest, record)?.into_iter().map(|field| field.ranked_as(ranked));
+            Ok(shown(fields.collect()).into_iter().map(&look).collect())
+        })
         .collect::<anyhow::Result<_>>()?;
     Ok(looked.into_iter().flatten().collect())
 }

@@ -10,6 +10,103 @@
 //! - Set no socket option that the others don't get: TCP_NODELAY on what it connects, nothing on what it accepts.
 //! - When the service stops, close every connection and return; when the load is over, return.
 //!
+//! A backend of one's own, from the first connection to the last reply that was verified:
+//!
+//! ```
+//! use std::{io, net::{TcpListener, TcpStream}, sync::Arc, thread, time::Instant};
+//! use std::io::{Read as _, Write as _};
+//! use ioduel::{load::{Extent, LoadPlan}, net::{ListenAt, listen}, prelude::*, protocol::Shape, service::ServerConfig};
+//!
+//! /// Blocking calls, one connection after the other.
+//! struct OneByOne;
+//!
+//! static ABOUT: About = About::new("one-by-one", None, Model::Blocking, "one connection after the other");
+//!
+//! impl Backend for OneByOne {
+//!     fn about(&self) -> &'static About {
+//!         &ABOUT
+//!     }
+//!
+//!     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
+//!         loop {
+//!             match listener.accept() {
+//!                 Ok((mut stream, _)) => {
+//!                     let mut connection = service.accepted();
+//!                     let outcome = converse(&mut stream, &mut connection);
+//!                     connection.ended(outcome);
+//!                 }
+//!                 Err(error) => match service.accept_failed(&error) {
+//!                     AfterAcceptError::Again => {}
+//!                     AfterAcceptError::Pause(pause) => thread::sleep(pause),
+//!                     AfterAcceptError::Stop => return Ok(()),
+//!                 },
+//!             }
+//!         }
+//!     }
+//!
+//!     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
+//!         for mut slot in load.slots() {
+//!             while let Some(destination) = slot.next_session() {
+//!                 let outcome = run_session(destination, &mut slot);
+//!                 slot.ended(outcome);
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn run_session(destination: std::net::SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
+//!     let mut stream = TcpStream::connect(destination)?;
+//!     stream.set_nodelay(true)?;
+//!     slot.connected(Instant::now());
+//!     converse(&mut stream, slot)
+//! }
+//!
+//! /// The same for both sides: an end says what it wants next.
+//! fn converse(stream: &mut TcpStream, end: &mut impl End) -> Result<(), SessionError> {
+//!     loop {
+//!         match end.want() {
+//!             Want::Write(bytes) => {
+//!                 let n = stream.write(bytes)?;
+//!                 end.wrote(n);
+//!             }
+//!             Want::Read(buffer) => match stream.read(buffer)? {
+//!                 0 => end.eof()?,
+//!                 n => end.read(n, Instant::now)?,
+//!             },
+//!             Want::Wait(until) => {
+//!                 thread::sleep(until.saturating_duration_since(Instant::now()));
+//!                 end.woke(Instant::now());
+//!             }
+//!             Want::Offload(_) => unreachable!("`About::offload` is `None`"),
+//!             Want::Close => return Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! // Both sides in one process, as in a test; `ioduel::main(&[&OneByOne])` makes the whole program of it.
+//! let listening = listen(ListenAt::Loopback)?;
+//! let service = Service::new(ServerConfig::echoing(Shape::default().framing()), &listening.listener)?;
+//! let serving = Arc::clone(&service);
+//! let server = thread::spawn(move || OneByOne.serve(listening.listener, &serving));
+//! let load = Load::new(LoadPlan {
+//!     destinations: listening.destinations,
+//!     connections: 1,
+//!     shape: Shape::default(),
+//!     extent: Extent::Sessions(3),
+//!     workers: None,
+//!     seed: 0,
+//! })?;
+//! OneByOne.drive(&load)?;
+//! service.stop();
+//! server.join().expect("it does not panic")?;
+//! let run = load.result()?;
+//! assert_eq!((run.sessions, run.messages, run.failures), (3, 24, 0));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Where a runtime can be run in ways that people choose between, each way is a backend with its own name, never a
 //! hidden setting. To add one: a file here, a line in [`BUILT`] and in [`FEATURES`], a feature in Cargo.toml. Every bench, subcommand, test
 //! and report iterates the list.
@@ -46,6 +143,7 @@ mod monoio_tuned;
 #[cfg_attr(not(feature = "backends"), allow(dead_code, reason = "used by those that cannot drop a task"))]
 mod open;
 mod readiness;
+mod reuseport;
 #[cfg(any(feature = "smol", feature = "smol-local", feature = "smol-per-core"))]
 #[cfg_attr(not(feature = "smol"), allow(dead_code, reason = "its tasks are others' too"))]
 mod smol;
@@ -85,6 +183,8 @@ use std::{
 
 pub use about::{About, Maintenance, Model, Threading, WorkersError, check_offload};
 
+#[cfg(doc)]
+use crate::net::{share, spread};
 use crate::{load::Load, service::Service};
 
 /// An I/O strategy.
@@ -148,6 +248,16 @@ static BUILT: &[&dyn Backend] = &[
     &monoio::Monoio,
     #[cfg(feature = "monoio-tuned")]
     &monoio_tuned::MonoioTuned,
+    #[cfg(feature = "epoll-reuseport")]
+    &reuseport::EpollReuseport,
+    #[cfg(feature = "mio-reuseport")]
+    &reuseport::MioReuseport,
+    #[cfg(feature = "uring-reuseport")]
+    &reuseport::UringReuseport,
+    #[cfg(feature = "tokio-reuseport")]
+    &reuseport::TokioReuseport,
+    #[cfg(feature = "monoio-reuseport")]
+    &reuseport::MonoioReuseport,
     #[cfg(feature = "may")]
     &may::May,
     #[cfg(feature = "tokio-uring")]
@@ -174,6 +284,11 @@ const FEATURES: &[(&str, bool)] = &[
     ("compio-tuned", cfg!(feature = "compio-tuned")),
     ("monoio", cfg!(feature = "monoio")),
     ("monoio-tuned", cfg!(feature = "monoio-tuned")),
+    ("epoll-reuseport", cfg!(feature = "epoll-reuseport")),
+    ("mio-reuseport", cfg!(feature = "mio-reuseport")),
+    ("uring-reuseport", cfg!(feature = "uring-reuseport")),
+    ("tokio-reuseport", cfg!(feature = "tokio-reuseport")),
+    ("monoio-reuseport", cfg!(feature = "monoio-reuseport")),
     ("may", cfg!(feature = "may")),
     ("tokio-uring", cfg!(feature = "tokio-uring")),
     ("glommio", cfg!(feature = "glommio")),
@@ -296,6 +411,21 @@ fn on_threads<T: Send>(parts: Vec<T>, work: impl Fn(T) -> io::Result<()> + Sync)
         }
         outcome
     })
+}
+
+/// How workers come to a listener each: all wait at one ([`share`]), or each has its own at the same address ([`spread`]).
+type Listeners = fn(&TcpListener, usize) -> io::Result<Vec<TcpListener>>;
+
+/// A listener for each worker; all end with the service.
+fn listeners_of(
+    about: &About,
+    listeners: Listeners,
+    listener: &TcpListener,
+    service: &Service,
+) -> io::Result<Vec<TcpListener>> {
+    let listeners = listeners(listener, about.worker_threads(service.config().workers)?)?;
+    service.listens_at_too(&listeners)?;
+    Ok(listeners)
 }
 
 /// Serves by `work` on so many threads, each with what it has set up. Where one of them fails or panics the service stops, and

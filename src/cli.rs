@@ -9,8 +9,9 @@ mod client;
 mod compare;
 mod conform;
 mod doctor;
-pub mod duel;
+mod duel;
 mod figures;
+mod generate;
 mod list;
 mod new;
 mod output;
@@ -26,6 +27,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    analysis::Ranked,
     backend::{self, Backend},
     contestant::{self, Contestant, NotFound},
     placement::Cpus,
@@ -59,6 +61,9 @@ enum Command {
     Doctor(doctor::Args),
     Conform(conform::Args),
     Agent(agent::Args),
+    Bench(duel::bench::Args),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 /// Runs the program on the arguments of this process, with these backends beside its own.
@@ -84,6 +89,9 @@ pub(crate) fn main_with(own: &[&'static dyn Backend]) -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Conform(args) => conform::run(args),
         Command::Agent(args) => agent::run(args),
+        Command::Bench(args) => duel::bench::run(args),
+        Command::Completions(args) => generate::completions(args),
+        Command::Man(args) => generate::man(args),
     })
 }
 
@@ -198,6 +206,11 @@ fn words(text: &str) -> Result<Words, String> {
         Ok(words) if !words.is_empty() => Ok(Words(words)),
         _ => Err(format!("{text:?} is no command")),
     }
+}
+
+/// Who is ranked, where everyone may have been asked for.
+fn ranked(all: bool) -> Ranked {
+    if all { Ranked::Everyone } else { Ranked::default() }
 }
 
 /// How a result is printed.

@@ -64,6 +64,11 @@ impl Description {
         backend::find(name).ok().map(|backend| backend.about().into())
     }
 
+    /// Whether it is a loop by hand on the system calls, which nobody can depend on: there to show what generality costs.
+    pub fn is_floor(&self) -> bool {
+        matches!(self.crate_name.as_deref(), Some("nix" | "io-uring"))
+    }
+
     /// What it rests on and the version of that, such as `tokio 1.54.1`.
     pub fn versioned(&self) -> String {
         match &self.crate_name {

@@ -61,10 +61,22 @@ pub struct Environment {
     pub rustc: String,
     /// The profile that this was built with.
     pub profile: String,
+    /// The system that this was built for, such as `x86_64-unknown-linux-gnu`; empty where it was not recorded.
+    #[serde(default)]
+    pub target: String,
+    /// The flags that the compiler was given.
+    #[serde(default)]
+    pub rustflags: String,
+    /// The features that this was built with.
+    #[serde(default)]
+    pub features: String,
+    /// What is loaded before the program's own libraries, such as another allocator.
+    #[serde(default)]
+    pub preload: Option<String>,
     /// The load of the minute before, as `/proc/loadavg` has it.
     #[serde(default)]
     pub load_average: Option<f64>,
-    /// The locked version of each backend's crate.
+    /// The version of each backend's crate that is linked.
     pub crates: BTreeMap<String, String>,
     /// The revision that this was built from.
     pub git_revision: Option<String>,
@@ -95,6 +107,10 @@ impl Environment {
             load_average: line("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
             rustc: env!("IODUEL_RUSTC").to_owned(),
             profile: env!("IODUEL_PROFILE").to_owned(),
+            target: env!("IODUEL_TARGET").to_owned(),
+            rustflags: env!("IODUEL_RUSTFLAGS").to_owned(),
+            features: env!("IODUEL_FEATURES").to_owned(),
+            preload: std::env::var("LD_PRELOAD").ok().filter(|preload| !preload.is_empty()),
             crates: backend::crate_versions(),
             git_revision: revision.split('+').next().filter(|text| !text.is_empty()).map(str::to_owned),
             git_dirty: revision.ends_with("+dirty"),

@@ -13,6 +13,6 @@ mod timer;
 
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
-pub use listener::{ListenAt, Listening, listen, loopback_is_up};
+pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
 pub use ports::PortLimit;
 pub use timer::Timer;

@@ -7,7 +7,7 @@ mod text;
 mod words;
 
 pub use markdown::markdown;
-pub use page::{Told, changes_page, list_page, page};
+pub use page::{Told, changes_page, list_page, page, picture};
 pub use tables::{bencher, changes_json, csv, github_action_benchmark};
 pub use text::text;
 

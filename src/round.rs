@@ -44,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
 const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
 
+/// Connections that come and go before an idle one's memory is measured.
+const FIRST: usize = 16;
+
 /// What is measured against what.
 #[derive(Clone, Debug)]
 pub struct PairPlan {
@@ -357,7 +360,11 @@ impl Pair {
     /// # Errors
     /// When an agent fails, dies or hangs.
     pub fn idle_bytes_per_connection(&mut self, connections: usize) -> anyhow::Result<Option<f64>> {
-        let hold = self.hold(connections);
+        let [first, hold] = [FIRST, connections].map(|connections| self.hold(connections));
+        let client = self.clients.first_mut().context("a pair has at least one client")?;
+        // What a server makes once, for its first connections, is not what each costs.
+        client.ask(&first, PATIENCE)?;
+        client.ask(&Request::Release, PATIENCE)?;
         let before = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
         let client = self.clients.first_mut().context("a pair has at least one client")?;
         client.ask(&hold, PATIENCE)?;

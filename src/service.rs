@@ -92,8 +92,8 @@ pub enum AfterAcceptError {
 #[derive(Debug)]
 pub struct Service {
     config: ServerConfig,
-    /// Another handle on the listening socket, to end a backend's accept from outside.
-    listener: TcpListener,
+    /// Other handles on the listening sockets, to end a backend's accept from outside.
+    listeners: Mutex<Vec<TcpListener>>,
     stopping: AtomicBool,
     /// Locked and told when `stopping` has been set, for those who sleep until then.
     told: (Mutex<()>, Condvar),
@@ -119,7 +119,7 @@ impl Service {
         }
         Ok(Arc::new(Self {
             config,
-            listener: listener.try_clone()?,
+            listeners: Mutex::new(vec![listener.try_clone()?]),
             stopping: AtomicBool::new(false),
             told: Default::default(),
             accepted: AtomicU64::new(0),
@@ -130,6 +130,16 @@ impl Service {
             owed_ns: AtomicU64::new(0),
             threads: ThreadTallies::new(),
         }))
+    }
+
+    /// Takes note of further listeners of the same address, which are shut down with the first.
+    ///
+    /// # Errors
+    /// When their descriptors cannot be duplicated.
+    pub fn listens_at_too(&self, listeners: &[TcpListener]) -> io::Result<()> {
+        let others = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
+        Ok(())
     }
 
     /// How to serve.
@@ -210,8 +220,10 @@ impl Service {
         }
         drop(self.told.0.lock());
         self.told.1.notify_all();
-        // It fails only on a socket that is shut down already.
-        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+        for listener in &*self.listeners.lock().unwrap_or_else(PoisonError::into_inner) {
+            // It fails only on a socket that is shut down already.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
     }
 
     /// Owes so much more CPU time, and says how much of all that is owed is to be burnt now, in nanoseconds.

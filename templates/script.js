@@ -2,11 +2,27 @@
 // The page is whole without this. With it one can choose, and tables can be sorted, filtered, copied and saved.
 // Every text is set as text: nothing of a record is ever taken for markup.
 (() => {
-  // Ranks the arms that are shown, given in the order of their ratios. Rust decides which arm is better than which; a rank is
-  // one more than the number of shown arms that are better.
-  const ranked = (shown, betterThan) => shown
-    .map((arm) => ({ arm, rank: 1 + shown.filter((other) => betterThan[other][arm] === "1").length }))
-    .sort((one, other) => one.rank - other.rank);
+  // Ranks the arms that are shown, given in the order of their ratios. Rust decides which arm is better than which, and which
+  // are floors; a rank is one more than the number of shown arms that are better. Floors have none, and stand behind.
+  const ranked = (shown, betterThan, floors) => {
+    const rankable = shown.filter((arm) => !floors[arm]);
+    const rank = (arm) => (floors[arm] ? Infinity : 1 + rankable.filter((other) => betterThan[other][arm] === "1").length);
+    return shown.map((arm) => ({ arm, rank: rank(arm) })).sort((one, other) => (one.rank === other.rank ? 0 : one.rank - other.rank));
+  };
+
+  // Names in a sentence: a; a and b; a, b and c.
+  const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+
+  // How much more or less some ratios are, such as 17 to 19% more.
+  const size = (ratios) => {
+    const shares = ratios.map((ratio) => 100 * (ratio - 1));
+    const [low, high] = [Math.min(...shares), Math.max(...shares)];
+    const [one, other] = [low, high].map((share) => Math.abs(share).toFixed(0));
+    const way = low + high >= 0 ? "more" : "less";
+    if (one === other) return `${other}% ${way}`;
+    if (Math.sign(low) !== Math.sign(high)) return `${low.toFixed(0)} to +${high.toFixed(0)}%`;
+    return way === "less" ? `${other} to ${one}% less` : `${one} to ${other}% more`;
+  };
 
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
   const few = (connections) => connections < 8;
@@ -52,14 +68,18 @@
     const rows = new Map([...body.rows].map((row) => [row.dataset.arm, row]));
     const cell = (within, name) => within.querySelector(`[data-cell="${name}"]`);
 
-    const say = (contest, measure, ranks, wish) => {
-      const best = ranks.filter((is) => is.rank === 1).map((is) => contest.arms[is.arm]);
-      const among = wish.need === "any" ? "" : " of those that are what you need";
-      const text =
-        best.length === 0 ? "No backend that was measured is what you need."
-        : best.length === 1 ? `${best[0]} is the best${among} by ${measure.name}.`
-        : `${best.join(", ")} are not told apart, and are the best${among} by ${measure.name}.`;
-      document.getElementById("verdict").textContent = text;
+    const say = (contest, measure, ranks, ratios, wish) => {
+      const best = ranks.filter((is) => is.rank === 1);
+      const names = best.map((is) => contest.arms[is.arm]);
+      const among = wish.need === "any" ? "" : ", of those that are what you need,";
+      const found = best.map((is) => ratios[is.arm]).filter(Boolean);
+      const sizes = found.length === best.length ? `: ${size(found.map((is) => is[0]))} than ${wish.reference}` : "";
+      const rankable = ranks.filter((is) => is.rank !== Infinity).length;
+      document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
+        : best.length > 1 && best.length === rankable
+        ? `${listed(names)} are not told apart by ${measure.name}: no difference was seen.`
+        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
+          `${best.length === 1 ? "" : ", not told apart"}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
@@ -100,7 +120,7 @@
       const measure = contest.measures[wish.measure];
       const needs = contest.servers.map((server) => data.needs[server]);
       const fits = satisfies(wish.need, needs);
-      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.better_than);
+      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.better_than, contest.floors);
       const reference = contest.arms.indexOf(wish.reference);
       const ratios = measure.ratios[reference] ?? [];
       const shown = ranks.map((is) => ratios[is.arm]).filter(Boolean);
@@ -108,16 +128,17 @@
       const place = (value) => (high > low ? 4 + (112 * Math.log(value / low)) / Math.log(high / low) : 60).toFixed(1);
       cell(table, "unit").textContent = measure.name + (measure.unit && measure.unit !== "1/s" ? `, ${measure.unit}` : "");
       cell(table, "to").textContent = `ratio to ${wish.reference}`;
-      say(contest, measure, ranks, wish);
+      say(contest, measure, ranks, ratios, wish);
       const fill = ({ arm, rank }) => {
         const row = rows.get(contest.arms[arm]);
         row.hidden = false;
         const found = ratios[arm];
-        cell(row, "rank").textContent = rank;
+        cell(row, "rank").textContent = rank === Infinity ? "–" : rank;
         cell(row, "level").textContent = measure.levels[arm];
         cell(row, "ratio").textContent = arm === reference ? "1" : found ? found[0].toFixed(3) : "–";
         cell(row, "interval").textContent = found ? `${found[1].toFixed(3)} to ${found[2].toFixed(3)}` : "";
-        cell(row, "verdict").textContent = arm === reference ? "reference" : verdict(found, wish.reference);
+        cell(row, "verdict").textContent = (arm === reference ? "reference" : verdict(found, wish.reference)) +
+          (rank === Infinity ? "; a floor, not ranked" : "");
         draw(row, found, place, arm === reference);
         return row;
       };
@@ -133,9 +154,9 @@
       });
       body.replaceChildren(...ranks.map(fill), ...(wish.need === "any" ? unjudged : []));
     };
-    // How many crates a backend pulls in is not in every record.
-    const small = form.elements.need.querySelector("[value=small]");
-    small.disabled = Object.values(data.needs).every((is) => is.crates === null);
+    // What nothing satisfies is not offered.
+    const all = Object.values(data.needs);
+    for (const option of form.elements.need.options) option.disabled = !all.some(satisfies(option.value, all));
     form.hidden = false;
     form.addEventListener("change", show);
     form.addEventListener("submit", (event) => event.preventDefault());

@@ -195,7 +195,7 @@ public:
         } catch (const std::exception& error) {
             answer = object({member("failed", object({member("error", json::quote(error.what()))}))});
         }
-        return object({member("answer", answer), member("cost", meter_.read())});
+        return object({member("answer", answer)});
     }
 
 private:
@@ -250,8 +250,8 @@ private:
         return *server_;
     }
 
-    // The cost stands beside every answer; here it includes the end of each connection whose peer has closed. And the
-    // server, if there is one, must still serve.
+    // What it spends is read from outside, once it has answered this: the end of each connection whose peer has closed is part
+    // of it. And the server, if there is one, must still serve.
     std::string cost()
     {
         if (server_)
@@ -324,7 +324,6 @@ private:
     }
 
     DescriptorLimit descriptors_;
-    CostMeter meter_;
     std::unique_ptr<Server> server_;
     // Connections that are held without a word, and what they belong to; nothing runs it.
     asio::io_context holding_{1};

@@ -3,11 +3,12 @@
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use super::{
-    Alarm, ArmResult, ContestResult,
+    Alarm, ArmResult, ContestResult, Ranked,
     ledger::{Ledger, Scope},
     measure::Measure,
 };
 use crate::{
+    contestant::Description,
     load::{LatencyHistogram, Objective},
     record::{Arm, Arrivals, Contest, Record},
     round::Neighbours,
@@ -35,6 +36,8 @@ pub struct Field<'a> {
     neighbours: Neighbours,
     /// Why nothing can be said of an arm, for each.
     barred: Vec<Option<String>>,
+    /// Which arms are loops by hand, and not ranked; none where everyone is.
+    floors: Vec<bool>,
     draws: Draws,
     /// What was judged already, by measure.
     judged: RefCell<BTreeMap<Measure, Arc<Judgement>>>,
@@ -70,9 +73,24 @@ impl<'a> Field<'a> {
             ledgers,
             neighbours: Ledger::neighbours(contest, record),
             barred,
+            floors: contest.arms.iter().map(|arm| is_floor(arm, record)).collect(),
             draws: Draws::new(record.setup.seed),
             judged: RefCell::default(),
         })
+    }
+
+    /// The same with these ranked.
+    pub fn ranked_as(mut self, ranked: Ranked) -> Self {
+        if ranked == Ranked::Everyone {
+            self.floors.fill(false);
+        }
+        self
+    }
+
+    /// Whether an arm is not ranked: a loop by hand, where at least two others are there to be ranked.
+    pub fn is_floor(&self, arm: usize) -> bool {
+        let ranked = self.arms().into_iter().filter(|other| !self.floors[*other]).count();
+        self.floors[arm] && !self.contest.arms[arm].copy && ranked >= 2
     }
 
     /// Which of its rounds these are.
@@ -200,10 +218,15 @@ impl<'a> Field<'a> {
         self.judgement(measure).order().into_iter().map(|place| arms[place]).collect()
     }
 
-    /// Ranks the arms by one measure, the best first, each by its number and with its rank; ties share one.
+    /// Ranks the arms but the floors by one measure, the best first, each by its number and with its rank; ties share one.
     pub fn ranks(&self, measure: Measure) -> Vec<(usize, usize)> {
-        let arms = self.arms();
-        self.judgement(measure).ranks().into_iter().map(|(place, rank)| (arms[place], rank)).collect()
+        let order: Vec<usize> = self.order(measure).into_iter().filter(|arm| !self.is_floor(*arm)).collect();
+        let rank =
+            |arm: usize| 1 + order.iter().filter(|other| self.is_better(measure, **other, arm)).count();
+        let mut ranked: Vec<(usize, usize)> = order.iter().map(|arm| (*arm, rank(*arm))).collect();
+        // Stable, so those of one rank stay in the order of their ratios.
+        ranked.sort_by_key(|(_, rank)| *rank);
+        ranked
     }
 
     /// Whether an arm is told better than another, directly or by way of others.
@@ -222,6 +245,8 @@ impl<'a> Field<'a> {
             }
             for (arm, rank) in self.ranks(measure) {
                 arms[arm].ranks.insert(measure, rank);
+            }
+            for arm in self.arms() {
                 let worse = self.arms().into_iter().filter(|other| self.is_better(measure, arm, *other));
                 let worse: Vec<String> = worse.map(|other| self.arm(other).name.clone()).collect();
                 if !worse.is_empty() {
@@ -233,8 +258,11 @@ impl<'a> Field<'a> {
                 alarms.extend(found.verdict.is_told().then(|| Alarm::new(measure, &found, p)));
             }
         }
-        let order = self.ranks(self.headline());
-        let place = |arm: usize| order.iter().position(|(is, _)| *is == arm).unwrap_or(usize::MAX);
+        // The floors stand behind those that are ranked, by their ratios.
+        let ranked = self.ranks(self.headline()).into_iter().map(|(arm, _)| arm);
+        let order: Vec<usize> =
+            ranked.chain(self.order(self.headline()).into_iter().filter(|arm| self.is_floor(*arm))).collect();
+        let place = |arm: usize| order.iter().position(|is| *is == arm).unwrap_or(usize::MAX);
         let mut arms: Vec<(usize, ArmResult)> = arms.into_iter().enumerate().collect();
         arms.sort_by_key(|(number, arm)| (arm.arm.copy, place(*number), arm.arm.name.clone()));
         let reference = self.contest.arms.first().map_or_else(String::new, |arm| arm.name.clone());
@@ -280,6 +308,7 @@ impl<'a> Field<'a> {
         ArmResult {
             arm: ledger.arm.clone(),
             headline: self.headline(),
+            floor: self.is_floor(arm),
             rounds: ledger.rounds(),
             excluded: ledger.excluded.clone(),
             no_verdict: self.barred[arm].clone(),
@@ -293,6 +322,11 @@ impl<'a> Field<'a> {
             comparisons: BTreeMap::new(),
         }
     }
+}
+
+/// Whether an arm's server is a loop by hand, as the record says what each is.
+fn is_floor(arm: &Arm, record: &Record) -> bool {
+    record.setup.contestants.get(&arm.server).is_some_and(Description::is_floor)
 }
 
 /// Why nothing can be said of each arm: its own reason, or that the reference or its second copy is no witness.

@@ -22,11 +22,15 @@ use nix::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, on_threads,
+    About, Backend, Listeners, Maintenance, Model, Threading, listeners_of, on_threads,
     readiness::{self, EVENTS, LISTENER, Ready, Until},
     serve_on_threads,
 };
-use crate::{load::Load, net::Timer, service::Service};
+use crate::{
+    load::Load,
+    net::{Timer, share},
+    service::Service,
+};
 
 pub(super) struct Epoll;
 
@@ -48,23 +52,39 @@ impl Backend for Epoll {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let workers = ABOUT.worker_threads(service.config().workers)?;
-        let set_up = |listener| {
-            let poller = Poller::new()?;
-            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET | EpollFlags::EPOLLEXCLUSIVE;
-            poller.descriptor.add(listener, EpollEvent::new(flags, LISTENER as u64))?;
-            Ok(poller)
-        };
-        serve_on_threads(service, vec![&listener; workers], set_up, |poller| {
-            readiness::serve(poller, &listener, service)
-        })
+        serve_at(&ABOUT, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        let workers = ABOUT.worker_threads(load.plan().workers)?;
-        on_threads(load.slots_for(workers), |slots| readiness::drive(Poller::new()?, slots))
+        drive_as(&ABOUT, load)
     }
+}
+
+/// Serves by a loop for each worker.
+pub(super) fn serve_at(
+    about: &About,
+    listeners: Listeners,
+    listener: &TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listeners = listeners_of(about, listeners, listener, service)?;
+    let set_up = |listener: TcpListener| {
+        listener.set_nonblocking(true)?;
+        let poller = Poller::new()?;
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET | EpollFlags::EPOLLEXCLUSIVE;
+        poller.descriptor.add(&listener, EpollEvent::new(flags, LISTENER as u64))?;
+        Ok((poller, listener))
+    };
+    serve_on_threads(service, listeners, set_up, |(poller, listener)| {
+        readiness::serve(poller, &listener, service)
+    })
+}
+
+/// Drives by a loop for each worker.
+pub(super) fn drive_as(about: &About, load: &Arc<Load>) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    on_threads(load.slots_for(workers), |slots| readiness::drive(Poller::new()?, slots))
 }
 
 struct Poller {

@@ -18,11 +18,11 @@ use mio::{
 };
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, on_threads,
+    About, Backend, Listeners, Maintenance, Model, Threading, listeners_of, on_threads,
     readiness::{self, EVENTS, LISTENER, Ready, Until},
     serve_on_threads,
 };
-use crate::{load::Load, service::Service};
+use crate::{load::Load, net::share, service::Service};
 
 pub(super) struct Mio;
 
@@ -44,24 +44,38 @@ impl Backend for Mio {
     }
 
     fn serve(&self, listener: std::net::TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let workers = ABOUT.worker_threads(service.config().workers)?;
-        let listeners: io::Result<Vec<_>> = (0..workers).map(|_| listener.try_clone()).collect();
-        let set_up = |listener| {
-            let mut listener = TcpListener::from_std(listener);
-            let poller = Poller::new()?;
-            poller.poll.registry().register(&mut listener, Token(LISTENER), Interest::READABLE)?;
-            Ok((poller, listener))
-        };
-        serve_on_threads(service, listeners?, set_up, |(poller, listener)| {
-            readiness::serve(poller, &listener, service)
-        })
+        serve_at(&ABOUT, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        let workers = ABOUT.worker_threads(load.plan().workers)?;
-        on_threads(load.slots_for(workers), |slots| readiness::drive(Poller::new()?, slots))
+        drive_as(&ABOUT, load)
     }
+}
+
+/// Serves by a poll for each worker.
+pub(super) fn serve_at(
+    about: &About,
+    listeners: Listeners,
+    listener: &std::net::TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    let listeners = listeners_of(about, listeners, listener, service)?;
+    let set_up = |listener: std::net::TcpListener| {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        let poller = Poller::new()?;
+        poller.poll.registry().register(&mut listener, Token(LISTENER), Interest::READABLE)?;
+        Ok((poller, listener))
+    };
+    serve_on_threads(service, listeners, set_up, |(poller, listener)| {
+        readiness::serve(poller, &listener, service)
+    })
+}
+
+/// Drives by a poll for each worker.
+pub(super) fn drive_as(about: &About, load: &Arc<Load>) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    on_threads(load.slots_for(workers), |slots| readiness::drive(Poller::new()?, slots))
 }
 
 struct Poller {

@@ -30,14 +30,15 @@ use monoio::{
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable,
+    About, Backend, Listeners, Maintenance, Model, Threading, Unavailable,
     lent::with_room,
-    on_threads,
+    listeners_of, on_threads,
     open::{Open, OpenConnections},
     serve_on_threads, uring,
 };
 use crate::{
     load::{Load, Slot},
+    net::share,
     protocol::{End, SessionError, Want},
     service::{AfterAcceptError, Connection, Service},
 };
@@ -66,11 +67,11 @@ impl Backend for Monoio {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        serve_on(&ABOUT, RuntimeBuilder::new, listener, service)
+        serve_on(&ABOUT, BUILDER, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        drive_on(&ABOUT, RuntimeBuilder::new, load)
+        drive_on(&ABOUT, BUILDER, load)
     }
 }
 
@@ -78,18 +79,22 @@ impl Backend for Monoio {
 /// crowd of two thousand had not come in after a second.
 const ACCEPTS: usize = 64;
 
+/// A runtime as it is shipped.
+pub(super) const BUILDER: fn() -> RuntimeBuilder<IoUringDriver> = RuntimeBuilder::new;
+
 /// Serves on a runtime for each worker. They share the listener: of those that wait in `accept`, a connection wakes one,
 /// for io_uring waits for a listener with EPOLLEXCLUSIVE (`poll_exclusive` in io_uring/opdef.c).
 pub(super) fn serve_on(
     about: &About,
     builder: fn() -> RuntimeBuilder<IoUringDriver>,
-    listener: TcpListener,
+    listeners: Listeners,
+    listener: &TcpListener,
     service: &Arc<Service>,
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     // Accepts are woken in the order in which they wait: of several workers the first would have the first so many connections.
     let accepts = if workers == 1 { ACCEPTS } else { 1 };
-    let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
+    let listeners = listeners_of(about, listeners, listener, service)?;
     let set_up = |listener| Ok((builder().enable_timer().build()?, listener));
     serve_on_threads(service, listeners, set_up, |(mut runtime, listener)| {
         runtime.block_on(serve(listener, accepts, service))

@@ -7,7 +7,7 @@ use monoio::{IoUringDriver, RuntimeBuilder};
 use monoio_io_uring::IoUring;
 
 use super::{About, Backend, Maintenance, Model, Threading, Unavailable, monoio as tasks, uring};
-use crate::{load::Load, service::Service};
+use crate::{load::Load, net::share, service::Service};
 
 pub(super) struct MonoioTuned;
 
@@ -33,7 +33,7 @@ impl Backend for MonoioTuned {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        tasks::serve_on(&ABOUT, builder, listener, service)
+        tasks::serve_on(&ABOUT, builder, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {

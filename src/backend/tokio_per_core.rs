@@ -8,8 +8,11 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::{About, Backend, Maintenance, Model, Threading, on_threads, serve_on_threads, tokio as tasks};
-use crate::{load::Load, service::Service};
+use super::{
+    About, Backend, Listeners, Maintenance, Model, Threading, listeners_of, on_threads, serve_on_threads,
+    tokio as tasks,
+};
+use crate::{load::Load, net::share, service::Service};
 
 pub(super) struct TokioPerCore;
 
@@ -31,21 +34,35 @@ impl Backend for TokioPerCore {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        let workers = ABOUT.worker_threads(service.config().workers)?;
-        let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-        let set_up = |listener| Ok((current_thread()?, listener));
-        serve_on_threads(service, listeners, set_up, |(runtime, listener)| {
-            runtime.block_on(tasks::serve(listener, Arc::clone(service)))
-        })
+        serve_at(&ABOUT, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
-        let workers = ABOUT.worker_threads(load.plan().workers)?;
-        on_threads(load.slots_for(workers), |slots| {
-            current_thread()?.block_on(tasks::drive(slots));
-            Ok(())
-        })
+        drive_as(&ABOUT, load)
     }
+}
+
+/// Serves on a scheduler for each worker.
+pub(super) fn serve_at(
+    about: &About,
+    listeners: Listeners,
+    listener: &TcpListener,
+    service: &Arc<Service>,
+) -> io::Result<()> {
+    let listeners = listeners_of(about, listeners, listener, service)?;
+    let set_up = |listener| Ok((current_thread()?, listener));
+    serve_on_threads(service, listeners, set_up, |(runtime, listener)| {
+        runtime.block_on(tasks::serve(listener, Arc::clone(service)))
+    })
+}
+
+/// Drives on a scheduler for each worker.
+pub(super) fn drive_as(about: &About, load: &Arc<Load>) -> io::Result<()> {
+    let workers = about.worker_threads(load.plan().workers)?;
+    on_threads(load.slots_for(workers), |slots| {
+        current_thread()?.block_on(tasks::drive(slots));
+        Ok(())
+    })
 }
 
 fn current_thread() -> io::Result<Runtime> {

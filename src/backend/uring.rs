@@ -20,8 +20,11 @@ mod server;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use super::{About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_on_threads};
-use crate::{load::Load, service::Service};
+use super::{
+    About, Backend, Listeners, Maintenance, Model, Threading, Unavailable, listeners_of, on_threads,
+    serve_on_threads,
+};
+use crate::{load::Load, net::share, service::Service};
 
 pub(super) use probe::available;
 pub(super) use ring::{Accepting, SetUp};
@@ -51,7 +54,7 @@ impl Backend for Uring {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        serve(SetUp::Tuned, &ABOUT, &listener, service)
+        serve(SetUp::Tuned, &ABOUT, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
@@ -63,13 +66,14 @@ impl Backend for Uring {
 pub(super) fn serve(
     set_up: SetUp,
     about: &About,
+    listeners: Listeners,
     listener: &TcpListener,
     service: &Arc<Service>,
 ) -> io::Result<()> {
     let workers = about.worker_threads(service.config().workers)?;
     let accepting = Accepting::by(workers);
     let set_up = |listener| Server::new(set_up, accepting, listener, service);
-    serve_on_threads(service, vec![listener; workers], set_up, Server::run)
+    serve_on_threads(service, listeners_of(about, listeners, listener, service)?, set_up, Server::run)
 }
 
 /// Drives on a ring for each worker.

@@ -6,7 +6,7 @@ use super::{
     About, Backend, Maintenance, Model, Threading, Unavailable,
     uring::{self, SetUp},
 };
-use crate::{load::Load, service::Service};
+use crate::{load::Load, net::share, service::Service};
 
 pub(super) struct UringPlain;
 
@@ -32,7 +32,7 @@ impl Backend for UringPlain {
     }
 
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
-        uring::serve(SetUp::Plain, &ABOUT, &listener, service)
+        uring::serve(SetUp::Plain, &ABOUT, share, &listener, service)
     }
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! `ioduel duel`: the interleaved comparison, recorded.
 
 mod args;
-mod bench;
+pub(super) mod bench;
 mod lineup;
 mod lock;
 mod rates;
@@ -25,9 +25,8 @@ use crate::{
     record::{RecordWriter, Setup},
 };
 pub(super) use args::Args;
-pub use bench::bench;
 use lock::DuelLock;
-use scribe::Scribe;
+use scribe::{Scribe, Shown};
 
 /// Fights a duel, records it, and prints its summary.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -56,7 +55,8 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     if args.quick {
         arena = arena.without_idle();
     }
-    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted);
+    let shown = Shown { ranked: super::ranked(args.all), wide: args.wide };
+    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted, shown);
     let fought = fight(&plan, &mut arena, &mut scribe);
     output::progress("");
     conclude(scribe, fought, &args.out)

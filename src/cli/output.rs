@@ -50,6 +50,13 @@ pub(super) fn is_for_a_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// The columns that there are to print in: what COLUMNS says, or the terminal, or eighty.
+pub(super) fn columns() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    said.or_else(terminal).filter(|columns| *columns > 0).unwrap_or(80)
+}
+
 /// Whether [`progress`] shows anything.
 pub(super) fn shows_progress() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")

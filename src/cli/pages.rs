@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
+    analysis::Ranked,
     record::{Record, Setup},
     report::{self, Told},
 };
@@ -22,9 +23,9 @@ pub(super) const SUMMARY: &str = "summary.md";
 ///
 /// # Errors
 /// When the record cannot be shown, or the page cannot be written.
-pub(super) fn write_page(folder: &Path, record: &Record) -> anyhow::Result<PathBuf> {
+pub(super) fn write_page(folder: &Path, record: &Record, ranked: Ranked) -> anyhow::Result<PathBuf> {
     let path = folder.join(PAGE);
-    write(&path, &report::page(record)?)?;
+    write(&path, &report::page(record, ranked)?)?;
     Ok(path)
 }
 

@@ -9,7 +9,11 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::{output, pages, wrong_usage};
-use crate::{analysis::analyse, record::Record, report};
+use crate::{
+    analysis::{Ranked, analyse_as},
+    record::Record,
+    report,
+};
 
 /// Show what a recorded run says.
 #[derive(clap::Args)]
@@ -22,6 +26,9 @@ pub(super) struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
+    /// Rank everyone, the loops by hand too
+    #[arg(long)]
+    all: bool,
     /// Where to write the page [default: index.html in the folder of the run]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -31,10 +38,12 @@ pub(super) struct Args {
 pub(super) enum ReportFormat {
     /// A page that needs nothing else; its path is printed
     Html,
-    /// What a terminal shows, in eighty columns
+    /// What a terminal shows, as wide as it is
     Text,
     /// Tables for a README or a pull request
     Markdown,
+    /// A picture of the first contest, for a README
+    Svg,
     /// One row for each contest, arm and measure
     Csv,
     /// All of it
@@ -54,13 +63,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let record = read(&args.result)?;
+    let ranked = super::ranked(args.all);
     let shown = match (args.format, &args.out) {
-        (ReportFormat::Html, None) => pages::write_page(&args.result, &record)?.display().to_string(),
+        (ReportFormat::Html, None) => pages::write_page(&args.result, &record, ranked)?.display().to_string(),
         (ReportFormat::Html, Some(path)) => {
-            pages::write(path, &report::page(&record)?)?;
+            pages::write(path, &report::page(&record, ranked)?)?;
             path.display().to_string()
         }
-        (format, _) => render(format, &record)?,
+        (format, _) => render(format, &record, ranked)?,
     };
     output::print(shown.trim_end())?;
     Ok(ExitCode::SUCCESS)
@@ -75,13 +85,17 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Record> {
     Ok(record)
 }
 
-fn render(format: ReportFormat, record: &Record) -> anyhow::Result<String> {
+fn render(format: ReportFormat, record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     let json = |value: &serde_json::Value| serde_json::to_string_pretty(value).context("cannot write JSON");
-    let (setup, analysis) = (&record.setup, analyse(record)?);
+    let (setup, analysis) = (&record.setup, analyse_as(record, ranked)?);
     match format {
-        ReportFormat::Html => report::page(record),
-        ReportFormat::Text => Ok(report::text(setup, &analysis)),
+        ReportFormat::Html => report::page(record, ranked),
+        ReportFormat::Text => Ok(report::text(setup, &analysis, output::columns())),
         ReportFormat::Markdown => Ok(report::markdown(setup, &analysis)),
+        ReportFormat::Svg => {
+            let contest = analysis.contests.first().context("the record has no contest")?;
+            Ok(report::picture(contest, &format!("{}.", setup.began.split('T').next().unwrap_or_default())))
+        }
         ReportFormat::Csv => Ok(report::csv(&analysis)),
         ReportFormat::Json => json(&serde_json::json!({ "setup": setup, "contests": analysis.contests })),
         ReportFormat::Bmf => json(&report::bencher(&analysis)),

@@ -13,7 +13,7 @@ use nix::{
     net::if_::InterfaceFlags,
 };
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::ports;
 
@@ -134,6 +134,41 @@ fn tcp_socket(domain: Domain) -> anyhow::Result<Socket> {
     Ok(socket)
 }
 
+/// Handles on one listener for so many workers: all wait in one queue.
+///
+/// # Errors
+/// When descriptors run out.
+pub fn share(listener: &TcpListener, workers: usize) -> io::Result<Vec<TcpListener>> {
+    (0..workers).map(|_| listener.try_clone()).collect()
+}
+
+/// A listener for each of so many workers at the same address, with a queue each: the kernel chooses by a hash of both addresses
+/// and ports (SO_REUSEPORT, socket(7)).
+///
+/// The first is the one that is given. That it gets the option behind its listen(2) is enough: `inet_csk_bind_conflict` looks at
+/// it when another binds, and `reuseport_add_sock` then makes the group (net/ipv4/inet_connection_sock.c,
+/// net/core/sock_reuseport.c).
+///
+/// # Errors
+/// When descriptors run out, or the system has no such option.
+pub fn spread(listener: &TcpListener, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let first = SockRef::from(listener);
+    first.set_reuse_port(true)?;
+    let (address, device) = (first.local_addr()?, first.device()?);
+    let another = || {
+        let socket = tcp_socket(Domain::for_address(listener.local_addr()?)).map_err(io::Error::other)?;
+        socket.set_reuse_port(true)?;
+        if let Some(device) = &device {
+            socket.bind_device(Some(device))?;
+        }
+        socket.bind(&address)?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    let others = (1..workers).map(|_| another());
+    std::iter::once(listener.try_clone()).chain(others).collect()
+}
+
 fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
@@ -204,6 +239,23 @@ mod tests {
             assert!(accepted.nodelay().unwrap(), "TCP_NODELAY is inherited from the listener");
         }
         assert!(!ports::ephemeral_range().contains(&listening.destinations[0].port()));
+    }
+
+    #[test]
+    fn connections_spread_over_listeners_of_one_address_and_not_over_handles_of_one() {
+        for (listeners, several) in [(spread as fn(&_, _) -> _, true), (share, false)] {
+            let listening = listen(ListenAt::Loopback).unwrap();
+            let listeners: Vec<TcpListener> = listeners(&listening.listener, 4).unwrap();
+            let destinations = listening.destinations.iter().cycle().take(200);
+            let clients: Vec<_> = destinations.map(|to| TcpStream::connect(to).unwrap()).collect();
+            let counts = listeners.iter().map(|listener| {
+                listener.set_nonblocking(true).unwrap();
+                std::iter::from_fn(|| listener.accept().ok()).count()
+            });
+            let counts: Vec<usize> = counts.collect();
+            assert_eq!(counts.iter().sum::<usize>(), clients.len());
+            assert_eq!(counts.iter().filter(|count| **count > 0).count() > 1, several, "{counts:?}");
+        }
     }
 
     #[test]

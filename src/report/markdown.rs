@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::words::{SIGNS, alarm_words, cautions, heading, level_text, neighbours_words, ratio_text};
+use super::words::{
+    FLOORS, SIGNS, alarm_words, best_words, cautions, heading, level_text, neighbours_words, rank_text,
+    ratio_text, versions,
+};
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure, ResponseTime, SessionTime},
     record::Setup,
@@ -33,16 +36,20 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     for contest in &analysis.contests {
         write_contest(text, contest)?;
     }
+    for (name, version) in versions(setup) {
+        writeln!(text, "- `{name}` is {}", escape(&version))?;
+    }
     for (name, why) in &setup.skipped {
         writeln!(text, "- `{name}` was skipped: {}", escape(why))?;
     }
-    if !setup.skipped.is_empty() {
+    if !setup.skipped.is_empty() || versions(setup).next().is_some() {
         writeln!(text)?;
     }
     writeln!(
         text,
         "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. A rank is one more than the number of arms \
-         that are told better; arms of one rank are not told apart.\n"
+         that are told better; arms of one rank are not told apart.{}\n",
+        if analysis.contests.iter().any(|it| it.arms.iter().any(|arm| arm.floor)) { FLOORS } else { "" }
     )?;
     writeln!(
         text,
@@ -63,6 +70,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text, "### `{}`: {}\n", contest.title, heading(contest.view, contest.class))?;
+    writeln!(text, "{}\n", escape(&best_words(contest)))?;
     let shown = contest.shown();
     let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
     let (idle, of_idle) = if has_idle(contest) { (" idle connection |", "--:|") } else { ("", "") };
@@ -127,7 +135,7 @@ fn write_response_times(text: &mut String, contest: &ContestResult) -> fmt::Resu
 }
 
 fn write_arm(text: &mut String, arm: &ArmResult, contest: &ContestResult) -> fmt::Result {
-    let rank = arm.rank().map_or_else(String::new, |rank| rank.to_string());
+    let rank = rank_text(arm);
     write!(text, "| {rank} | `{}` |", arm.arm.name)?;
     for measure in contest.shown() {
         let level =

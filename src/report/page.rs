@@ -11,6 +11,7 @@ mod headline;
 mod heat;
 mod need;
 mod palette;
+mod picture;
 mod section;
 mod shell;
 mod svg;
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use crate::{
-    analysis::{Change, ContestResult, Field, Measure, Scope, each_contest},
+    analysis::{Change, ContestResult, Field, Measure, Ranked, Scope, each_contest},
     environment::Difference,
     load::Workload,
     record::{Arrivals, Class, Record, Setup, View},
@@ -30,6 +31,7 @@ use crate::{
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
+pub use picture::picture;
 use section::{Section, legend, sections};
 use shell::Shell;
 use table::{Cell, Figure, Figures, Legend, Table};
@@ -69,10 +71,10 @@ struct Page<'a> {
 ///
 /// # Errors
 /// When a histogram cannot be decoded, or there is nothing to show.
-pub fn page(record: &Record) -> anyhow::Result<String> {
+pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     let setup = &record.setup;
     // Estimates are made where they are first asked for: here, contest beside contest.
-    let read = each_contest(record, |field| {
+    let read = each_contest(record, ranked, |field| {
         let (result, data) = (field.result(), contest_data(&field));
         (field, result, data)
     })?;

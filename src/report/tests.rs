@@ -13,11 +13,15 @@ pub(super) fn small() -> Record {
 }
 
 #[test]
-fn what_a_terminal_shows_fits_into_eighty_columns() {
+fn what_a_terminal_shows_fits_into_it() {
     let record = small();
-    let shown = text(&record.setup, &analyse(&record).unwrap());
-    let widest = shown.lines().map(|line| line.chars().count()).max();
-    assert!(widest <= Some(80), "{shown}");
+    let analysis = analyse(&record).unwrap();
+    for columns in [60, 80, 100, 200] {
+        let shown = text(&record.setup, &analysis, columns);
+        let widest = shown.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(columns.min(100)), "{shown}");
+        insta::assert_snapshot!(format!("text-{columns}"), shown);
+    }
 }
 
 #[test]
@@ -26,7 +30,6 @@ fn every_format_stays_as_it_is() {
     let analysis = analyse(&record).unwrap();
     let pretty = |value| serde_json::to_string_pretty(&value).unwrap();
     insta::assert_snapshot!("markdown", markdown(&record.setup, &analysis));
-    insta::assert_snapshot!("text", text(&record.setup, &analysis));
     insta::assert_snapshot!("csv", csv(&analysis));
     insta::assert_snapshot!("bmf", pretty(bencher(&analysis)));
     insta::assert_snapshot!("github-action-benchmark", pretty(github_action_benchmark(&analysis)));

@@ -1,7 +1,7 @@
 //! How figures and verdicts are written, in every table alike.
 
 use crate::{
-    analysis::{Alarm, ContestResult, Measure},
+    analysis::{Alarm, ArmResult, ContestResult, Measure},
     record::{Class, SCHEMA, Setup, View},
     round::Neighbours,
     stats::{Comparison, Verdict},
@@ -11,6 +11,25 @@ use crate::{
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval leaves 1 out, but not after correction for the \
                                 number of arms; = no difference seen. Beside ~ and = stands the difference that was needed for a \
                                 verdict";
+
+/// What a floor is, as it stands at every table that has one.
+pub(super) const FLOORS: &str = " A floor is a loop by hand on the system calls, which no service can depend on: it shows what \
+                                 generality costs, and is not ranked.";
+
+/// The rank of an arm as tables have it.
+pub(super) fn rank_text(arm: &ArmResult) -> String {
+    match arm.rank() {
+        Some(rank) => rank.to_string(),
+        None if arm.floor => "floor".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// The arms that are a version of a backend, and what exactly is in each.
+pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
+    let named = setup.contestants.iter().filter(|(name, _)| name.contains('@'));
+    named.map(|(name, description)| (name.as_str(), description.versioned()))
+}
 
 /// What a contest of this view and class is called in a heading.
 pub(super) fn heading(view: View, class: Class) -> String {
@@ -34,17 +53,84 @@ pub(super) fn class_words(class: Class) -> &'static str {
     }
 }
 
-/// Who is the best of a contest, by what its ranks are of, in a sentence.
+/// Who leads a contest, by what its ranks are of, and by how much, in a sentence or two.
 pub(super) fn best_words(contest: &ContestResult) -> String {
     let measure = contest.headline;
-    let best: Vec<&str> =
-        contest.arms.iter().filter(|arm| arm.rank() == Some(1)).map(|arm| arm.arm.name.as_str()).collect();
-    match best.as_slice() {
-        [] => "Nothing can be said: no backend has a verdict.".to_owned(),
-        [one] => format!("{one} is the best by {}.", measure.name()),
-        several => {
-            format!("{} are not told apart, and are the best by {}.", several.join(", "), measure.name())
-        }
+    let best: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank() == Some(1)).collect();
+    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
+    if names.is_empty() {
+        return "Nothing can be said: no backend has a verdict.".to_owned();
+    }
+    let ranked = contest.arms.iter().filter(|arm| arm.rank().is_some()).count();
+    if names.len() > 1 && names.len() == ranked {
+        return format!(
+            "{} are not told apart by {}: no difference was seen.",
+            listed(&names),
+            measure.name()
+        );
+    }
+    let lead = format!("{} {}", listed(&names), if names.len() == 1 { "leads" } else { "lead" });
+    let apart = if names.len() == 1 { "" } else { ", not told apart" };
+    let against = baseline(contest).filter(|arm| !names.contains(&arm.arm.name.as_str()));
+    let size = against.and_then(|against| {
+        let ratios = best.iter().map(|arm| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?));
+        Some(format!(
+            ": {} than {}",
+            size_words(measure, &ratios.collect::<Option<Vec<f64>>>()?),
+            against.arm.name
+        ))
+    });
+    let size = size.unwrap_or_default();
+    format!("{lead} by {}{size}{apart}.{}", measure.name(), floor_words(contest, baseline(contest)))
+}
+
+/// What the best loop by hand does, where loops by hand are shown apart.
+fn floor_words(contest: &ContestResult, against: Option<&ArmResult>) -> String {
+    let Some(against) = against else { return String::new() };
+    let ratio = |arm: &ArmResult| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?);
+    let Some((floor, ratio)) =
+        contest.arms.iter().filter(|arm| arm.floor).find_map(|arm| Some((arm, ratio(arm)?)))
+    else {
+        return String::new();
+    };
+    let size = size_words(contest.headline, &[ratio]);
+    format!(" By hand, {} has {size} than {}.", floor.arm.name, against.arm.name)
+}
+
+/// What sizes are told against: the reference, where it is ranked; else tokio, which most know.
+fn baseline(contest: &ContestResult) -> Option<&ArmResult> {
+    let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name && arm.rank().is_some());
+    [contest.reference.as_str(), "tokio-current", "tokio"].into_iter().find_map(named)
+}
+
+/// The ratio of an arm to the reference; 1 for that itself.
+fn ratio_of(arm: &ArmResult, contest: &ContestResult) -> Option<f64> {
+    let found = arm.comparisons.get(&contest.headline).map(|found| found.ratio);
+    found.or((arm.arm.name == contest.reference).then_some(1.0))
+}
+
+/// How much more or less some ratios are, such as `17 to 19% more`.
+fn size_words(measure: Measure, ratios: &[f64]) -> String {
+    let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
+    let (low, high) =
+        shares.fold((f64::MAX, f64::MIN), |(low, high), share| (low.min(share), high.max(share)));
+    let [low_text, high_text] = [low, high].map(|share| format!("{:.0}", share.abs()));
+    let way = if low + high >= 0.0 { "more" } else { "less" };
+    let of = if measure == Measure::Capacity { " capacity" } else { "" };
+    match (low_text == high_text, low.signum() == high.signum()) {
+        (true, _) => format!("{high_text}% {way}{of}"),
+        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}{of}"),
+        (false, true) => format!("{low_text} to {high_text}% {way}{of}"),
+        (false, false) => format!("{low:+.0} to {high:+.0}%{of}"),
+    }
+}
+
+/// Names in a sentence: `a`, `a and b`, `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
     }
 }
 

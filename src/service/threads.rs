@@ -50,7 +50,8 @@ pub(super) struct ThreadTallies(Sharded<ThreadTally>);
 #[derive(Debug, Default)]
 struct ThreadTally {
     messages: AtomicU64,
-    timer_lateness: Mutex<LatencyHistogram>,
+    /// Made for the first timer: it is hundreds of KiB, which connections that are held would seem to cost.
+    timer_lateness: Mutex<Option<LatencyHistogram>>,
 }
 
 impl ThreadTallies {
@@ -66,7 +67,8 @@ impl ThreadTallies {
     /// Takes note that a timer has woken this thread so late.
     pub(super) fn woke(&self, late: Duration) {
         let (_, thread) = self.0.mine();
-        thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner).record(late);
+        let mut lateness = thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner);
+        lateness.get_or_insert_with(LatencyHistogram::new).record(late);
     }
 
     /// What each thread did until now.
@@ -79,7 +81,9 @@ impl ThreadTallies {
             work.messages.pop();
         }
         for thread in self.0.all() {
-            work.timer_lateness.merge(&thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(lateness) = &*thread.timer_lateness.lock().unwrap_or_else(PoisonError::into_inner) {
+                work.timer_lateness.merge(lateness);
+            }
         }
         work
     }
@@ -91,6 +95,17 @@ mod tests {
 
     fn work(messages: &[u64]) -> ThreadWork {
         ThreadWork { messages: messages.to_vec(), timer_lateness: LatencyHistogram::new() }
+    }
+
+    #[test]
+    fn who_only_answers_needs_no_histogram() {
+        let tallies = ThreadTallies::new();
+        tallies.answers();
+        let made =
+            || tallies.0.all().filter(|thread| thread.timer_lateness.lock().unwrap().is_some()).count();
+        assert_eq!(made(), 0);
+        tallies.woke(Duration::from_millis(1));
+        assert_eq!((made(), tallies.read().timer_lateness.count()), (1, 1));
     }
 
     #[test]

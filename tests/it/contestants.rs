@@ -25,7 +25,7 @@ impl Folder {
     }
 
     /// Describes a program, with these lines beside those that every file has.
-    fn write(&self, name: &str, lines: &str) {
+    pub(crate) fn write(&self, name: &str, lines: &str) {
         let kind = "kind = { model = \"readiness\", threading = \"single\" }";
         let text = format!("name = \"{name}\"\nsummary = \"-\"\nversion = \"echo 1\"\n{kind}\n{lines}");
         fs::write(self.0.join(format!("{name}.toml")), text).unwrap();

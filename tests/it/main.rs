@@ -13,7 +13,6 @@ mod duel;
 mod forbidden;
 mod others;
 mod paced;
-mod page;
 mod peers;
 mod results;
 mod slices;

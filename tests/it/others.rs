@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -12,9 +13,13 @@ use ioduel::{
     agent::{Program, agent_words},
     conform::{self, Subject, Verdict},
 };
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::Value;
 
-use crate::contestants::Folder;
+use crate::{contestants::Folder, peers::wait_until};
 
 const IODUEL: &str = env!("CARGO_BIN_EXE_ioduel");
 
@@ -164,6 +169,20 @@ fn runs(word: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     lines.into_iter().any(|line| line.split(|byte| *byte == 0).any(|is| is == word.as_bytes()))
+}
+
+#[test]
+fn what_builds_a_contestant_ends_with_a_ctrl_c() {
+    let folder = Folder::new("building");
+    folder.write("slow", "command = \"true\"\nbuild = \"sleep 4712\"\n");
+    let mut run = Command::new(IODUEL);
+    run.env("IODUEL_CONTESTANTS", &folder.0).args(["run", "slow"]).process_group(0);
+    let mut running = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the build", || runs("4712"));
+    // As a terminal does it: to the whole group.
+    killpg(Pid::from_raw(running.id().cast_signed()), Signal::SIGINT).unwrap();
+    running.wait().unwrap();
+    wait_until("its end", || !runs("4712"));
 }
 
 #[test]

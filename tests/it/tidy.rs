@@ -191,11 +191,11 @@ fn only_the_command_line_prints() {
 }
 
 #[test]
-fn every_backend_stands_in_the_readme() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+fn every_backend_stands_in_its_document() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("BACKENDS.md")).unwrap();
     for backend in all() {
         let name = backend.about().name;
-        assert!(readme.contains(&format!("`{name}`")), "{name} is missing in README.md");
+        assert!(readme.contains(&format!("`{name}`")), "{name} is missing in BACKENDS.md");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::service::{AfterAcceptError, Connection, Service};
 pub(super) struct Server<'a> {
     ring: Ring,
     open: Slab<Link<Connection>>,
-    listener: &'a TcpListener,
+    listener: TcpListener,
     accepting: Accepting,
     service: &'a Arc<Service>,
 }
@@ -23,7 +23,7 @@ impl<'a> Server<'a> {
     pub(super) fn new(
         set_up: SetUp,
         accepting: Accepting,
-        listener: &'a TcpListener,
+        listener: TcpListener,
         service: &'a Arc<Service>,
     ) -> io::Result<Self> {
         Ok(Self { ring: Ring::new(set_up)?, open: Slab::new(), listener, accepting, service })

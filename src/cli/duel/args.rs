@@ -103,6 +103,12 @@ pub(in crate::cli) struct Args {
     /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     pub(super) quick: bool,
+    /// Rank everyone, the loops by hand too
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print all measures also on a terminal, in Markdown
+    #[arg(long)]
+    pub(super) wide: bool,
     /// Whole rounds, one arm after the other, instead of slices: as it is done across machines
     #[arg(long)]
     rounds: bool,

@@ -1,7 +1,8 @@
 //! The duel under `cargo bench`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command as Words, value_parser};
 use regex::Regex;
 
@@ -47,37 +48,48 @@ const WITHOUT_VALUE: [&str; 8] = [
 const SHORT: [(char, &str); 5] =
     [('b', "baseline"), ('c', "color"), ('n', "noplot"), ('s', "save-baseline"), ('v', "verbose")];
 
-/// The duel as a bench: takes the words that `cargo bench` passes on as criterion would, and starts agents of `program`.
+/// Be the duel of `cargo bench`, with the words that it passes on.
+#[derive(clap::Args)]
+#[command(hide = true)]
+pub(in crate::cli) struct Args {
+    /// What criterion would be passed
+    #[arg(last = true)]
+    words: Vec<OsString>,
+}
+
+/// The duel as a bench: takes the words that `cargo bench` passes on as criterion would.
 ///
 /// A filter is a regular expression over `duel/NAME`; `--list` lists these; `--test` fights one epoch without recording it in
 /// results; `--measurement-time` is the duel's time, and without it `--sample-size` its epochs; `--quick` is its own. What else
 /// criterion knows is taken, and means nothing here.
-pub fn bench(program: PathBuf) -> ExitCode {
-    let matches = match words().try_get_matches_from(std::env::args_os()) {
+pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let all = [OsString::from("duel")].into_iter().chain(args.words);
+    let matches = match words().try_get_matches_from(all) {
         Ok(matches) => matches,
         Err(error) => {
             // Nothing is left to be told when not even this can be printed.
             let _ = error.print();
-            return ExitCode::from(error.exit_code().try_into().unwrap_or(2));
+            return Ok(ExitCode::from(error.exit_code().try_into().unwrap_or(2)));
         }
     };
     let here = contestant::all().iter().filter(|contestant| contestant.available().is_ok());
     let names: Vec<&str> = here.map(Contestant::name).filter(|name| is_chosen(&matches, name)).collect();
     if matches.get_flag("list") {
-        return list(&names);
+        return Ok(list(&names));
     }
     if names.len() < 2 {
         output::tell(
             "no duel: fewer than two backends are chosen; a filter is held against names such as duel/tokio",
         );
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     let line = line(&matches, &names);
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
     let command_line = line.clone();
-    run_line(line, |command| match command {
+    Ok(run_line(line, |command| match command {
         Command::Duel(args) => fight_and_report(&args, program, command_line),
         _ => unreachable!("the line begins with the duel's name"),
-    })
+    }))
 }
 
 fn words() -> Words {

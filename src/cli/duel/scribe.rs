@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    analysis::{Analysis, Measure, analyse},
+    analysis::{Analysis, Measure, Ranked, analyse_as},
     cli::{output, pages},
     duel::{DuelPlan, Next, Until, Witness},
     record::{Line, Record, RecordWriter, Schedule, Setup},
@@ -25,6 +25,14 @@ pub(super) struct Summary {
     pub(super) printed: String,
 }
 
+/// How a duel is shown when it is over.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    pub(super) ranked: Ranked,
+    /// Whether all measures are printed on a terminal too.
+    pub(super) wide: bool,
+}
+
 /// Writes every block down, and says when enough was seen.
 pub(super) struct Scribe {
     writer: RecordWriter,
@@ -32,6 +40,7 @@ pub(super) struct Scribe {
     precision: Option<Precision>,
     pub(super) interrupted: Arc<AtomicBool>,
     plan: DuelPlan,
+    shown: Shown,
     /// Epochs that are over, of all contests.
     epochs_done: usize,
     /// The errors that were told; each is once.
@@ -46,10 +55,11 @@ impl Scribe {
         plan: DuelPlan,
         until: Option<f64>,
         interrupted: Arc<AtomicBool>,
+        shown: Shown,
     ) -> Self {
         let record = Record { setup, lines: Vec::new(), footprint: None, damage: None };
         let precision = until.map(Precision::new);
-        Self { writer, record, precision, interrupted, plan, epochs_done: 0, told: BTreeSet::new() }
+        Self { writer, record, precision, interrupted, plan, shown, epochs_done: 0, told: BTreeSet::new() }
     }
 
     /// What the record says, if a round was measured.
@@ -57,9 +67,11 @@ impl Scribe {
         if !self.record.lines.iter().any(|line| matches!(line, Line::Round(_))) {
             return Ok(None);
         }
-        let (setup, analysis) = (&self.record.setup, analyse(&self.record)?);
+        let (setup, analysis) = (&self.record.setup, analyse_as(&self.record, self.shown.ranked)?);
         let kept = report::markdown(setup, &analysis);
-        let printed = if output::is_for_a_terminal() { report::text(setup, &analysis) } else { kept.clone() };
+        let for_a_terminal = output::is_for_a_terminal() && !self.shown.wide;
+        let printed =
+            if for_a_terminal { report::text(setup, &analysis, output::columns()) } else { kept.clone() };
         Ok(Some(Summary { kept, printed }))
     }
 
@@ -84,7 +96,7 @@ impl Scribe {
     /// When they cannot be written.
     pub(super) fn keep(&self, summary: &Summary) -> anyhow::Result<PathBuf> {
         pages::write(&self.folder().join(pages::SUMMARY), &summary.kept)?;
-        pages::write_page(self.folder(), &self.record)
+        pages::write_page(self.folder(), &self.record, self.shown.ranked)
     }
 
     /// Looks at what there is once an epoch is over: whether it is enough, and who leads.
@@ -93,7 +105,7 @@ impl Scribe {
         if self.precision.is_none() && !output::shows_progress() {
             return Ok(Next::GoOn);
         }
-        let analysis = analyse(&self.record)?;
+        let analysis = analyse_as(&self.record, self.shown.ranked)?;
         output::progress(&self.progress(elapsed, &analysis));
         let is_last_contest = self.epochs_done.is_multiple_of(self.plan.contests.len());
         let is_enough = match &mut self.precision {

@@ -69,6 +69,8 @@ pub(super) struct ContestData<'a> {
     bytes: usize,
     /// The arms that have a verdict; everything below goes by their places in this list.
     arms: Vec<&'a str>,
+    /// Whether each of them is a floor, which is not ranked.
+    floors: Vec<bool>,
     /// The arms that took part and have none.
     unjudged: Vec<&'a str>,
     servers: Vec<&'a str>,
@@ -130,6 +132,7 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
         messages,
         bytes: message_bytes,
         arms: arms.iter().map(|arm| contest.arms[*arm].name.as_str()).collect(),
+        floors: arms.iter().map(|arm| field.is_floor(*arm)).collect(),
         unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
         measures: measures.collect(),

@@ -56,7 +56,7 @@ struct Row {
 /// Ranks the arms of a contest by throughput. Backends that stand in other contests alone have a row too, for the script.
 pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let measure = contest.headline;
-    let arms: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some()).collect();
+    let arms: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some() || arm.floor).collect();
     let found = || arms.iter().filter_map(|arm| arm.comparisons.get(&measure));
     let axis = LogAxis::over(found().flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO);
     let ranked = arms.iter().map(|arm| row(arm, measure, axis, &contest.reference));
@@ -111,7 +111,7 @@ fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row
     Row {
         name: arm.arm.name.clone(),
         look: arm_look(&arm.arm),
-        rank: arm.rank().map_or_else(String::new, |rank| rank.to_string()),
+        rank: arm.rank().map_or_else(|| "–".to_owned(), |rank| rank.to_string()),
         level: level.map_or_else(|| "–".to_owned(), short),
         ratio: compared.map_or_else(|| "1".to_owned(), |found| format!("{:.3}", found.ratio)),
         interval: compared.map_or_else(String::new, |found| format!("{:.3} to {:.3}", found.low, found.high)),
@@ -122,7 +122,7 @@ fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row
         verdict: compared.map_or_else(
             || if arm.arm.name == reference { "reference".to_owned() } else { String::new() },
             verdict_words,
-        ),
+        ) + if arm.floor { "; a floor, not ranked" } else { "" },
         hidden: false,
     }
 }

@@ -31,8 +31,8 @@ const OTHERS: usize = 5;
 
 /// The class of a look. A backend has its own, another's goes by its name.
 pub(super) fn look(server: &str) -> String {
-    // A version of a backend looks as the backend does.
-    let backend = server.split('@').next();
+    // A version of a backend looks as the backend does, and one that only listens otherwise too.
+    let backend = server.split('@').next().map(|name| name.trim_end_matches("-reuseport"));
     let place = BUILT_IN.iter().position(|name| Some(*name) == backend);
     let other = || BUILT_IN.len() + server.bytes().map(usize::from).sum::<usize>() % OTHERS;
     format!("c{}", place.unwrap_or_else(other))

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     analysis::{
-        analyse,
+        Ranked, analyse,
         tests::{at_rates, queue},
     },
     record::Line,
@@ -65,11 +65,14 @@ fn the_script_has_the_ranks_of_the_tables() {
             let of = &contest["measures"][key];
             let order: Vec<usize> = serde_json::from_value(of["order"].clone()).unwrap_or_default();
             let better = |arm: usize, than: usize| of["better_than"][arm].as_str().unwrap().as_bytes()[than];
+            let is_floor = |arm: usize| contest["floors"][arm].as_bool().unwrap();
+            let rankable = || order.iter().filter(|arm| !is_floor(**arm));
             for arm in &order {
-                let rank = 1 + order.iter().filter(|other| better(**other, *arm) == b'1').count();
+                let rank = 1 + rankable().filter(|other| better(**other, *arm) == b'1').count();
+                let rank = (!is_floor(*arm)).then_some(rank);
                 let name = contest["arms"][arm].as_str().unwrap();
                 let in_table = result.arms.iter().find(|arm| arm.arm.name == name).unwrap();
-                assert_eq!(in_table.ranks.get(&measure), Some(&rank), "{name} by {key}");
+                assert_eq!(in_table.ranks.get(&measure).copied(), rank, "{name} by {key}");
                 // Against the first reference, verdicts are those of the table.
                 let verdict = in_table.comparisons.get(&measure).map(|found| found.verdict);
                 let told = of["ratios"][0][arm][4].as_f64();
@@ -92,7 +95,7 @@ fn an_alarm_stands_on_top_of_every_report() {
     }
     let analysis = analyse(&record).unwrap();
     assert!(analysis.contests.iter().any(|contest| !contest.alarms.is_empty()));
-    let page = page(&record).unwrap();
+    let page = page(&record, Ranked::default()).unwrap();
     let (alarm, answer) = (page.find("role=\"alert\"").unwrap(), page.find("id=\"answer\"").unwrap());
     assert!(alarm < answer, "it stands above the answer");
     let markdown = crate::report::markdown(&record.setup, &analysis);
@@ -103,7 +106,7 @@ fn an_alarm_stands_on_top_of_every_report() {
 #[test]
 fn a_page_names_itself_its_command_and_every_contest_once() {
     let record = small();
-    let page = page(&record).unwrap();
+    let page = page(&record, Ranked::default()).unwrap();
     assert!(page.contains("ioduel duel"));
     let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let mut unique = ids.clone();
@@ -160,7 +163,7 @@ fn markup_in_any_text_of_a_record_stays_text() {
         footprint: None,
         damage: Some(harm.to_owned()),
     };
-    let page = page(&poisoned).unwrap();
+    let page = page(&poisoned, Ranked::default()).unwrap();
     assert!(!page.contains("<script>alert") && !page.contains("<img"), "a text became markup");
     assert!(page.contains("&lt;script&gt;alert(1)") || page.contains("&#60;script&#62;alert(1)"));
     let scripts = page.matches("</script").count();
@@ -169,7 +172,7 @@ fn markup_in_any_text_of_a_record_stays_text() {
 
 #[test]
 fn a_page_loads_nothing_and_runs_nothing_but_its_own() {
-    let page = page(&small()).unwrap();
+    let page = page(&small(), Ranked::default()).unwrap();
     for forbidden in ["http://", "https://", "src=", "@import", "url(", " style=", " onclick="] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
@@ -214,7 +217,7 @@ fn a_line_of_response_times_ends_where_its_arm_is_overloaded() {
     assert!(picture.contains(">arm</text>") && picture.contains("messages/s offered"), "labels at the ends");
     let data = Data::new(vec![contest_data(&capacity).unwrap()], &record).json();
     assert!(data.contains(r#""load":"session, capacity at p99 \u003c 2ms""#), "the script finds it: {data}");
-    let page = page(&record).unwrap();
+    let page = page(&record, Ranked::default()).unwrap();
     assert!(
         page.contains("capacity at p99 &lt; 2ms") || page.contains("capacity at p99 &#60; 2ms"),
         "in the chooser"

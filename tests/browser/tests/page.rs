@@ -1,5 +1,8 @@
 //! The page in a real browser. Where there is no Chromium, these tests say so and pass.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::print_stderr, reason = "a test says why it is skipped")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -12,6 +15,14 @@ use headless_chrome::{
     protocol::cdp::{Emulation, types::Event},
 };
 use serde_json::Value;
+
+/// The program, which `cargo test --workspace` builds beside these tests.
+fn ioduel() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("ioduel");
+    assert!(program.exists(), "{} is not built; `cargo test --workspace` does", program.display());
+    program
+}
 
 /// Whether the page's own script runs.
 #[derive(Clone, Copy, PartialEq)]
@@ -47,14 +58,9 @@ impl Page {
         let chromium = chromium()?;
         let folder = std::env::temp_dir().join(format!("ioduel-page-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
+        let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../records/small");
         let file = folder.join("index.html");
-        let made = Command::new(env!("CARGO_BIN_EXE_ioduel"))
-            .arg("report")
-            .arg(record)
-            .arg("--out")
-            .arg(&file)
-            .output();
+        let made = Command::new(ioduel()).arg("report").arg(record).arg("--out").arg(&file).output();
         assert!(made.unwrap().status.success());
         let options = LaunchOptions::default_builder()
             .path(Some(chromium))
@@ -141,12 +147,8 @@ impl Drop for Page {
 #[test]
 fn the_chooser_ranks_as_the_record_says() {
     let Some(page) = Page::open("chooser", Scripts::On) else { return };
-    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/records/small");
-    let json = Command::new(env!("CARGO_BIN_EXE_ioduel"))
-        .arg("report")
-        .arg(record)
-        .args(["--format", "json"])
-        .output();
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../records/small");
+    let json = Command::new(ioduel()).arg("report").arg(record).args(["--format", "json"]).output();
     let json: Value = serde_json::from_slice(&json.unwrap().stdout).unwrap();
     let expected = |workload: &str, view: &str, measure: &str| -> Vec<(String, String)> {
         let contests = json["contests"].as_array().unwrap();
@@ -274,7 +276,7 @@ fn nothing_overlaps_or_is_cut_at_any_width() {
 
 #[test]
 fn axe_finds_nothing_serious() {
-    let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/node_modules/axe-core/axe.min.js");
+    let axe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/axe/node_modules/axe-core/axe.min.js");
     let Ok(axe) = fs::read_to_string(axe) else {
         eprintln!("skipped: no axe-core here (npm install --prefix target/axe axe-core)");
         return;
