@@ -333,6 +333,11 @@ pub enum OwnBackendError {
     TooLate,
 }
 
+/// Whether a backend is this program's, and not of a crate that uses it.
+pub fn is_own(name: &str) -> bool {
+    BUILT.iter().any(|backend| backend.about().name == name)
+}
+
 /// The names of the backends that this build leaves out; each is a feature.
 pub fn left_out() -> impl Iterator<Item = &'static str> {
     FEATURES.iter().filter(|(_, built)| !built).map(|(name, _)| *name)

@@ -180,7 +180,9 @@ impl Chosen {
     fn built_in(self) -> anyhow::Result<&'static dyn Backend> {
         let name = self.name();
         self.0.built_in().ok_or_else(|| {
-            wrong_usage(format!("{name} is no backend of this program; `ioduel run {name}` measures it"))
+            wrong_usage(format!(
+                "{name} is no backend of this program; `ioduel duel {name} epoll` measures it"
+            ))
         })
     }
 

@@ -54,6 +54,9 @@ pub struct Description {
     pub portable: bool,
     /// Whether it is a program of its own, described by a file in `contestants/`.
     pub external: bool,
+    /// Whether it is a loop by hand; absent where that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<bool>,
     /// What it is, in half a sentence.
     pub summary: String,
 }
@@ -66,7 +69,7 @@ impl Description {
 
     /// Whether it is a loop by hand on the system calls, which nobody can depend on: there to show what generality costs.
     pub fn is_floor(&self) -> bool {
-        matches!(self.crate_name.as_deref(), Some("nix" | "io-uring"))
+        self.floor.unwrap_or_else(|| rests_on_the_system_calls(self.crate_name.as_deref()))
     }
 
     /// What it rests on and the version of that, such as `tokio 1.54.1`.
@@ -100,9 +103,15 @@ impl From<&About> for Description {
             advisories: about.advisories.iter().map(|advisory| (*advisory).to_owned()).collect(),
             portable: about.portable,
             external: false,
+            floor: Some(backend::is_own(about.name) && rests_on_the_system_calls(about.crate_name)),
             summary: about.summary.to_owned(),
         }
     }
+}
+
+/// Whether a crate only makes the system calls callable.
+fn rests_on_the_system_calls(crate_name: Option<&str>) -> bool {
+    matches!(crate_name, Some("nix" | "io-uring"))
 }
 
 /// Everybody, and the files of those who can't be told from what they say.
@@ -304,7 +313,7 @@ impl Contestant {
         let asks_more = workload.work.is_some() || workload.reply_bytes.is_some();
         if self.is_alone() {
             if asks_more || !self.takes_messages_of(workload.message_bytes) {
-                let what = "a server alone answers messages of 16 bytes, or of {message_bytes} where its words have that, and no more";
+                let what = "a server alone does no work, and takes messages of 16 bytes; of other sizes with {message_bytes} in its command";
                 return Err(Unavailable(what.to_owned()));
             }
             return Ok(());

@@ -120,7 +120,7 @@ impl Placement {
     /// Measured to differ least between two runs of the same backend; see METHODOLOGY.md, "Placement".
     ///
     /// # Errors
-    /// When one of them is not to be had here, or the kernel does not tell which are.
+    /// When one of them is not available here, or the kernel does not tell which are.
     pub fn or_default(server: Option<Cpus>, client: Option<Cpus>) -> anyhow::Result<Self> {
         Ok(Self { server: Some(Self::here(server)?), client: Some(Self::here(client)?) })
     }
@@ -161,7 +161,7 @@ impl Placement {
         let allowed = Cpus::of_this_process()?;
         let cpus = asked.unwrap_or_else(|| Cpus(allowed.0[..1].to_vec()));
         match cpus.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
-            Some(cpu) => anyhow::bail!("processor {cpu} is not to be had; allowed here: {allowed}"),
+            Some(cpu) => anyhow::bail!("processor {cpu} is not available; allowed here: {allowed}"),
             None => Ok(cpus),
         }
     }

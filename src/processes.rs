@@ -1,24 +1,78 @@
 //! The processes below one in the tree of all.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use procfs::process::{Process, all_processes};
 
 /// All processes below one, its own children before those of these; none where the system does not tell.
 pub(crate) fn descendants(of: u32) -> Vec<Process> {
-    let Ok(all) = all_processes() else { return Vec::new() };
-    let mut by_parent: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
-    for process in all.flatten() {
-        // One that is gone meanwhile is below nobody.
-        if let Ok(stat) = process.stat() {
-            by_parent.entry(stat.ppid).or_default().push(process);
+    let of = of.cast_signed();
+    match children(of) {
+        Some(first) => below(first, |process| children(process).unwrap_or_default()),
+        None => {
+            let mut by_parent = by_parent();
+            below(by_parent.remove(&of).unwrap_or_default(), |process| {
+                by_parent.remove(&process).unwrap_or_default()
+            })
         }
     }
-    let mut below: Vec<Process> = by_parent.remove(&of.cast_signed()).unwrap_or_default();
+}
+
+fn below(first: Vec<i32>, mut children: impl FnMut(i32) -> Vec<i32>) -> Vec<Process> {
+    let mut found = first;
     let mut next = 0;
-    while next < below.len() {
-        below.extend(by_parent.remove(&below[next].pid).unwrap_or_default());
+    while next < found.len() {
+        found.extend(children(found[next]));
         next += 1;
     }
-    below
+    // One that is gone meanwhile is below nobody.
+    found.into_iter().filter_map(|process| Process::new(process).ok()).collect()
+}
+
+/// The children of a process, as the kernel lists them for each of its threads (proc(5), `/proc/pid/task/tid/children`); `None` where
+/// it has no such list.
+fn children(of: i32) -> Option<Vec<i32>> {
+    let tasks = fs::read_dir(format!("/proc/{of}/task")).ok()?.flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+    let lists: Vec<String> = lists.collect::<Result<_, _>>().ok()?;
+    Some(lists.iter().flat_map(|list| list.split_whitespace().flat_map(str::parse)).collect())
+}
+
+/// All processes by their parents: a walk over all of /proc.
+fn by_parent() -> BTreeMap<i32, Vec<i32>> {
+    let mut by_parent: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    let stats = all_processes().into_iter().flatten().flatten().filter_map(|process| process.stat().ok());
+    stats.for_each(|stat| by_parent.entry(stat.ppid).or_default().push(stat.pid));
+    by_parent
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn children_of_children_are_found_in_both_ways() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 60 & read line"]).stdin(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let own = std::process::id().cast_signed();
+        let sleeps = |process: &Process| process.stat().is_ok_and(|stat| stat.comm == "sleep");
+        let walked = || {
+            let mut by_parent = by_parent();
+            let first = by_parent.remove(&own).unwrap_or_default();
+            below(first, |process| by_parent.remove(&process).unwrap_or_default())
+        };
+        while !descendants(std::process::id()).iter().any(sleeps) {}
+        assert!(walked().iter().any(sleeps));
+        for process in descendants(shell.id()) {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(process.pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+    }
 }

@@ -194,8 +194,8 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         let thread_work = self.thread_work()?;
-        let served = self.served_by_an_older_one()?;
         self.server.ask(asking, PATIENCE)?;
+        let served = self.served_by_an_older_one(&asked)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
         let (segments, begun) = (self.segments(), Instant::now());
         begin(self)?;
@@ -214,7 +214,9 @@ impl Pair {
         let seen = Seen {
             served: match &thread_work {
                 Some(work) => Some(work.messages.iter().sum()),
-                None => self.served_by_an_older_one()?.zip(served).map(|(after, before)| after - before),
+                None => {
+                    self.served_by_an_older_one(&asked)?.zip(served).map(|(after, before)| after - before)
+                }
             },
             segments: self.segments().zip(segments).map(|(after, before)| after - before),
             took: asked.offer.is_none().then_some(took),
@@ -264,9 +266,10 @@ impl Pair {
     }
 
     /// The messages that a server has answered on connections that are closed, where it knows the first version of requests alone.
-    fn served_by_an_older_one(&mut self) -> anyhow::Result<Option<u64>> {
+    /// At a rate none is closed yet.
+    fn served_by_an_older_one(&mut self, asked: &Asked) -> anyhow::Result<Option<u64>> {
         let server = contestant::find(&self.plan.server)?;
-        if server.speaks() >= 2 || server.is_alone() {
+        if server.speaks() >= 2 || server.is_alone() || asked.offer.is_some() {
             return Ok(None);
         }
         match self.server.ask(&Request::Served, PATIENCE)?.answer {

@@ -139,7 +139,17 @@ impl Service {
     pub fn listens_at_too(&self, listeners: &[TcpListener]) -> io::Result<()> {
         let others = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>()?;
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
+        if self.is_stopping() {
+            self.shut_down();
+        }
         Ok(())
+    }
+
+    /// Shuts all listeners down; it fails only on sockets that are shut down already.
+    fn shut_down(&self) {
+        for listener in &*self.listeners.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
     }
 
     /// How to serve.
@@ -220,10 +230,7 @@ impl Service {
         }
         drop(self.told.0.lock());
         self.told.1.notify_all();
-        for listener in &*self.listeners.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It fails only on a socket that is shut down already.
-            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
-        }
+        self.shut_down();
     }
 
     /// Owes so much more CPU time, and says how much of all that is owed is to be burnt now, in nanoseconds.

@@ -20,6 +20,17 @@ use std::{
 pub use alone::serve_alone;
 pub use relay::relay;
 
+/// Ends all below this process, and then itself, once it is told to (SIGTERM, SIGHUP).
+///
+/// # Errors
+/// When signals can't be handled.
+pub fn end_all_when_told() -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(|| {
+        tree::end_all();
+        std::process::exit(143);
+    })
+}
+
 /// The words that become a command, and end with this process: what `ioduel agent --with-parent PID -- COMMAND` makes of itself.
 fn bound_to_this_process(command: &[OsString]) -> io::Result<Vec<OsString>> {
     let own = std::env::current_exe()?;

@@ -19,7 +19,7 @@ use semver::Version as Release;
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
-use crate::backend::{Backend, Unavailable};
+use crate::backend::{self, Backend, Unavailable};
 
 /// Where the source of this program was when it was built.
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
@@ -67,6 +67,10 @@ impl Version {
     /// When it is neither, or the backend rests on no crate.
     pub fn new(backend: &'static dyn Backend, asked: &str) -> anyhow::Result<Self> {
         let name = backend.about().name;
+        ensure!(
+            backend::is_own(name),
+            "{name} is no backend of ioduel itself; only those can have another version"
+        );
         let crate_name = backend.about().crate_name;
         let crate_name =
             crate_name.with_context(|| format!("{name} rests on no crate that could be exchanged"))?;
@@ -150,10 +154,18 @@ impl Version {
             }
         }
         let manifest = self.manifest(&fs::read_to_string(source.join("Cargo.toml"))?)?;
-        let path = folder.join("Cargo.toml");
-        if fs::read_to_string(&path).ok().as_deref() != Some(&manifest) {
+        let (path, own_lock) =
+            (folder.join("Cargo.toml"), fs::read_to_string(source.join("Cargo.lock")).ok());
+        let begun_from = folder.join("Cargo.lock.begun-from");
+        let is_as_before = fs::read_to_string(&path).ok().as_deref() == Some(&manifest)
+            && fs::read_to_string(&begun_from).ok() == own_lock;
+        if !is_as_before {
             fs::write(&path, manifest)?;
-            let _ = fs::copy(source.join("Cargo.lock"), folder.join("Cargo.lock"));
+            // Without a lock file of this program the newest of all is taken.
+            if let Some(lock) = own_lock {
+                fs::write(&begun_from, &lock)?;
+                fs::write(folder.join("Cargo.lock"), lock)?;
+            }
         }
         Ok(())
     }
@@ -211,7 +223,7 @@ impl Version {
         words.extend([folder.join("Cargo.toml").into(), "--target-dir".into(), target.into()]);
         let is_release = env!("IODUEL_PROFILE") == "release";
         words.extend(is_release.then(|| "--release".into()));
-        run_cargo(&words, |line| progress(&format!("building {}: {line}", self.name)))?;
+        run_cargo(folder, &words, |line| progress(&format!("building {}: {line}", self.name)))?;
         let program = target.join(env!("IODUEL_PROFILE")).join(self.bin_name());
         ensure!(program.exists(), "cargo built no {}", program.display());
         let lock: Table = toml::from_str(&fs::read_to_string(folder.join("Cargo.lock"))?)?;
@@ -280,8 +292,13 @@ fn folder_of_versions(source: &Path) -> anyhow::Result<PathBuf> {
 /// Runs cargo, and hands on what it says it does.
 ///
 /// It is in this process's group: a Ctrl-C ends it, and the compilers that it runs.
-fn run_cargo(words: &[OsString], mut told: impl FnMut(&str)) -> anyhow::Result<()> {
+fn run_cargo(folder: &Path, words: &[OsString], mut told: impl FnMut(&str)) -> anyhow::Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // With the flags that this program was built with, and the settings of the folder that it is built in.
+    cargo
+        .current_dir(folder)
+        .env("RUSTFLAGS", env!("IODUEL_RUSTFLAGS"))
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = cargo.spawn().context("cannot run cargo, which builds it")?;
     let output = child.stderr.take().expect("standard error is a pipe");
@@ -290,7 +307,7 @@ fn run_cargo(words: &[OsString], mut told: impl FnMut(&str)) -> anyhow::Result<(
         let line = line.trim();
         if first_error.is_some() {
             after.push(line.to_owned());
-        } else if line.contains("error") {
+        } else if line.starts_with("error") || line.contains(": error") {
             first_error = Some(line.to_owned());
         } else if !line.is_empty() {
             told(line);
@@ -321,7 +338,6 @@ fn revision(folder: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend;
 
     fn epoll(asked: &str) -> anyhow::Result<Version> {
         Version::new(backend::find("epoll").unwrap(), asked)

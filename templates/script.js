@@ -68,18 +68,26 @@
     const rows = new Map([...body.rows].map((row) => [row.dataset.arm, row]));
     const cell = (within, name) => within.querySelector(`[data-cell="${name}"]`);
 
-    const say = (contest, measure, ranks, ratios, wish) => {
+    const say = (contest, measure, ranks, wish) => {
       const best = ranks.filter((is) => is.rank === 1);
       const names = best.map((is) => contest.arms[is.arm]);
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
-      const found = best.map((is) => ratios[is.arm]).filter(Boolean);
-      const sizes = found.length === best.length ? `: ${size(found.map((is) => is[0]))} than ${wish.reference}` : "";
+      // A size is told against what is ranked, and where all who lead are told better than that.
+      const reference = contest.arms.indexOf(wish.reference);
+      const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
+      const ratios = (baseline === null ? null : measure.ratios[baseline]) ?? [];
+      const found = best.map((is) => ratios[is.arm]).filter((is) => is && is[4] === 1);
+      const sizes = found.length === best.length && found.length > 0
+        ? `: ${size(found.map((is) => is[0]))} than ${contest.arms[baseline]}` : "";
+      const floor = ranks.find((is) => is.rank === Infinity && ratios[is.arm]?.[4] === 1);
+      const hand = floor && wish.need === "any"
+        ? ` By hand, ${contest.arms[floor.arm]} has ${size([ratios[floor.arm][0]])} ${measure.name} than ${contest.arms[baseline]}.` : "";
       const rankable = ranks.filter((is) => is.rank !== Infinity).length;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === rankable
         ? `${listed(names)} are not told apart by ${measure.name}: no difference was seen.`
         : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
-          `${best.length === 1 ? "" : ", not told apart"}.`;
+          `${best.length === 1 ? "" : ", not told apart"}.${hand}`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
@@ -119,8 +127,8 @@
       }
       const measure = contest.measures[wish.measure];
       const needs = contest.servers.map((server) => data.needs[server]);
-      const fits = satisfies(wish.need, needs);
-      const ranks = ranked(measure.order.filter((arm) => fits(needs[arm])), measure.better_than, contest.floors);
+      const satisfied = satisfies(wish.need, needs.filter((_, arm) => !contest.floors[arm]));
+      const ranks = ranked(measure.order.filter((arm) => wish.need === "any" || (!contest.floors[arm] && satisfied(needs[arm]))), measure.better_than, contest.floors);
       const reference = contest.arms.indexOf(wish.reference);
       const ratios = measure.ratios[reference] ?? [];
       const shown = ranks.map((is) => ratios[is.arm]).filter(Boolean);
@@ -128,7 +136,7 @@
       const place = (value) => (high > low ? 4 + (112 * Math.log(value / low)) / Math.log(high / low) : 60).toFixed(1);
       cell(table, "unit").textContent = measure.name + (measure.unit && measure.unit !== "1/s" ? `, ${measure.unit}` : "");
       cell(table, "to").textContent = `ratio to ${wish.reference}`;
-      say(contest, measure, ranks, ratios, wish);
+      say(contest, measure, ranks, wish);
       const fill = ({ arm, rank }) => {
         const row = rows.get(contest.arms[arm]);
         row.hidden = false;

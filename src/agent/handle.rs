@@ -39,6 +39,9 @@ pub const LONGEST_LINE_BYTES: u64 = 16 << 20;
 /// How long between two looks at whether it has.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_millis(1);
 
+/// How long the processes of an agent may take to stand still once they were stopped.
+const UNTIL_STILL: Duration = Duration::from_secs(1);
+
 /// How long an agent is waited for at a time: short beside any patience, and seldom enough to cost nothing.
 const STEP: Duration = Duration::from_millis(250);
 
@@ -319,9 +322,11 @@ impl Agent {
         let stands_still = |pid: &Pid| {
             let tasks = Process::new(pid.as_raw()).and_then(|process| process.tasks());
             let mut stats = tasks.into_iter().flatten().flatten().filter_map(|task| task.stat().ok());
-            stats.all(|stat| stat.state == 'T')
+            stats.all(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
         };
+        let deadline = Instant::now() + UNTIL_STILL;
         while self.is_supervised && !self.metered().iter().all(stands_still) {
+            anyhow::ensure!(Instant::now() < deadline, "{}: a process of it does not stop", self.name);
             thread::yield_now();
         }
         Ok(())

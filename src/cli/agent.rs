@@ -48,7 +48,9 @@ enum Supervised {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(parent) = args.with_parent {
         // The end of its input is not seen by one that is stopped. What it becomes keeps this, but for set-user-ID programs.
-        set_pdeathsig(Signal::SIGKILL).context("cannot ask to end with the program that started this one")?;
+        // Whoever supervises ends first what is below it.
+        let last = if args.supervise.is_some() { Signal::SIGTERM } else { Signal::SIGKILL };
+        set_pdeathsig(last).context("cannot ask to end with the program that started this one")?;
         anyhow::ensure!(getppid().as_raw() == parent, "the program that started this one is gone");
     }
     pin(args.cpus.as_ref())?;
@@ -56,6 +58,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         agent::answer_requests()?;
         return Ok(ExitCode::SUCCESS);
     };
+    if args.supervise.is_some() {
+        supervisor::end_all_when_told().context("cannot handle signals")?;
+    }
     match args.supervise {
         Some(Supervised::Agent) => return supervisor::relay(&args.command),
         Some(Supervised::Server) => {

@@ -80,7 +80,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let Args { backend, measure, .. } = &args;
     let (measure, duels) = (measure.name(), format!("{duels} {}", if duels == 1 { "duel" } else { "duels" }));
-    output::print(&match (found, search.ends()) {
+    output::print(&match (found.or_else(|| search.told()), search.ends()) {
+        (Some((low, high, by)), _) if high - low > 1 => format!(
+            "{backend}: {measure} moved between {} and {}, by no step that is told alone: {} ({duels})",
+            points[low],
+            points[high],
+            told(&by)
+        ),
         (Some((low, high, by)), _) => {
             format!(
                 "{backend}: {measure} moved between {} and {}: {} ({duels})",

@@ -82,7 +82,11 @@ impl Subject {
     }
 
     fn agent(&self, name: &str, command: Vec<OsString>, backend: &str) -> anyhow::Result<Started> {
-        let agent = Agent::start(&AgentCommand { name: name.to_owned(), command, is_supervised: false })?;
+        let agent = Agent::start(&AgentCommand {
+            name: name.to_owned(),
+            command: command.clone(),
+            is_supervised: is_supervised(&command),
+        })?;
         Ok(Started {
             agent,
             backend: backend.to_owned(),
@@ -203,6 +207,11 @@ impl Drop for Started {
         // How it ends is told by cases of their own.
         let _ = self.agent.end(UNTIL_EXIT);
     }
+}
+
+/// Whether words start a supervisor.
+fn is_supervised(words: &[OsString]) -> bool {
+    words.iter().any(|word| word == "--supervise")
 }
 
 fn counts(served: Served) -> String {

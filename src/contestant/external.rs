@@ -130,6 +130,10 @@ impl External {
                 bail!("a program is an agent, by `command`, or a server alone, by `server`; not both")
             }
         };
+        ensure!(
+            wire.server.is_none() || wire.speaks == first_version(),
+            "a server alone knows no requests: leave `speaks` out"
+        );
         let version_command = wire.version.as_deref().map(|text| words("version", text)).transpose()?;
         ensure!(version_command.is_some() || matches!(program, Theirs::Server(_)), "missing field `version`");
         Ok(Self {
@@ -203,6 +207,7 @@ impl External {
             advisories: Vec::new(),
             portable: self.portable,
             external: true,
+            floor: Some(false),
             summary: self.summary.clone(),
         }
     }
@@ -236,8 +241,10 @@ impl External {
     /// Runs one of its commands to a good end.
     fn run(&self, words: &[OsString], patience: Duration) -> Result<Output, Unavailable> {
         let told = words[0].to_string_lossy();
-        let output =
-            output_within(words, patience).map_err(|error| Unavailable(format!("{told}: {error}")))?;
+        // What lies in the current folder decides nothing.
+        let folder = self.file.parent().filter(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        let output = output_within(words, folder, patience)
+            .map_err(|error| Unavailable(format!("{told}: {error}")))?;
         if output.status.success() {
             return Ok(output);
         }
@@ -263,9 +270,14 @@ fn first_line(bytes: &[u8]) -> Option<String> {
 }
 
 /// Runs a command to its end, and kills it when that takes too long.
-fn output_within(words: &[OsString], patience: Duration) -> io::Result<Output> {
+fn output_within(words: &[OsString], folder: &Path, patience: Duration) -> io::Result<Output> {
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(&words[1..])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // In the group of this process: a Ctrl-C ends it, and what it has started.
     let child = command.spawn()?;
     let number = child.id();

@@ -47,7 +47,7 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     }
     let has_floors = analysis.contests.iter().any(|contest| contest.arms.iter().any(|arm| arm.floor));
     let floors = if has_floors { FLOORS } else { "" };
-    lines.extend(wrapped(&format!("{SIGNS}{floors} All measures: --wide, and the page."), "", "", width));
+    lines.extend(wrapped(&format!("{SIGNS}{floors} All measures are in the page, and in Markdown (`duel --wide`, `report --format markdown`)."), "", "", width));
     lines.join("\n")
 }
 
@@ -66,8 +66,11 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
 
 /// Rank, arm, level and ratio; with the interval and a bar where there is room for them.
 fn table(contest: &ContestResult, width: usize) -> Vec<String> {
-    let head =
-        |ratio: String| ["rank".to_owned(), "arm".to_owned(), contest.headline.name().to_owned(), ratio];
+    let measure = match contest.headline.unit() {
+        "" | "1/s" => contest.headline.name().to_owned(),
+        unit => format!("{}, {unit}", contest.headline.name()),
+    };
+    let head = |ratio: String| ["rank".to_owned(), "arm".to_owned(), measure.clone(), ratio];
     let rows = |with_interval: bool| -> Vec<[String; 4]> {
         let arms = contest.arms.iter().map(|arm| row(arm, contest, with_interval));
         std::iter::once(head(format!("to {}", contest.reference))).chain(arms).collect()

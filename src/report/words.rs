@@ -72,13 +72,10 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
     let lead = format!("{} {}", listed(&names), if names.len() == 1 { "leads" } else { "lead" });
     let apart = if names.len() == 1 { "" } else { ", not told apart" };
     let against = baseline(contest).filter(|arm| !names.contains(&arm.arm.name.as_str()));
-    let size = against.and_then(|against| {
+    let told = |against: &ArmResult| best.iter().all(|arm| is_told_better(arm, against, measure));
+    let size = against.filter(|against| told(against)).and_then(|against| {
         let ratios = best.iter().map(|arm| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?));
-        Some(format!(
-            ": {} than {}",
-            size_words(measure, &ratios.collect::<Option<Vec<f64>>>()?),
-            against.arm.name
-        ))
+        Some(format!(": {} than {}", size_words(&ratios.collect::<Option<Vec<f64>>>()?), against.arm.name))
     });
     let size = size.unwrap_or_default();
     format!("{lead} by {}{size}{apart}.{}", measure.name(), floor_words(contest, baseline(contest)))
@@ -88,19 +85,33 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
 fn floor_words(contest: &ContestResult, against: Option<&ArmResult>) -> String {
     let Some(against) = against else { return String::new() };
     let ratio = |arm: &ArmResult| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?);
-    let Some((floor, ratio)) =
-        contest.arms.iter().filter(|arm| arm.floor).find_map(|arm| Some((arm, ratio(arm)?)))
-    else {
-        return String::new();
-    };
-    let size = size_words(contest.headline, &[ratio]);
-    format!(" By hand, {} has {size} than {}.", floor.arm.name, against.arm.name)
+    let told = |arm: &&ArmResult| arm.floor && is_told_better(arm, against, contest.headline);
+    let best = contest.arms.iter().filter(told).find_map(|arm| Some((arm, ratio(arm)?)));
+    best.map_or_else(String::new, |(floor, ratio)| {
+        let size = size_words(&[ratio]);
+        format!(
+            " By hand, {} has {size} {} than {}.",
+            floor.arm.name,
+            contest.headline.name(),
+            against.arm.name
+        )
+    })
+}
+
+/// The arm that sizes of a contest are told against, by its name.
+pub(super) fn baseline_name(contest: &ContestResult) -> Option<&str> {
+    baseline(contest).map(|arm| arm.arm.name.as_str())
 }
 
 /// What sizes are told against: the reference, where it is ranked; else tokio, which most know.
 fn baseline(contest: &ContestResult) -> Option<&ArmResult> {
     let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name && arm.rank().is_some());
     [contest.reference.as_str(), "tokio-current", "tokio"].into_iter().find_map(named)
+}
+
+/// Whether an arm is told better than another.
+fn is_told_better(arm: &ArmResult, than: &ArmResult, measure: Measure) -> bool {
+    arm.better_than.get(&measure).is_some_and(|worse| worse.contains(&than.arm.name))
 }
 
 /// The ratio of an arm to the reference; 1 for that itself.
@@ -110,18 +121,17 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult) -> Option<f64> {
 }
 
 /// How much more or less some ratios are, such as `17 to 19% more`.
-fn size_words(measure: Measure, ratios: &[f64]) -> String {
+fn size_words(ratios: &[f64]) -> String {
     let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
     let (low, high) =
         shares.fold((f64::MAX, f64::MIN), |(low, high), share| (low.min(share), high.max(share)));
     let [low_text, high_text] = [low, high].map(|share| format!("{:.0}", share.abs()));
     let way = if low + high >= 0.0 { "more" } else { "less" };
-    let of = if measure == Measure::Capacity { " capacity" } else { "" };
     match (low_text == high_text, low.signum() == high.signum()) {
-        (true, _) => format!("{high_text}% {way}{of}"),
-        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}{of}"),
-        (false, true) => format!("{low_text} to {high_text}% {way}{of}"),
-        (false, false) => format!("{low:+.0} to {high:+.0}%{of}"),
+        (true, _) => format!("{high_text}% {way}"),
+        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}"),
+        (false, true) => format!("{low_text} to {high_text}% {way}"),
+        (false, false) => format!("{low:+.0} to {high:+.0}%"),
     }
 }
 

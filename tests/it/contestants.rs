@@ -114,7 +114,7 @@ fn why_a_program_cannot_run_here_is_listed_and_nothing_else_changes() {
     let (code, _, stderr) = folder.ioduel(&["run", "x"]);
     assert_eq!((code, stderr.as_str()), (Some(1), "error: x cannot run here: no tool\n"));
     let (code, _, stderr) = folder.ioduel(&["serve", "x"]);
-    let expected = "error: x is no backend of this program; `ioduel run x` measures it\n";
+    let expected = "error: x is no backend of this program; `ioduel duel x epoll` measures it\n";
     assert_eq!((code, stderr.as_str()), (Some(2), expected));
 }
 

@@ -43,6 +43,7 @@ def serve(connection):
             break
         if fault == "split":
             connection.sendall(b"Re:")
+            time.sleep(0.002)
             connection.sendall(message)
             continue
         prefix = {"prefix": b"RE:", "no-prefix": b""}.get(fault, b"Re:")

@@ -35,13 +35,15 @@ pub(super) struct Search {
     high: usize,
     /// What is known of what is left.
     ends: Option<Comparison>,
+    /// The narrowest that was told, with its ends.
+    told: Option<(usize, usize, Comparison)>,
     done: bool,
 }
 
 impl Search {
     /// Searches among so many versions; two at least.
     pub(super) fn new(versions: usize) -> Self {
-        Self { low: 0, high: versions - 1, ends: None, done: false }
+        Self { low: 0, high: versions - 1, ends: None, told: None, done: false }
     }
 
     /// The last that was said of both ends.
@@ -49,8 +51,13 @@ impl Search {
         self.ends
     }
 
+    /// The narrowest part that was told to have moved, whether its own parts were or not.
+    pub(super) fn told(&self) -> Option<(usize, usize, Comparison)> {
+        self.told
+    }
+
     pub(super) fn step(&self) -> Step {
-        let Self { low, high, ends, done } = *self;
+        let Self { low, high, ends, done, .. } = *self;
         match ends {
             Some(found) if done => Step::Done(found.verdict.is_told().then_some((low, high, found))),
             _ => Step::Duel { low, mid: (high - low > 1).then_some(low.midpoint(high)), high },
@@ -60,6 +67,9 @@ impl Search {
     /// Takes what a duel said, and keeps the half in which more has moved.
     pub(super) fn take(&mut self, found: Found) {
         self.ends = Some(found.ends);
+        if found.ends.verdict.is_told() {
+            self.told = Some((self.low, self.high, found.ends));
+        }
         let Some([lower, upper]) = found.halves.filter(|_| found.ends.verdict.is_told()) else {
             self.done = true;
             return;
@@ -75,6 +85,10 @@ impl Search {
 
     /// Takes note that a version is no more, and those behind it have moved up.
     pub(super) fn forget(&mut self, place: usize) {
+        if let Some(told) = &mut self.told {
+            told.0 -= usize::from(place < told.0);
+            told.1 -= usize::from(place <= told.1);
+        }
         self.low -= usize::from(place < self.low);
         self.high -= usize::from(place <= self.high);
     }
@@ -130,6 +144,17 @@ mod tests {
         assert_eq!(search(&[1.0; 9]), (1, None));
         let (_, found) = search(&[1.0, 0.99, 0.99, 0.99, 0.99, 0.8, 0.8, 0.8]);
         assert_eq!(found, Some((4, 5)));
+    }
+
+    #[test]
+    fn a_move_in_steps_too_small_to_be_told_is_told_as_a_whole() {
+        let mut search = Search::new(5);
+        let small = Comparison { verdict: Verdict::NoDifferenceSeen, ..comparison(0.95) };
+        search.take(Found { ends: comparison(0.9), halves: Some([small, small]) });
+        assert!(matches!(search.step(), Step::Duel { .. }));
+        search.take(Found { ends: small, halves: Some([small, small]) });
+        assert_eq!(search.step(), Step::Done(None));
+        assert_eq!(search.told().map(|(low, high, _)| (low, high)), Some((0, 4)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use super::lineup::{self, Lineup};
 use crate::{
-    cli::{Chosen, Words, duration, millis, rate, words, wrong_usage},
+    cli::{Chosen, Words, duration, millis, output, rate, words, wrong_usage},
     doctor::{examine, warnings},
     duel::{Terms, Until, fit, handicapped, slices},
     environment::Environment,
@@ -187,7 +187,7 @@ impl Args {
                 let terms = Terms {
                     workload: workload.clone(),
                     arrivals: self.arrivals(workload),
-                    schedule: self.schedule(workload, lineup),
+                    schedule: self.schedule(workload, self.view(workload, view)?, lineup),
                     view: self.view(workload, view)?,
                     class: *class,
                     workers: lineup::workers(*class, workers, &placement),
@@ -198,7 +198,7 @@ impl Args {
         }
         if contests.is_empty() {
             return Err(wrong_usage(
-                "at a rate several workers need two processors beside the pacer's own, and they are not to be had; --class single",
+                "at a rate several workers need two processors beside the pacer's own, and they are not available; --class single",
             ));
         }
         // With a set time, enough epochs are worth more than long ones.
@@ -312,15 +312,18 @@ impl Args {
     }
 
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
-    fn schedule(&self, workload: &Workload, lineup: &Lineup) -> Schedule {
+    fn schedule(&self, workload: &Workload, view: View, lineup: &Lineup) -> Schedule {
         if workload.arrivals.is_some() {
             return Schedule::Rounds { blocks: PACED_BLOCKS };
         }
-        if self.rounds
-            || self.server_exec.is_some()
-            || !self.client_exec.is_empty()
-            || !lineup.all_sliceable()
-        {
+        if self.rounds || self.server_exec.is_some() || !self.client_exec.is_empty() {
+            return Schedule::Rounds { blocks: 1 };
+        }
+        if let Some(name) = lineup.not_sliceable(view) {
+            output::tell(&format!(
+                "{}: whole rounds, for {name} can't be stopped and continued",
+                workload.name
+            ));
             return Schedule::Rounds { blocks: 1 };
         }
         let share = if self.quick { QUICK_SHARE } else { 1 };

@@ -72,9 +72,10 @@ impl Lineup {
         self.named && self.contestants.iter().any(|contestant| contestant.is_alone())
     }
 
-    /// Whether each of them, and the neutral client, can be stopped and continued.
-    pub(super) fn all_sliceable(&self) -> bool {
-        self.contestants.iter().all(|contestant| contestant.is_sliceable())
+    /// Who takes part in a view and can't be stopped and continued.
+    pub(super) fn not_sliceable(&self, view: View) -> Option<&'static str> {
+        let mut arms = self.contestants.iter().filter(|it| view == View::Server || !it.is_alone());
+        arms.find(|contestant| !contestant.is_sliceable()).map(|contestant| contestant.name())
     }
 
     /// What each of them is, and the neutral client too.

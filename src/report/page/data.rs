@@ -12,6 +12,7 @@ use crate::{
     analysis::{Field, Measure, Scope},
     load::Workload,
     record::{Class, Record, View},
+    report::words::baseline_name,
     stats::{Better, Comparison, Verdict},
 };
 
@@ -69,6 +70,8 @@ pub(super) struct ContestData<'a> {
     bytes: usize,
     /// The arms that have a verdict; everything below goes by their places in this list.
     arms: Vec<&'a str>,
+    /// What sizes are told against where the reference that was chosen is a floor; `null` where there is no other.
+    baseline: Option<usize>,
     /// Whether each of them is a floor, which is not ranked.
     floors: Vec<bool>,
     /// The arms that took part and have none.
@@ -132,6 +135,8 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
         messages,
         bytes: message_bytes,
         arms: arms.iter().map(|arm| contest.arms[*arm].name.as_str()).collect(),
+        baseline: baseline_name(&field.result())
+            .and_then(|name| arms.iter().position(|arm| contest.arms[*arm].name == name)),
         floors: arms.iter().map(|arm| field.is_floor(*arm)).collect(),
         unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
