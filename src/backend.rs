@@ -129,6 +129,8 @@ mod epoll;
 mod futures_io;
 #[cfg(feature = "glommio")]
 mod glommio;
+#[cfg(feature = "kimojio")]
+mod kimojio;
 #[cfg(any(feature = "compio", feature = "monoio", feature = "tokio-uring"))]
 mod lent;
 mod linked;
@@ -248,6 +250,8 @@ static BUILT: &[&dyn Backend] = &[
     &monoio::Monoio,
     #[cfg(feature = "monoio-tuned")]
     &monoio_tuned::MonoioTuned,
+    #[cfg(feature = "kimojio")]
+    &kimojio::Kimojio,
     #[cfg(feature = "epoll-reuseport")]
     &reuseport::EpollReuseport,
     #[cfg(feature = "mio-reuseport")]
@@ -284,6 +288,7 @@ const FEATURES: &[(&str, bool)] = &[
     ("compio-tuned", cfg!(feature = "compio-tuned")),
     ("monoio", cfg!(feature = "monoio")),
     ("monoio-tuned", cfg!(feature = "monoio-tuned")),
+    ("kimojio", cfg!(feature = "kimojio")),
     ("epoll-reuseport", cfg!(feature = "epoll-reuseport")),
     ("mio-reuseport", cfg!(feature = "mio-reuseport")),
     ("uring-reuseport", cfg!(feature = "uring-reuseport")),

@@ -36,7 +36,8 @@ fn text(bytes: &[u8]) -> &str {
 /// The backends of this build that rest on io_uring.
 fn on_io_uring() -> Vec<&'static str> {
     let names = all().iter().map(|backend| backend.about().name);
-    let rests = |name: &&str| ["uring", "compio", "monoio"].iter().any(|word| name.starts_with(word));
+    let rests =
+        |name: &&str| ["uring", "compio", "monoio", "kimojio"].iter().any(|word| name.starts_with(word));
     names.filter(rests).collect()
 }
 

@@ -125,6 +125,7 @@ fn only_its_own_file_names_the_crate_of_a_backend() {
         ("may", "src/backend/may"),
         ("tokio_uring", "src/backend/tokio_uring"),
         ("glommio", "src/backend/glommio"),
+        ("kimojio", "src/backend/kimojio"),
     ];
     for (file, text) in sources("src").into_iter().filter(|(file, _)| file != "src/backend.rs") {
         for (name, owner) in crates {

@@ -3,7 +3,7 @@
 use crate::record::Arm;
 
 /// Whose the looks in the style sheet are, `c0` and on, each a colour and a dash: backends keep theirs, whatever is built.
-const BUILT_IN: [&str; 20] = [
+const BUILT_IN: [&str; 21] = [
     "epoll",
     "uring",
     "uring-plain",
@@ -24,6 +24,7 @@ const BUILT_IN: [&str; 20] = [
     "glommio",
     "tokio-per-core",
     "smol-per-core",
+    "kimojio",
 ];
 
 /// Looks behind them, which programs of others share.
