@@ -108,7 +108,7 @@
 //! ```
 //!
 //! Where a runtime can be run in ways that people choose between, each way is a backend with its own name, never a
-//! hidden setting. To add one: a file here, a line in [`BUILT`] and in [`FEATURES`], a feature in Cargo.toml. Every bench, subcommand, test
+//! hidden setting. To add one: a file here, a line in `BUILT` and in `FEATURES`, a feature in Cargo.toml. Every bench, subcommand, test
 //! and report iterates the list.
 
 mod about;

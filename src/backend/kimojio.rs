@@ -5,6 +5,8 @@
 //! - A runtime that ends with its main task drops the tasks that are left while its ring still works, so that stopping needs no
 //!   list of connections.
 //! - Every operation is waited for in the ring, also one that is done at once, so each is a turn of the others.
+//! - A timer owns what the kernel reads and is not waited for: one that runs when the runtime ends leaks its task, some hundred
+//!   bytes each.
 //! - The ring belongs to the thread, not to the runtime, and making one panics where it can't be had. A thread has a second
 //!   one, for polled files, which nothing here uses.
 
@@ -74,6 +76,7 @@ impl Backend for Kimojio {
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
         let workers = ABOUT.worker_threads(load.plan().workers)?;
         on_threads(load.slots_for(workers), |slots| {
+            // Each of its tasks ends by itself.
             run(new_runtime(ExitBehavior::WhenEmpty), drive(slots));
             Ok(())
         })

@@ -68,6 +68,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = args.server.unwrap_or(args.backend);
+    if args.backend.0.is_alone() && args.workload.arrivals.is_none() && args.rate.is_none() {
+        let name = args.backend.name();
+        return Err(wrong_usage(format!(
+            "{name} is a server alone and can't drive: `ioduel run epoll --server {name}`"
+        )));
+    }
     args.backend.check(args.workers)?;
     server.check(args.workers)?;
     server.0.can_serve(&args.workload).map_err(|why| anyhow::anyhow!("{}: {why}", server.name()))?;

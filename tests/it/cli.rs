@@ -180,7 +180,7 @@ fn an_interrupted_client_prints_what_it_has_and_exits_130() {
 fn run_prints_the_fields_that_it_promises() {
     for workload in ["session", "solo", "crowd", "stream", "bulk"] {
         let words =
-            ["run", "epoll", "--server", "tokio", "--workload", workload, "--duration", "300ms", "--json"];
+            ["run", "epoll", "--server", "tokio", "--workload", workload, "--duration", "800ms", "--json"];
         let output = output(&words);
         assert!(output.status.success(), "{workload}: {}", stderr(&output));
         let json: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();
@@ -208,7 +208,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(&["run", "tokio", "--duration", "soon"], 2, "write it like 5s, 500ms or 1m");
     refuses(&["run", "tokio", "--duration", "0s"], 2, "not between 1ms and 24h");
     refuses(&["run", "tokio", "--server-cpus", "x"], 2, "write it like 0, 0,2 or 0-3");
-    refuses(&["run", "tokio", "--server-cpus", "1000"], 2, "processor 1000 is not to be had");
+    refuses(&["run", "tokio", "--server-cpus", "1000"], 2, "processor 1000 is not available");
     refuses(&["run", "tokio-current", "--workers", "2"], 2, "leave --workers out");
     refuses(&["client", "tokio", "--messages", "65536"], 2, "--message-size 20");
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");

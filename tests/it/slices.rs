@@ -38,10 +38,12 @@ fn start(contestant: &Contestant) -> SlicedPair {
     let placement = Placement { server: Some(all.clone()), client: Some(all) };
     let launch = Launch::here(env!("CARGO_BIN_EXE_ioduel").into(), placement);
     let workers = contestant.threading().has_free_workers().then_some(2);
+    // A server alone is driven by another's client.
+    let client = if contestant.is_alone() { "epoll" } else { contestant.name() };
     let plan = PairPlan {
         server_workers: workers,
         client_workers: workers,
-        ..PairPlan::new(contestant.name(), contestant.name(), &workload())
+        ..PairPlan::new(contestant.name(), client, &workload())
     };
     SlicedPair::start(&launch, plan, &workload(), 7).unwrap()
 }

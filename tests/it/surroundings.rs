@@ -62,7 +62,7 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
         (
             "a processor that is not there",
             &["run", "epoll", "--server-cpus", "1000"],
-            Expected { code: 2, says: "processor 1000 is not to be had" },
+            Expected { code: 2, says: "processor 1000 is not available" },
         ),
     ];
     for (what, words, expected) in rows {
