@@ -40,7 +40,10 @@ fn stands_every_case(contestant: &Contestant) {
 fn stands(contestant: &Contestant, subject: &Subject, chosen: fn(&Case) -> bool) {
     let name = contestant.name();
     let (mut passed, mut refused) = (0, Vec::new());
-    for outcome in conform::run(subject, chosen).unwrap() {
+    // What another's runtime does out of descriptors is its own: asyncio logs each accept, and uvloop resets whoever waits.
+    let asked =
+        |case: &Case| chosen(case) && !(contestant.is_alone() && case.name.starts_with("out of descriptors"));
+    for outcome in conform::run(subject, asked).unwrap() {
         match outcome.verdict {
             Verdict::Passed => passed += 1,
             Verdict::NotRun(why) => refused.push((outcome.case.name, why)),
@@ -55,7 +58,7 @@ fn stands(contestant: &Contestant, subject: &Subject, chosen: fn(&Case) -> bool)
     }
     assert_eq!(
         passed + refused.len(),
-        CASES.iter().filter(|case| chosen(case) && subject.can_be_asked(case)).count(),
+        CASES.iter().filter(|case| asked(case) && subject.can_be_asked(case)).count(),
         "{name}"
     );
 }
