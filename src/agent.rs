@@ -8,6 +8,7 @@
 //! Absent from here: what to ask and when; that is [`crate::round`]'s, and [`crate::conform`]'s.
 
 mod answering;
+mod command;
 mod cost;
 mod handle;
 
@@ -22,8 +23,9 @@ use crate::{
 };
 
 pub use answering::{Answering, answer, answer_requests};
+pub use command::{AgentCommand, Program, agent_words};
 pub use cost::Cost;
-pub use handle::{Agent, AgentCommand, LONGEST_LINE_BYTES, Program, Refusal, agent_words};
+pub use handle::{Agent, LONGEST_LINE_BYTES, Refusal};
 
 /// What an agent can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,17 @@
 //! The processes below one in the tree of all.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, time::Duration};
 
+use nix::{time::ClockId, unistd::Pid};
 use procfs::process::{Process, all_processes};
+
+/// The CPU time of a process since it was started, its threads that have ended included, to the nanosecond.
+///
+/// # Errors
+/// When it is gone.
+pub(crate) fn cpu_time(process: Pid) -> nix::Result<Duration> {
+    Ok(ClockId::pid_cpu_clock_id(process)?.now()?.into())
+}
 
 /// All processes below one, its own children before those of these; none where the system does not tell.
 pub(crate) fn descendants(of: u32) -> Vec<Process> {
@@ -67,10 +76,7 @@ mod tests {
         while !descendants(std::process::id()).iter().any(sleeps) {}
         assert!(walked().iter().any(sleeps));
         for process in descendants(shell.id()) {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(process.pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
+            let _ = nix::sys::signal::kill(Pid::from_raw(process.pid), nix::sys::signal::Signal::SIGKILL);
         }
         drop(shell.stdin.take());
         shell.wait().unwrap();

@@ -2,10 +2,8 @@
 
 use std::{
     cell::OnceCell,
-    ffi::OsString,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::process::CommandExt as _,
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     thread,
@@ -19,13 +17,12 @@ use nix::{
         signal::{Signal, kill, killpg},
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
-    time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
 use procfs::process::Process;
 
-use super::{Answer, Reply, Request};
-use crate::{placement::Cpus, processes::descendants};
+use super::{AgentCommand, Answer, Reply, Request};
+use crate::processes::{cpu_time, descendants};
 
 /// How long an agent has to exit once its input has ended, before it is killed.
 const UNTIL_EXIT: Duration = Duration::from_secs(5);
@@ -44,52 +41,6 @@ const UNTIL_STILL: Duration = Duration::from_secs(1);
 
 /// How long an agent is waited for at a time: short beside any patience, and seldom enough to cost nothing.
 const STEP: Duration = Duration::from_millis(250);
-
-/// How an agent is started.
-#[derive(Clone, Debug)]
-pub struct AgentCommand {
-    /// What it is called in errors, such as `server tokio`.
-    pub name: String,
-    /// The words that start it, the program's name first; not empty.
-    pub command: Vec<OsString>,
-    /// Whether what it spends is spent by processes below the one that is started.
-    pub is_supervised: bool,
-}
-
-/// What an agent runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program<'a> {
-    /// Its own backends.
-    Own,
-    /// A program of somebody else that answers as an agent.
-    Agent(&'a [OsString]),
-    /// A server of somebody else that knows nothing of this program.
-    Server(&'a [OsString]),
-}
-
-impl Program<'_> {
-    /// Whether it is kept by a supervisor, and what is to be metered runs below that.
-    pub fn is_supervised(self) -> bool {
-        self != Self::Own
-    }
-}
-
-/// The words that start `own`, which is this program, as an agent: of its own backends, or as the supervisor of another's
-/// program, which so needs to know nothing of processors and limits.
-pub fn agent_words(own: &Path, cpus: Option<&Cpus>, program: Program<'_>) -> Vec<OsString> {
-    let mut words = vec![own.into(), "agent".into()];
-    if let Some(cpus) = cpus {
-        words.extend(["--cpus".into(), cpus.to_string().into()]);
-    }
-    let (what, theirs) = match program {
-        Program::Own => return words,
-        Program::Agent(words) => ("agent", words),
-        Program::Server(words) => ("server", words),
-    };
-    words.extend(["--supervise".into(), what.into(), "--".into()]);
-    words.extend_from_slice(theirs);
-    words
-}
 
 /// What an agent answered that it could not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -339,8 +290,7 @@ impl Agent {
     /// # Errors
     /// When it is gone.
     pub fn cpu_time(&self) -> anyhow::Result<Duration> {
-        let read = |pid: Pid| Ok::<Duration, Errno>(clock_gettime(clock_getcpuclockid(pid)?)?.into());
-        let sum = self.metered().iter().map(|pid| read(*pid)).sum::<Result<Duration, Errno>>();
+        let sum = self.metered().iter().map(|pid| cpu_time(*pid)).sum::<Result<Duration, Errno>>();
         sum.with_context(|| format!("{}: cannot tell its CPU time", self.name))
     }
 

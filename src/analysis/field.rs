@@ -220,13 +220,9 @@ impl<'a> Field<'a> {
 
     /// Ranks the arms but the floors by one measure, the best first, each by its number and with its rank; ties share one.
     pub fn ranks(&self, measure: Measure) -> Vec<(usize, usize)> {
-        let order: Vec<usize> = self.order(measure).into_iter().filter(|arm| !self.is_floor(*arm)).collect();
-        let rank =
-            |arm: usize| 1 + order.iter().filter(|other| self.is_better(measure, **other, arm)).count();
-        let mut ranked: Vec<(usize, usize)> = order.iter().map(|arm| (*arm, rank(*arm))).collect();
-        // Stable, so those of one rank stay in the order of their ratios.
-        ranked.sort_by_key(|(_, rank)| *rank);
-        ranked
+        let arms = self.arms();
+        let ranks = self.judgement(measure).ranks(|place| !self.is_floor(arms[place]));
+        ranks.into_iter().map(|(place, rank)| (arms[place], rank)).collect()
     }
 
     /// Whether an arm is told better than another, directly or by way of others.

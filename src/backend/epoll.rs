@@ -67,7 +67,6 @@ pub(super) fn serve_at(
     listener: &TcpListener,
     service: &Arc<Service>,
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
     let listeners = listeners_of(about, listeners, listener, service)?;
     let set_up = |listener: TcpListener| {
         listener.set_nonblocking(true)?;

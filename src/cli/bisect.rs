@@ -80,24 +80,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let Args { backend, measure, .. } = &args;
     let (measure, duels) = (measure.name(), format!("{duels} {}", if duels == 1 { "duel" } else { "duels" }));
-    output::print(&match (found.or_else(|| search.told()), search.ends()) {
-        (Some((low, high, by)), _) if high - low > 1 => format!(
-            "{backend}: {measure} moved between {} and {}, by no step that is told alone: {} ({duels})",
-            points[low],
-            points[high],
-            told(&by)
-        ),
-        (Some((low, high, by)), _) => {
-            format!(
-                "{backend}: {measure} moved between {} and {}: {} ({duels})",
-                points[low],
-                points[high],
-                told(&by)
-            )
+    output::print(&match found {
+        Some((low, high, by)) => {
+            let alone = if high - low > 1 { ", by no step that is told alone" } else { "" };
+            let (low, high) = (&points[low], &points[high]);
+            format!("{backend}: {measure} moved between {low} and {high}{alone}: {} ({duels})", told(&by))
         }
-        (None, ends) => {
+        None => {
             let (first, last) = (&points[0], &points[points.len() - 1]);
-            let seen = ends.map_or_else(String::new, |it| format!(": {}", told(&it)));
+            let seen = search.ends().map_or_else(String::new, |it| format!(": {}", told(&it)));
             format!(
                 "{backend}: no difference in {measure} was seen between {first} and {last}{seen} ({duels})"
             )

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use nix::{time::ClockId, unistd::Pid};
+use nix::unistd::Pid;
 use procfs::process::all_processes;
 
 use super::{
     CannotTell, Subject,
     started::{FIXED, sessions},
 };
-use crate::{agent::Request, load::LoadPlan};
+use crate::{agent::Request, load::LoadPlan, processes::cpu_time};
 
 /// How much is driven: some tenth of a second of work for either side. A number, and no time, so that it is as much on
 /// a machine that is busy with other things.
@@ -68,6 +68,5 @@ fn charged(group: u32) -> anyhow::Result<Duration> {
     let of_group = processes.flatten().filter(|process| {
         process.stat().is_ok_and(|stat| u32::try_from(stat.pgrp).is_ok_and(|own| own == group))
     });
-    let clocks = of_group.filter_map(|process| ClockId::pid_cpu_clock_id(Pid::from_raw(process.pid)).ok());
-    Ok(clocks.filter_map(|clock| clock.now().ok()).map(Duration::from).sum())
+    Ok(of_group.filter_map(|process| cpu_time(Pid::from_raw(process.pid)).ok()).sum())
 }

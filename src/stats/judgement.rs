@@ -80,11 +80,12 @@ impl Judgement {
         order.into_iter().map(|(arm, _)| arm).collect()
     }
 
-    /// Ranks the arms that can be compared: each by its number and with its rank, in the order of ranks and then of ratios, the
-    /// best first. Arms of one rank are not told apart.
-    pub fn ranks(&self) -> Vec<(usize, usize)> {
-        let rank = |arm: usize| 1 + self.is_better.iter().filter(|row| row[arm]).count();
-        let mut ranked: Vec<(usize, usize)> = self.order().into_iter().map(|arm| (arm, rank(arm))).collect();
+    /// Ranks those of the arms that can be compared: each by its number and with its rank, in the order of ranks and then of
+    /// ratios, the best first. Arms of one rank are not told apart.
+    pub fn ranks(&self, of: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
+        let order: Vec<usize> = self.order().into_iter().filter(|arm| of(*arm)).collect();
+        let rank = |arm: usize| 1 + order.iter().filter(|other| self.is_better[**other][arm]).count();
+        let mut ranked: Vec<(usize, usize)> = order.iter().map(|arm| (*arm, rank(*arm))).collect();
         // Stable, so those of one rank stay in the order of their ratios.
         ranked.sort_by_key(|(_, rank)| *rank);
         ranked

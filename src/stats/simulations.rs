@@ -89,7 +89,7 @@ fn share(duels: u64, is_so: impl Fn(Simulation) -> bool) -> f64 {
 /// The share of duels of 12 equal arms whose ranks are split.
 fn split(machine: Machine, duels: u64) -> f64 {
     share(duels, |mut simulation| {
-        simulation.duel(machine, &[1.0; 11]).ranks().iter().any(|(_, rank)| *rank > 1)
+        simulation.duel(machine, &[1.0; 11]).ranks(|_| true).iter().any(|(_, rank)| *rank > 1)
     })
 }
 

@@ -72,7 +72,9 @@ fn too_few_epochs_say_nothing() {
     let none: Series = Vec::new();
     for series in [two, excluded, none] {
         let found = judged(&series, Some(&series), std::slice::from_ref(&series), Better::More);
-        assert!(found.comparison(1, 0).is_none() && found.copy().is_none() && found.ranks().is_empty());
+        assert!(
+            found.comparison(1, 0).is_none() && found.copy().is_none() && found.ranks(|_| true).is_empty()
+        );
     }
 }
 
@@ -126,7 +128,7 @@ proptest! {
     #[test]
     fn ranks_marks_and_intervals_never_contradict_each_other((measured, better) in duels()) {
         let judgement = Judgement::of(&measured, better, &Draws::new(7));
-        let ranks = judgement.ranks();
+        let ranks = judgement.ranks(|_| true);
         let rank = |arm: usize| ranks.iter().find(|(is, _)| *is == arm).map(|(_, rank)| *rank);
         for (&(arm, own), place) in ranks.iter().zip(0..) {
             prop_assert!(!judgement.is_better(arm, arm), "claims lead back to {arm}");
@@ -144,6 +146,13 @@ proptest! {
             }
         }
         prop_assert_eq!(rank(0).is_some(), !ranks.is_empty());
+        // Of some, whoever is left out counts for nothing, and the same holds.
+        let some = judgement.ranks(|arm| arm % 2 == 1);
+        for &(arm, own) in &some {
+            prop_assert!(arm % 2 == 1);
+            prop_assert_eq!(own, 1 + some.iter().filter(|(other, _)| judgement.is_better(*other, arm)).count());
+            prop_assert!(some.iter().all(|(other, others)| !judgement.is_better(*other, arm) || *others < own));
+        }
         if let Some((copies, _)) = judgement.copy() {
             agrees_with_itself(&copies)?;
         }
@@ -161,8 +170,8 @@ proptest! {
             ranks.sort_unstable();
             ranks
         };
-        let renamed = other.ranks().into_iter().map(|(arm, rank)| (number(arm), rank)).collect();
-        prop_assert_eq!(sorted(one.ranks()), sorted(renamed));
+        let renamed = other.ranks(|_| true).into_iter().map(|(arm, rank)| (number(arm), rank)).collect();
+        prop_assert_eq!(sorted(one.ranks(|_| true)), sorted(renamed));
     }
 }
 

@@ -11,13 +11,16 @@ use nix::{
         resource::{UsageWho, getrusage},
         time::TimeValLike as _,
     },
-    time::ClockId,
     unistd::Pid,
 };
 use procfs::process::{ClearRefs, Process};
 
 use super::tree::reap_orphans;
-use crate::{agent::Cost, net::KernelCounters, processes::descendants};
+use crate::{
+    agent::Cost,
+    net::KernelCounters,
+    processes::{cpu_time, descendants},
+};
 
 /// Reads costs, each since the one before.
 pub(super) struct Meter {
@@ -45,8 +48,8 @@ impl Meter {
 
     /// Reads the cost since the last reading, and begins anew.
     pub(super) fn read(&mut self) -> Cost {
-        reap_orphans(self.program);
         let below = below();
+        reap_orphans(&below, self.program);
         let (is, kernel) = (Spent::read(&below), KernelCounters::read().ok());
         let was = std::mem::replace(&mut self.before, is);
         let cpu = is.all.saturating_sub(was.all);
@@ -98,8 +101,7 @@ impl Spent {
         let Ok(stat) = process.stat() else { return };
         let ticks = |ticks: u64| Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
         let reaped = |ticks: i64| u64::try_from(ticks).unwrap_or(0);
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(process.pid)).and_then(|clock| clock.now());
-        let own = clock.map_or_else(|_| ticks(stat.utime + stat.stime), Duration::from);
+        let own = cpu_time(Pid::from_raw(process.pid)).unwrap_or_else(|_| ticks(stat.utime + stat.stime));
         self.all += own + ticks(reaped(stat.cutime) + reaped(stat.cstime));
         self.user += ticks(stat.utime + reaped(stat.cutime));
         for (voluntary, involuntary) in switches(process).values() {

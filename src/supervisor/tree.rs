@@ -13,6 +13,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use procfs::process::Process;
 
 use crate::processes::descendants;
 
@@ -37,9 +38,9 @@ pub(super) fn running() -> Vec<String> {
     running.map(|stat| format!("{} ({})", stat.comm, stat.pid)).collect()
 }
 
-/// Takes note of those that have ended, so that the kernel adds what they spent to what this process's children have.
-pub(super) fn reap_orphans(but: Pid) {
-    for process in descendants(std::process::id()) {
+/// Takes note of those of some processes that have ended, so that the kernel adds what they spent to what this process's children have.
+pub(super) fn reap_orphans(below: &[Process], but: Pid) {
+    for process in below {
         let pid = Pid::from_raw(process.pid);
         if pid != but {
             // One that runs, or is another's child, is left alone.

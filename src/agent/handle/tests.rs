@@ -1,5 +1,7 @@
 //! Agents that are no agents: shells.
 
+use std::ffi::OsString;
+
 use super::*;
 
 /// An agent that is no agent: a shell that runs `script`.
@@ -43,20 +45,6 @@ fn what_is_said_unasked_and_what_goes_on_is_told() {
     assert_eq!(ended("read line; echo bye; echo bye").as_deref(), Some(expected));
     let expected = "server x: still runs 0.3 s after its input ended; ended";
     assert_eq!(ended("sleep 60").as_deref(), Some(expected));
-}
-
-#[test]
-fn another_program_is_started_through_this_one() {
-    let words = |cpus: Option<&Cpus>, program| {
-        agent_words(Path::new("ioduel"), cpus, program).join(" ".as_ref()).into_string().unwrap()
-    };
-    let (cpus, theirs) = ("0,2".parse().unwrap(), ["./other", "-x"].map(OsString::from));
-    assert_eq!(words(None, Program::Own), "ioduel agent");
-    assert_eq!(words(Some(&cpus), Program::Own), "ioduel agent --cpus 0,2");
-    let agent = words(Some(&cpus), Program::Agent(&theirs));
-    assert_eq!(agent, "ioduel agent --cpus 0,2 --supervise agent -- ./other -x");
-    let server = words(None, Program::Server(&theirs));
-    assert_eq!(server, "ioduel agent --supervise server -- ./other -x");
 }
 
 #[test]

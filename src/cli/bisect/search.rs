@@ -15,7 +15,8 @@ pub(super) enum Step {
         mid: Option<usize>,
         high: usize,
     },
-    /// The measure moved between these two neighbours, by so much; or nothing was seen to.
+    /// The measure moved between these two, by so much: neighbours, unless none of the steps between them is told alone; or nothing
+    /// was seen to.
     Done(Option<(usize, usize, Comparison)>),
 }
 
@@ -33,9 +34,9 @@ pub(super) struct Found {
 pub(super) struct Search {
     low: usize,
     high: usize,
-    /// What is known of what is left.
+    /// What was said last of both ends.
     ends: Option<Comparison>,
-    /// The narrowest that was told, with its ends.
+    /// The narrowest part that was told to have moved.
     told: Option<(usize, usize, Comparison)>,
     done: bool,
 }
@@ -51,36 +52,39 @@ impl Search {
         self.ends
     }
 
-    /// The narrowest part that was told to have moved, whether its own parts were or not.
-    pub(super) fn told(&self) -> Option<(usize, usize, Comparison)> {
-        self.told
-    }
-
     pub(super) fn step(&self) -> Step {
-        let Self { low, high, ends, done, .. } = *self;
-        match ends {
-            Some(found) if done => Step::Done(found.verdict.is_told().then_some((low, high, found))),
-            _ => Step::Duel { low, mid: (high - low > 1).then_some(low.midpoint(high)), high },
+        let Self { low, high, told, done, .. } = *self;
+        match done {
+            true => Step::Done(told),
+            false => Step::Duel { low, mid: (high - low > 1).then_some(low.midpoint(high)), high },
         }
     }
 
     /// Takes what a duel said, and keeps the half in which more has moved.
     pub(super) fn take(&mut self, found: Found) {
-        self.ends = Some(found.ends);
-        if found.ends.verdict.is_told() {
-            self.told = Some((self.low, self.high, found.ends));
-        }
+        self.know(found.ends);
         let Some([lower, upper]) = found.halves.filter(|_| found.ends.verdict.is_told()) else {
             self.done = true;
             return;
         };
         let mid = self.low.midpoint(self.high);
-        if moved(&lower) >= moved(&upper) {
-            (self.high, self.ends) = (mid, Some(lower));
+        let half = if moved(&lower) >= moved(&upper) {
+            self.high = mid;
+            lower
         } else {
-            (self.low, self.ends) = (mid, Some(upper));
-        }
+            self.low = mid;
+            upper
+        };
+        self.know(half);
         self.done = self.high - self.low == 1;
+    }
+
+    /// Takes note of what was said of both ends.
+    fn know(&mut self, ends: Comparison) {
+        self.ends = Some(ends);
+        if ends.verdict.is_told() {
+            self.told = Some((self.low, self.high, ends));
+        }
     }
 
     /// Takes note that a version is no more, and those behind it have moved up.
@@ -153,8 +157,7 @@ mod tests {
         search.take(Found { ends: comparison(0.9), halves: Some([small, small]) });
         assert!(matches!(search.step(), Step::Duel { .. }));
         search.take(Found { ends: small, halves: Some([small, small]) });
-        assert_eq!(search.step(), Step::Done(None));
-        assert_eq!(search.told().map(|(low, high, _)| (low, high)), Some((0, 4)));
+        assert_eq!(search.step(), Step::Done(Some((0, 4, comparison(0.9)))));
     }
 
     #[test]
