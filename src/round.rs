@@ -11,10 +11,7 @@ mod measured;
 mod paced;
 mod sliced;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -22,7 +19,7 @@ use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
-    net::{KernelCounters, segments_sent},
+    net::KernelCounters,
     pacer,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
@@ -30,7 +27,7 @@ use crate::{
     work::Work,
 };
 
-use claims::{Seen, untrue};
+use claims::untrue;
 pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
@@ -193,14 +190,12 @@ impl Pair {
         for client in &mut self.clients {
             client.ask(&Request::Cost, PATIENCE)?;
         }
-        let thread_work = self.thread_work()?;
         self.server.ask(asking, PATIENCE)?;
-        let served = self.served_by_an_older_one(&asked)?;
+        let witness = self.begin_to_watch(&asked)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
-        let (segments, begun) = (self.segments(), Instant::now());
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;
-        let took = begun.elapsed();
+        let took = witness.begun.elapsed();
         let Reply { cost: mut server, .. } = self.server.ask(asking, PATIENCE)?;
         let neighbours = match self.here {
             true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
@@ -210,17 +205,7 @@ impl Pair {
             // Programs of others need not count; what they share with this process can be seen from here.
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
         }
-        let thread_work = self.thread_work()?.zip(thread_work).map(|(after, before)| after.since(&before));
-        let seen = Seen {
-            served: match &thread_work {
-                Some(work) => Some(work.messages.iter().sum()),
-                None => {
-                    self.served_by_an_older_one(&asked)?.zip(served).map(|(after, before)| after - before)
-                }
-            },
-            segments: self.segments().zip(segments).map(|(after, before)| after - before),
-            took: asked.offer.is_none().then_some(took),
-        };
+        let (thread_work, seen) = self.seen_since(&witness, &asked, took)?;
         let untrue = untrue(&run, &asked.extent, asked.connections, seen);
         Ok(Round { neighbours, thread_work, untrue, ..self.round_of(asked, run, server, client)? })
     }
@@ -258,23 +243,6 @@ impl Pair {
         match self.server.ask(&Request::ThreadWork, PATIENCE)?.answer {
             Answer::ThreadWork(work) => Ok(Some(*work)),
             other => bail!("server {}: asked what its threads did, it answered {other:?}", self.plan.server),
-        }
-    }
-
-    fn segments(&self) -> Option<u64> {
-        self.here.then(segments_sent).flatten()
-    }
-
-    /// The messages that a server has answered on connections that are closed, where it knows the first version of requests alone.
-    /// At a rate none is closed yet.
-    fn served_by_an_older_one(&mut self, asked: &Asked) -> anyhow::Result<Option<u64>> {
-        let server = contestant::find(&self.plan.server)?;
-        if server.speaks() >= 2 || server.is_alone() || asked.offer.is_some() {
-            return Ok(None);
-        }
-        match self.server.ask(&Request::Served, PATIENCE)?.answer {
-            Answer::Served(served) => Ok(Some(served.messages)),
-            other => bail!("server {}: asked what it served, it answered {other:?}", self.plan.server),
         }
     }
 

@@ -1,12 +1,13 @@
 //! What to serve ([`ServerConfig`]) and what came of it ([`Served`]): the server's side of [`crate::load`].
 //!
 //! A backend's server takes a [`Service`]: for each connection that it accepts it asks [`Service::accepted`] for a
-//! [`Connection`], drives it as an [`End`], and reports [`Connection::ended`]; when accepting fails it asks
+//! [`Connection`], drives it as an [`End`](crate::protocol::End), and reports [`Connection::ended`]; when accepting fails it asks
 //! [`Service::accept_failed`] what to do. A fault of one connection stays with that connection.
 //!
 //! Absent from here: sockets but the listener's shutdown, and any loop of a backend.
 
 mod burn;
+mod connection;
 mod threads;
 
 use std::{
@@ -23,13 +24,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
-use crate::{
-    protocol::{End, Framing, ProtocolError, ServerEnd, SessionError, Want},
-    work::{Work, WorkKind},
-};
+use crate::{protocol::Framing, work::Work};
 
-use burn::burn;
 pub use burn::spend;
+pub use connection::Connection;
 use threads::ThreadTallies;
 pub use threads::ThreadWork;
 
@@ -39,6 +37,13 @@ const OUT_OF_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long after the last connection ended the next is waited for, when a server settles.
 const SETTLING: Duration = Duration::from_millis(200);
+
+/// How much CPU time is burnt at a time, in nanoseconds.
+///
+/// Burnt message by message it changes the exchange itself: the client has its turn meanwhile, or keeps away from the cache
+/// lines of the socket, and the kernel's part of each message gets cheaper by as much as half of what is burnt. Burnt a
+/// millisecond at a time it would fall into one slice of many, which a trimmed mean leaves out.
+const BURNT_AT_A_TIME_NS: u64 = 20_000;
 
 /// How to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,12 +167,7 @@ impl Service {
         self.accepted.fetch_add(1, Relaxed);
         let open = self.open.fetch_add(1, Relaxed) + 1;
         self.most_open.fetch_max(open, Relaxed);
-        Connection {
-            end: ServerEnd::new(self.config.framing),
-            service: Arc::clone(self),
-            worked_on: 0,
-            pause: None,
-        }
+        Connection::new(self)
     }
 
     /// Says what to do after accepting failed.
@@ -253,101 +253,6 @@ impl Service {
     /// What each thread did until now.
     pub fn thread_work(&self) -> ThreadWork {
         self.threads.read()
-    }
-}
-
-/// The server's end of one accepted connection; drive it as an [`End`].
-///
-/// Dropping it ends it, so a runtime that drops its tasks loses no count.
-#[derive(Debug)]
-pub struct Connection {
-    end: ServerEnd,
-    service: Arc<Service>,
-    /// Messages whose work was begun.
-    worked_on: u64,
-    /// What the reply to the current message waits for.
-    pause: Option<Pause>,
-}
-
-/// What a reply waits for.
-#[derive(Clone, Copy, Debug)]
-enum Pause {
-    Until(Instant),
-    Offloaded(Duration),
-}
-
-impl Connection {
-    /// Takes note of how the connection ended.
-    pub fn ended(self, outcome: Result<(), SessionError>) {
-        // What breaks because the server itself closes is no failure of the connection.
-        if outcome.is_err() && !self.service.is_stopping() {
-            self.service.failures.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// Does the work of the message that is answered next, or begins it, if that was not done.
-    fn work(&mut self) {
-        let message = self.end.message();
-        if message.is_empty() || self.worked_on > self.end.messages() {
-            return;
-        }
-        self.worked_on += 1;
-        self.service.threads.answers();
-        let Some(work) = self.service.config.work else { return };
-        let time = work.of(message);
-        match work.kind {
-            WorkKind::Spin => spend(time),
-            WorkKind::Block => thread::sleep(time),
-            WorkKind::Wait => self.pause = Some(Pause::Until(Instant::now() + time)),
-            WorkKind::Offload => self.pause = Some(Pause::Offloaded(time)),
-        }
-    }
-}
-
-/// How much CPU time is burnt at a time, in nanoseconds.
-///
-/// Burnt message by message it changes the exchange itself: the client has its turn meanwhile, or keeps away from the cache
-/// lines of the socket, and the kernel's part of each message gets cheaper by as much as half of what is burnt. Burnt a
-/// millisecond at a time it would fall into one slice of many, which a trimmed mean leaves out.
-const BURNT_AT_A_TIME_NS: u64 = 20_000;
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.service.messages.fetch_add(self.end.messages(), Relaxed);
-        self.service.open.fetch_sub(1, Relaxed);
-    }
-}
-
-impl End for Connection {
-    fn want(&mut self) -> Want<'_> {
-        self.work();
-        match self.pause {
-            Some(Pause::Until(until)) => Want::Wait(until),
-            Some(Pause::Offloaded(time)) => Want::Offload(time),
-            None => self.end.want(),
-        }
-    }
-
-    fn wrote(&mut self, n: usize) {
-        self.end.wrote(n);
-    }
-
-    fn read(&mut self, n: usize, now: impl FnOnce() -> Instant) -> Result<(), ProtocolError> {
-        self.end.read(n, now)?;
-        if self.service.config.burn_ns > 0 && matches!(self.end.want(), Want::Write(_)) {
-            burn(self.service.due(self.service.config.burn_ns));
-        }
-        Ok(())
-    }
-
-    fn woke(&mut self, now: Instant) {
-        if let Some(Pause::Until(until)) = self.pause.take() {
-            self.service.threads.woke(now.saturating_duration_since(until));
-        }
-    }
-
-    fn eof(&mut self) -> Result<(), ProtocolError> {
-        self.end.eof()
     }
 }
 

@@ -1,8 +1,17 @@
 //! What is told of a round, held against what others can see of it: nobody is believed alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::load::{Extent, LoadRun};
+use anyhow::bail;
+
+use super::{Asked, PATIENCE, Pair};
+use crate::{
+    agent::{Answer, Request},
+    contestant,
+    load::{Extent, LoadRun},
+    net::segments_sent,
+    service::ThreadWork,
+};
 
 /// What others see of a round: the server, the kernel, this process's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,6 +22,65 @@ pub(super) struct Seen {
     pub(super) segments: Option<u64>,
     /// From the request to the answer, where the round has a length of its own.
     pub(super) took: Option<Duration>,
+}
+
+/// What others had seen when a round began.
+pub(super) struct Witness {
+    thread_work: Option<ThreadWork>,
+    served: Option<u64>,
+    segments: Option<u64>,
+    /// When that was.
+    pub(super) begun: Instant,
+}
+
+impl Pair {
+    /// Looks at what others see, before a round.
+    pub(super) fn begin_to_watch(&mut self, asked: &Asked) -> anyhow::Result<Witness> {
+        Ok(Witness {
+            thread_work: self.thread_work()?,
+            served: self.served_by_an_older_one(asked)?,
+            segments: self.segments(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// What others have seen of a round that took so long, and what the threads of the server did in it.
+    pub(super) fn seen_since(
+        &mut self,
+        witness: &Witness,
+        asked: &Asked,
+        took: Duration,
+    ) -> anyhow::Result<(Option<ThreadWork>, Seen)> {
+        let thread_work = self.thread_work()?.zip(witness.thread_work.as_ref());
+        let thread_work = thread_work.map(|(after, before)| after.since(before));
+        let served_on_threads = thread_work.as_ref().map(|work| work.messages.iter().sum());
+        let since =
+            |after: Option<u64>, before: Option<u64>| after.zip(before).map(|(after, before)| after - before);
+        let seen = Seen {
+            served: served_on_threads.or(since(self.served_by_an_older_one(asked)?, witness.served)),
+            segments: since(self.segments(), witness.segments),
+            took: asked.offer.is_none().then_some(took),
+        };
+        Ok((thread_work, seen))
+    }
+
+    /// The segments that were sent until now in the namespace of both sides.
+    pub(super) fn segments(&self) -> Option<u64> {
+        self.here.then(segments_sent).flatten()
+    }
+
+    /// The messages that a server has answered on connections that are closed, where it knows the first version of requests alone.
+    /// At a rate none is closed yet.
+    fn served_by_an_older_one(&mut self, asked: &Asked) -> anyhow::Result<Option<u64>> {
+        let server = contestant::find(&self.plan.server)?;
+        if server.speaks() >= 2 || server.is_alone() || asked.offer.is_some() {
+            return Ok(None);
+        }
+        match self.server.ask(&Request::Served, PATIENCE)?.answer {
+            Answer::Served(served) => Ok(Some(served.messages)),
+            other => bail!("server {}: asked what it served, it answered {other:?}", self.plan.server),
+        }
+    }
 }
 
 /// By how much a window may depart from what was asked for, as a share.

@@ -1,0 +1,174 @@
+//! The contests that come of what a duel is asked for: workloads, views and classes, each with its placement and schedule.
+
+use super::{Args, PACED_BLOCKS, QUICK_SHARE, ViewChoice, refuse_twice};
+use crate::{
+    cli::{
+        duel::lineup::{self, Lineup},
+        millis, output, wrong_usage,
+    },
+    duel::{Terms, fit, handicapped, slices},
+    load::Workload,
+    placement::{Cpus, Placement},
+    record::{Arrivals, Class, Contest, Schedule, View},
+};
+
+impl Args {
+    pub(super) fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
+        let workloads = self.workloads();
+        refuse_twice(workloads.iter().map(|workload| workload.name.as_str()))?;
+        let views = self.views(lineup)?;
+        refuse_twice(views.iter().map(|view| View::from(*view).name()))?;
+        let workers = self.workers.map(usize::from);
+        let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
+        refuse_twice(asked.iter().map(|class| class.name()))?;
+        let classes = lineup.classes(&asked, workers)?;
+        let mut contests = Vec::new();
+        for (workload, view) in
+            workloads.iter().flat_map(|workload| views.iter().map(move |view| (workload, *view)))
+        {
+            for class in &classes {
+                if workload.arrivals.is_some() && *class == Class::Multi && !self.has_room_for_several()? {
+                    continue;
+                }
+                let placement = self.placement(*class, workload.arrivals.is_some())?;
+                let terms = Terms {
+                    workload: workload.clone(),
+                    arrivals: self.arrivals(workload),
+                    schedule: self.schedule(workload, self.view(workload, view)?, lineup),
+                    view: self.view(workload, view)?,
+                    class: *class,
+                    workers: lineup::workers(*class, workers, &placement),
+                    placement,
+                };
+                contests.push(self.handicap(lineup.contest(&terms, workers)?));
+            }
+        }
+        if contests.is_empty() {
+            return Err(wrong_usage(
+                "at a rate several workers need two processors beside the pacer's own, and they are not available; --class single",
+            ));
+        }
+        // With a set time, enough epochs are worth more than long ones.
+        if let (Some(time), None) = (self.time, self.until) {
+            let share = time / u32::try_from(contests.len().max(1)).unwrap_or(u32::MAX);
+            contests.iter_mut().for_each(|it| it.schedule = fit(it.schedule, it.arms.len(), share));
+        }
+        Ok(contests)
+    }
+
+    /// The views that were asked for, or the one that all who are named can be in.
+    fn views(&self, lineup: &Lineup) -> anyhow::Result<Vec<ViewChoice>> {
+        let alone = lineup.names_a_server_alone();
+        let apart = |view: &ViewChoice| !matches!(view, ViewChoice::Server);
+        if alone && self.workloads().iter().any(|it| it.arrivals.is_none()) && self.views.iter().any(apart) {
+            return Err(wrong_usage("a server alone has no client of its own; --view server"));
+        }
+        Ok(match (self.views.is_empty(), alone) {
+            (false, _) => self.views.clone(),
+            (true, true) => vec![ViewChoice::Server],
+            (true, false) => vec![ViewChoice::Own],
+        })
+    }
+
+    /// The workloads, with the window that was asked for.
+    pub(super) fn workloads(&self) -> Vec<Workload> {
+        let window_ms = self.window.map(millis);
+        let asked = self.workloads.iter().map(|workload| {
+            // An objective is of response times, which a closed loop does not have, and its rates are found.
+            if self.objectives.is_empty() { workload.at(self.rate) } else { workload.clone().open() }
+        });
+        asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
+    }
+
+    /// Adds copies of the reference that burn CPU time, if any were asked for.
+    fn handicap(&self, mut contest: Contest) -> Contest {
+        let reference = contest.arms[0].clone();
+        let handicapped = self.handicap_ns.iter().map(|burn_ns| handicapped(&reference, *burn_ns));
+        contest.arms.splice(1..1, handicapped);
+        contest
+    }
+
+    /// Whether several workers have processors beside the pacer's own: where it was said where they run, or here.
+    fn has_room_for_several(&self) -> anyhow::Result<bool> {
+        let said = self.server_cpus.is_some() || self.server_exec.is_some();
+        Ok(said || Cpus::of_this_process()?.count() > 2)
+    }
+
+    /// What is to be known of loads at a rate: what is not measured, and where the pacer has no processor of its own.
+    pub(super) fn pacer_warnings(&self, contests: &[Contest]) -> anyhow::Result<Vec<String>> {
+        let paced = |contest: &&Contest| contest.arrivals != Arrivals::Closed;
+        let mut warnings = Vec::new();
+        if contests.iter().any(|it| paced(&it)) && !self.has_room_for_several()? {
+            warnings.push(
+                "rates: several threads each are not measured at a rate; that needs two processors beside the pacer's own"
+                    .to_owned(),
+            );
+        }
+        if contests.iter().filter(paced).any(|it| !it.placement.is_apart()) {
+            warnings.push(
+                "pacer: it has no processor of its own and sleeps between messages; rounds in which it wakes too late do not count"
+                    .to_owned(),
+            );
+        }
+        Ok(warnings)
+    }
+
+    /// How the messages of a workload come; at which rates is found later.
+    fn arrivals(&self, workload: &Workload) -> Arrivals {
+        match workload.arrivals {
+            None => Arrivals::Closed,
+            Some(_) => Arrivals::Open { rates: Vec::new(), once: 0, objectives: self.objectives.clone() },
+        }
+    }
+
+    /// What differs between the arms: the server alone, where the pacer is the client.
+    fn view(&self, workload: &Workload, asked: ViewChoice) -> anyhow::Result<View> {
+        let view = View::from(asked);
+        match (workload.arrivals.is_some(), view) {
+            (true, View::Matrix) => {
+                Err(wrong_usage("at a rate the pacer is the client of all: there is no matrix"))
+            }
+            (true, _) => Ok(View::Server),
+            (false, view) => Ok(view),
+        }
+    }
+
+    /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
+    /// processors for both of several. A pacer has the last for itself, where there are two.
+    pub(super) fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
+        if is_paced {
+            let several = (class == Class::Multi).then(Cpus::but_the_last).transpose()?;
+            let placed = Placement::apart(
+                (self.server_cpus.clone().or(several), self.server_exec.is_some()),
+                (self.client_cpus.clone(), !self.client_exec.is_empty()),
+            );
+            return placed.map_err(wrong_usage);
+        }
+        let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
+        let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
+        Placement::with_prefixes(
+            (or_all(&self.server_cpus)?, self.server_exec.is_some()),
+            (or_all(&self.client_cpus)?, !self.client_exec.is_empty()),
+        )
+        .map_err(wrong_usage)
+    }
+
+    /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
+    fn schedule(&self, workload: &Workload, view: View, lineup: &Lineup) -> Schedule {
+        if workload.arrivals.is_some() {
+            return Schedule::Rounds { blocks: PACED_BLOCKS };
+        }
+        if self.rounds || self.server_exec.is_some() || !self.client_exec.is_empty() {
+            return Schedule::Rounds { blocks: 1 };
+        }
+        if let Some(name) = lineup.not_sliceable(view) {
+            output::tell(&format!(
+                "{}: whole rounds, for {name} can't be stopped and continued",
+                workload.name
+            ));
+            return Schedule::Rounds { blocks: 1 };
+        }
+        let share = if self.quick { QUICK_SHARE } else { 1 };
+        slices(workload, workload.window_ms / share)
+    }
+}
