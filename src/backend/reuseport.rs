@@ -14,11 +14,11 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
+#[cfg(feature = "monoio-reuseport")]
+use super::Maintenance;
 #[cfg(any(feature = "uring-reuseport", feature = "monoio-reuseport"))]
 use super::uring;
 use super::{About, Backend, Listeners, Model, Threading, Unavailable};
-#[cfg(feature = "monoio-reuseport")]
-use super::{Maintenance, monoio};
 use crate::{load::Load, net::spread, service::Service};
 
 /// A backend of loops, with a listener for each of them.
@@ -118,7 +118,7 @@ pub(super) static MONOIO: Reuseport = Reuseport {
     },
     available: uring::available,
     serve: |about, listeners, listener, service| {
-        monoio::serve_on(about, monoio::BUILDER, listeners, listener, service)
+        super::monoio::serve_on(about, super::monoio::BUILDER, listeners, listener, service)
     },
-    drive: |about, load| monoio::drive_on(about, monoio::BUILDER, load),
+    drive: |about, load| super::monoio::drive_on(about, super::monoio::BUILDER, load),
 };
