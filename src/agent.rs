@@ -8,11 +8,12 @@
 //! Absent from here: what to ask and when; that is [`crate::round`]'s, and [`crate::conform`]'s.
 
 mod answering;
+mod build;
 mod command;
 mod cost;
 mod handle;
 
-use std::{fmt, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ use crate::{
     service::{Served, ServerConfig, ThreadWork},
 };
 
-pub use answering::{Answering, answer, answer_requests};
+pub use answering::{Answering, answer, answer_requests, refuse};
+pub use build::Build;
 pub use command::{AgentCommand, Program, agent_words};
 pub use cost::Cost;
 pub use handle::{Agent, LONGEST_LINE_BYTES, Refusal};
@@ -62,6 +64,10 @@ pub enum Request {
     },
     /// Close what is held.
     Release,
+    /// Say which build of this program it is: asked behind a prefix, which may lead to another.
+    Build,
+    /// Say what the kernel's settings are where it is.
+    Settings,
     /// Drive a load to its end.
     Drive {
         /// The backend.
@@ -98,6 +104,8 @@ impl fmt::Display for Request {
             }
             Self::Pace => f.write_str("pace its load"),
             Self::Release => f.write_str("close what it holds"),
+            Self::Build => f.write_str("tell its build"),
+            Self::Settings => f.write_str("tell its settings"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
                 write!(f, "drive {} connections with {backend}, ", plan.connections)?;
@@ -146,6 +154,10 @@ pub enum Answer {
     Held,
     /// It has closed them.
     Released,
+    /// It is this build.
+    Build(Build),
+    /// The settings are these, by their paths below `/proc/sys`.
+    Settings(BTreeMap<String, String>),
     /// It could not.
     Failed {
         /// Why.

@@ -13,6 +13,7 @@ mod duel;
 mod figures;
 mod generate;
 mod list;
+mod network;
 mod new;
 mod output;
 mod pages;

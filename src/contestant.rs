@@ -158,6 +158,14 @@ fn folder() -> PathBuf {
     FOLDER.get().cloned().or_else(of_environment).unwrap_or_else(own)
 }
 
+/// Checks the text of a contestant's file, which is or would be at this path.
+///
+/// # Errors
+/// What is wrong with it, and in which line.
+pub fn check_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    external::External::parse(path, text).map(drop)
+}
+
 /// All contestants: the backends of this program from the fewest layers to the most, then the others by name.
 pub fn all() -> &'static [Contestant] {
     &roster().contestants

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::{
     backend,
-    environment::{Environment, line, processors_of, setting},
-    net::loopback_is_up,
-    placement::Cpus,
+    cgroup::{self, processors_of},
+    environment::{Environment, line},
+    net::{loopback_is_up, setting},
+    placement::{Cpus, Machine},
 };
 
 /// The state of one thing that decides measurements.
@@ -39,17 +40,22 @@ pub fn examine(environment: &Environment) -> Vec<Check> {
         steal(),
         virtualisation(environment),
         quota(environment),
+        tasks(),
+        memory(environment),
         clock(),
         huge_pages(),
-        loopback(),
+        network(environment),
+        loopback(environment),
         descriptors(),
-        somaxconn(),
-        ports(),
-        time_wait(),
-        reuse(),
-        conntrack(),
+        somaxconn(environment),
+        ports(environment),
+        time_wait(environment),
+        reuse(environment),
+        conntrack(environment),
         io_uring(),
-        processors(environment),
+        processors(),
+        affinity(),
+        interrupts(),
         build(environment),
     ]
 }
@@ -130,6 +136,30 @@ fn quota(environment: &Environment) -> Check {
     Check::new("CPU quota", "none", None)
 }
 
+/// Agents, their workers, and what is around them, of a duel of all arms.
+const TASKS: u64 = 400;
+
+fn tasks() -> Check {
+    let Some(limited) = cgroup::tasks() else { return Check::new("tasks", "not limited", None) };
+    let mend = (limited.left() < TASKS).then_some(
+        "give the control group pids.max = max: each arm has two processes, and each worker is a task",
+    );
+    Check::new("tasks", format!("{} now, at most {}", limited.now, limited.most), mend)
+}
+
+/// What a duel of all arms needs at most, with room: each has two processes of some MiB, and a record is read in memory.
+const MEMORY_BYTES: u64 = 1 << 30;
+
+fn memory(environment: &Environment) -> Check {
+    let limit = environment.cgroup_memory_max.as_ref().and_then(|text| text.parse::<u64>().ok());
+    let machine = environment.memory_kib.map(|kib| kib * 1024);
+    let Some(bytes) = limit.into_iter().chain(machine).min() else {
+        return Check::new("memory", "not told", None);
+    };
+    let mend = (bytes < MEMORY_BYTES).then_some("allow 1 GiB (memory.max), or name fewer backends");
+    Check::new("memory", format!("{} MiB", bytes >> 20), mend)
+}
+
 fn clock() -> Check {
     let source = line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let quick = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
@@ -153,15 +183,34 @@ fn huge_pages() -> Check {
     Check::new("huge pages", chosen.map_or("not told", |(chosen, _)| chosen), None)
 }
 
-fn loopback() -> Check {
+fn network(environment: &Environment) -> Check {
+    let found = environment.network.as_deref().unwrap_or("not told");
+    let mend = found.contains("cannot make").then_some(
+        "allow network namespaces: run as root, or sysctl kernel.unprivileged_userns_clone=1 and \
+         kernel.apparmor_restrict_unprivileged_userns=0; without, what others send is in the counters, and ports are shared",
+    );
+    Check::new("network", found, mend)
+}
+
+fn is_own(environment: &Environment) -> bool {
+    environment.network.as_deref() == Some("own")
+}
+
+fn loopback(environment: &Environment) -> Check {
     match loopback_is_up() {
+        Some(false) if is_own(environment) => {
+            Check::new("loopback", "down here, up in a run's own network", None)
+        }
         Some(true) => Check::new("loopback", "up", None),
         Some(false) => Check::new("loopback", "down", Some("ip link set lo up")),
         None => Check::new("loopback", "not told", None),
     }
 }
 
-fn conntrack() -> Check {
+fn conntrack(environment: &Environment) -> Check {
+    if is_own(environment) {
+        return Check::new("connection tracking", "not in a run's own network", None);
+    }
     let (count, most) =
         (number("net/netfilter/nf_conntrack_count"), number("net/netfilter/nf_conntrack_max"));
     match (count, most) {
@@ -179,27 +228,38 @@ fn descriptors() -> Check {
     Check::new("descriptors", format!("{hard} per process"), mend)
 }
 
+/// A setting of this process's own network.
 fn number(name: &str) -> Option<u64> {
     setting(name)?.parse().ok()
 }
 
-fn somaxconn() -> Check {
-    let cap = number("net/core/somaxconn");
+/// A setting of the network that is measured in.
+fn number_in(environment: &Environment, name: &str) -> Option<u64> {
+    environment.settings.get(name)?.parse().ok()
+}
+
+fn somaxconn(environment: &Environment) -> Check {
+    let cap = number_in(environment, "net/core/somaxconn");
     let mend = cap.is_none_or(|cap| cap < 4096).then_some("sysctl net.core.somaxconn=4096");
     Check::new("backlog", format!("at most {}", told(cap)), mend)
 }
 
-fn ports() -> Check {
-    let range = setting("net/ipv4/ip_local_port_range").unwrap_or_default();
+fn ports(environment: &Environment) -> Check {
+    let of = |name: &str| environment.settings.get(name).cloned().unwrap_or_default();
+    let range = of("net/ipv4/ip_local_port_range");
     let ends: Vec<u64> = range.split(' ').flat_map(str::parse).collect();
     let wide = matches!(ends[..], [first, last] if last.saturating_sub(first) >= 20_000 && first > 30_000);
     let mend = (!wide).then_some("sysctl net.ipv4.ip_local_port_range=\"32768 60999\"");
-    Check::new("ephemeral ports", range, mend)
+    let reserved = match of("net/ipv4/ip_local_reserved_ports") {
+        none if none.is_empty() => String::new(),
+        some => format!(", without {some}, which are reserved"),
+    };
+    Check::new("ephemeral ports", range + &reserved, mend)
 }
 
-fn time_wait() -> Check {
-    let most = number("net/ipv4/tcp_max_tw_buckets");
-    let now = waiting();
+fn time_wait(environment: &Environment) -> Check {
+    let most = number_in(environment, "net/ipv4/tcp_max_tw_buckets");
+    let now = if is_own(environment) { Some(0) } else { waiting() };
     let mend = if most.is_none_or(|most| most < 65_536) {
         Some("sysctl net.ipv4.tcp_max_tw_buckets=131072")
     } else {
@@ -216,8 +276,8 @@ fn waiting() -> Option<u64> {
     words.windows(2).find(|pair| pair[0] == "tw")?[1].parse().ok()
 }
 
-fn reuse() -> Check {
-    let reuse = number("net/ipv4/tcp_tw_reuse");
+fn reuse(environment: &Environment) -> Check {
+    let reuse = number_in(environment, "net/ipv4/tcp_tw_reuse");
     let mend = (!matches!(reuse, Some(1 | 2))).then_some("sysctl net.ipv4.tcp_tw_reuse=2");
     Check::new("TIME_WAIT reuse", told(reuse), mend)
 }
@@ -247,12 +307,39 @@ fn told(number: Option<u64>) -> String {
     number.map_or_else(|| "not told".to_owned(), |number| number.to_string())
 }
 
-fn processors(environment: &Environment) -> Check {
-    let all = environment.processors.unwrap_or(1);
-    let allowed = Cpus::of_this_process().map_or(all, |cpus| cpus.count());
-    let mend = (allowed < 2)
-        .then_some("use a machine with two, so that this program does not run beside what it measures");
-    Check::new("processors", format!("{allowed} to be had"), mend)
+fn processors() -> Check {
+    let Ok(allowed) = Cpus::of_this_process() else { return Check::new("processors", "not told", None) };
+    let cores = Machine::read().cores(allowed.numbers());
+    let mend = (cores < 2)
+        .then_some("use a machine with two cores, so that this program does not run beside what it measures");
+    Check::new("processors", format!("{} available, of {cores} cores", allowed.count()), mend)
+}
+
+fn affinity() -> Check {
+    match Cpus::cannot_pin() {
+        None => Check::new("affinity", "works", None),
+        Some(why) => Check::new(
+            "affinity",
+            why,
+            Some("allow sched_setaffinity in the filter: without, the scheduler moves both sides about"),
+        ),
+    }
+}
+
+fn interrupts() -> Check {
+    let machine = Machine::read();
+    let allowed = Cpus::of_this_process().map(|cpus| cpus.numbers().to_vec()).unwrap_or_default();
+    match (machine.busiest(), machine.quiet(&allowed)) {
+        (Some(busiest), Some(quiet)) => {
+            let found =
+                format!("most are processor {busiest}'s; unless told otherwise, {quiet} is measured on");
+            let mend = machine.share_a_core(busiest, quiet).then_some(
+                "measure elsewhere (--server-cpus, --client-cpus), or move them: /proc/irq/*/smp_affinity",
+            );
+            Check::new("device interrupts", found, mend)
+        }
+        _ => Check::new("device interrupts", "none takes most", None),
+    }
 }
 
 fn build(environment: &Environment) -> Check {

@@ -10,22 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend;
-
-/// The kernel settings that decide what connections cost, below `/proc/sys`.
-const SETTINGS: [&str; 11] = [
-    "kernel/io_uring_disabled",
-    "net/core/somaxconn",
-    "net/ipv4/ip_local_port_range",
-    "net/ipv4/tcp_congestion_control",
-    "net/ipv4/tcp_fin_timeout",
-    "net/ipv4/tcp_max_tw_buckets",
-    "net/ipv4/tcp_rmem",
-    "net/ipv4/tcp_tw_reuse",
-    "net/ipv4/tcp_tw_reuse_delay",
-    "net/ipv4/tcp_wmem",
-    "kernel/sched_autogroup_enabled",
-];
+use crate::{backend, cgroup, net::settings, placement::Cpus, round::Network};
 
 /// A machine, as it was when something was measured. What it does not tell is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,7 +18,7 @@ const SETTINGS: [&str; 11] = [
 pub struct Environment {
     /// The processor's name.
     pub cpu_model: Option<String>,
-    /// Processors that are online.
+    /// Processors that this process may use.
     pub processors: Option<usize>,
     /// The frequency governors in use, each once.
     pub governors: Vec<String>,
@@ -49,14 +34,17 @@ pub struct Environment {
     pub hypervisor: Option<String>,
     /// `cpu.max` of the control group, or of one above it where that allows less: microseconds, of how many.
     pub cgroup_cpu_max: Option<String>,
-    /// `memory.max` of the control group.
+    /// The memory that the control groups allow, in bytes.
     pub cgroup_memory_max: Option<String>,
     /// All memory, in KiB.
     pub memory_kib: Option<u64>,
     /// The kernel's release.
     pub kernel: Option<String>,
-    /// The settings that matter, by their paths below `/proc/sys`.
+    /// The settings that matter, by their paths below `/proc/sys`, where the agents are.
     pub settings: BTreeMap<String, String>,
+    /// The network that the agents are in: `own`, or `shared` and why; absent where it was not recorded.
+    #[serde(default)]
+    pub network: Option<String>,
     /// The compiler.
     pub rustc: String,
     /// The profile that this was built with.
@@ -91,7 +79,7 @@ impl Environment {
         let revision = env!("IODUEL_GIT");
         Self {
             cpu_model: cpu_model(&cpuinfo),
-            processors: std::thread::available_parallelism().ok().map(usize::from),
+            processors: Cpus::of_this_process().ok().map(|cpus| cpus.count()),
             governors: governors(),
             turbo: turbo(),
             smt: line("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
@@ -99,11 +87,12 @@ impl Environment {
             virtual_machine: field(&cpuinfo, "flags")
                 .is_some_and(|f| f.split(' ').any(|flag| flag == "hypervisor")),
             hypervisor: line("/sys/class/dmi/id/sys_vendor"),
-            cgroup_cpu_max: tightest_quota(),
-            cgroup_memory_max: line("/sys/fs/cgroup/memory.max"),
+            cgroup_cpu_max: cgroup::cpu_quota(),
+            cgroup_memory_max: cgroup::memory_bytes().map(|bytes| bytes.to_string()),
             memory_kib: memory_kib(),
             kernel: line("/proc/sys/kernel/osrelease"),
-            settings: SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), setting(name)?))).collect(),
+            settings: settings(),
+            network: None,
             load_average: line("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
             rustc: env!("IODUEL_RUSTC").to_owned(),
             profile: env!("IODUEL_PROFILE").to_owned(),
@@ -115,6 +104,12 @@ impl Environment {
             git_revision: revision.split('+').next().filter(|text| !text.is_empty()).map(str::to_owned),
             git_dirty: revision.ends_with("+dirty"),
         }
+    }
+
+    /// Takes the agents to be in this network; `why` they are not in one of their own, where that is so.
+    pub fn of(self, network: &Network, why: &str) -> Self {
+        let told = if network.is_own() { "own".to_owned() } else { format!("shared: {why}") };
+        Self { settings: network.settings(), network: Some(told), ..self }
     }
 
     /// Every field by its path, as text.
@@ -177,12 +172,6 @@ fn flatten(path: &str, value: &serde_json::Value, fields: &mut BTreeMap<String, 
     }
 }
 
-/// A kernel setting by its path below `/proc/sys`, with single spaces.
-pub fn setting(name: &str) -> Option<String> {
-    let text = line(Path::new("/proc/sys").join(name))?;
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
 /// The text of a file of one line, if it is there and not empty.
 pub fn line(path: impl AsRef<Path>) -> Option<String> {
     let text = fs::read_to_string(path).ok()?.trim().to_owned();
@@ -200,29 +189,6 @@ fn cpu_model(cpuinfo: &str) -> Option<String> {
         let (by, part) = (field(cpuinfo, "CPU implementer")?, field(cpuinfo, "CPU part")?);
         Some(format!("implementer {by}, part {part}"))
     })
-}
-
-/// Of the quotas of this process's control group (version 2) and of all above it, the one that allows least; nothing where
-/// none limits.
-fn tightest_quota() -> Option<String> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-    let root = Path::new("/sys/fs/cgroup");
-    // Outside the namespace's root a group is told by steps up, which lead nowhere below this mount.
-    let path = root.join(group.trim_start_matches("../"));
-    let quotas =
-        path.ancestors().take_while(|it| it.starts_with(root)).filter_map(|it| line(it.join("cpu.max")));
-    let limits = quotas.filter(|quota| processors_of(quota).is_finite());
-    limits.min_by(|one, other| processors_of(one).total_cmp(&processors_of(other)))
-}
-
-/// How many processors a quota is worth: endlessly many, where there is none.
-pub fn processors_of(cpu_max: &str) -> f64 {
-    let mut words = cpu_max.split(' ').map(str::parse::<f64>);
-    match (words.next(), words.next()) {
-        (Some(Ok(quota)), Some(Ok(period))) if period > 0.0 => quota / period,
-        _ => f64::INFINITY,
-    }
 }
 
 fn memory_kib() -> Option<u64> {
@@ -270,12 +236,6 @@ mod tests {
         theirs.memory_kib = Some(1);
         let names: Vec<String> = ours.differences(&theirs).into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["crates.tokio", "settings.net/ipv4/tcp_tw_reuse"]);
-    }
-
-    #[test]
-    fn a_quota_is_so_many_processors() {
-        assert_eq!(processors_of("50000 100000"), 0.5);
-        assert_eq!(processors_of("max 100000"), f64::INFINITY);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! - [`protocol`]: the session, both ends of it, without I/O and without a clock
 //! - [`seeded`] and [`work`]: draws that are functions, and what a server does for a message beside echoing it
 //! - [`net`]: what must be the same for all: listeners, destinations, limits, kernel counters
-//! - [`placement`]: which processors a process may run on
+//! - [`placement`] and [`cgroup`]: which processors a process may run on, and what else it is allowed
 //! - [`load`] and [`service`]: what to drive and to serve, and what came of it
 //! - [`pacer`]: the client of loads at a rate
 //! - [`backend`]: the contract of a backend, and one file for each strategy
@@ -42,6 +42,7 @@ compile_error!(
 pub mod agent;
 pub mod analysis;
 pub mod backend;
+pub mod cgroup;
 pub mod cli;
 pub mod conform;
 pub mod contestant;

@@ -45,8 +45,11 @@ pub use slot::Slot;
 use tally::{Tallies, Tally, lock};
 pub use workload::{SESSIONS_THAT_COUNT, UnknownWorkload, Workload};
 
-/// After so many failed sessions the peer is taken for broken and the load ends.
+/// After so many failed sessions the peer may be taken for broken.
 const MOST_FAILURES: u64 = 100;
+
+/// How many sessions there must be for each that failed, for a peer with many failures to be taken for whole.
+const FOR_EACH_FAILURE: u64 = 100;
 
 /// What to drive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -314,7 +317,9 @@ impl Load {
             }
             _ => {}
         }
-        if failures.wrong_reply.is_some() || nothing_worked || failures.count >= MOST_FAILURES {
+        let begun = self.begun.load(Relaxed);
+        let is_broken = failures.count >= MOST_FAILURES && failures.count * FOR_EACH_FAILURE >= begun;
+        if failures.wrong_reply.is_some() || nothing_worked || is_broken {
             self.abandoned.store(true, Relaxed);
         }
     }

@@ -8,11 +8,15 @@
 mod counters;
 mod descriptors;
 mod listener;
+mod namespace;
 mod ports;
+mod settings;
 mod timer;
 
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
+pub use namespace::Namespace;
 pub use ports::PortLimit;
+pub use settings::{setting, settings};
 pub use timer::Timer;

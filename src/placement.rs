@@ -1,12 +1,17 @@
 //! Which processors a process may run on: always explicit, always recorded.
 
+mod machine;
+
 use std::{fmt, str::FromStr};
 
 use nix::{
+    errno::Errno,
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 use serde::{Deserialize, Serialize};
+
+pub use machine::{Machine, Processor};
 
 /// A set of processors, written like `0`, `0,2` or `0-3`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,16 +19,19 @@ use serde::{Deserialize, Serialize};
 pub struct Cpus(Vec<usize>);
 
 impl Cpus {
-    /// All that this process may use but the last.
+    /// All that this process may use but the core of the last, which is a pacer's.
     ///
     /// # Errors
     /// When the kernel does not tell which those are.
     pub fn but_the_last() -> anyhow::Result<Self> {
-        let mut all = Self::of_this_process()?;
-        if all.0.len() > 1 {
-            all.0.pop();
-        }
-        Ok(all)
+        let all = Self::of_this_process()?;
+        let others = all.0.last().map_or_else(Vec::new, |last| Machine::read().apart_from(&all.0, *last));
+        Ok(if others.is_empty() { all } else { Self(others) })
+    }
+
+    /// Their numbers.
+    pub fn numbers(&self) -> &[usize] {
+        &self.0
     }
 
     /// The processors that this process may run on, and so can give to others.
@@ -38,6 +46,16 @@ impl Cpus {
     /// How many there are; at least one.
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// Why no process can be kept on processors here; `None` where it can. A filter may forbid it.
+    pub fn cannot_pin() -> Option<String> {
+        let is_refused = |error: Errno| matches!(error, Errno::EPERM | Errno::ENOSYS);
+        let own =
+            sched_getaffinity(Pid::from_raw(0)).and_then(|own| sched_setaffinity(Pid::from_raw(0), &own));
+        own.err()
+            .filter(|error| is_refused(*error))
+            .map(|error| format!("both sides are kept on no processor: sched_setaffinity: {error}"))
     }
 
     /// Keeps this process, and all threads that it starts from now on, on these processors.
@@ -115,7 +133,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Fills in what was not asked for: one processor for both, the first that this process may use.
+    /// Fills in what was not asked for: one processor for both, the one that is disturbed least ([`Machine::quiet`]).
     ///
     /// Measured to differ least between two runs of the same backend; see METHODOLOGY.md, "Placement".
     ///
@@ -135,17 +153,21 @@ impl Placement {
         Ok(Self { server: side(server)?, client: side(client)? })
     }
 
-    /// As [`with_prefixes`](Self::with_prefixes), but what was not asked for is apart: the server on the first processor that this
-    /// process may use, the client on the last. A client that spins needs one of its own.
+    /// As [`with_prefixes`](Self::with_prefixes), but what was not asked for is apart: the client on another core than the server
+    /// ([`Machine::beside`]). A client that spins needs one of its own.
     ///
     /// # Errors
     /// As [`with_prefixes`](Self::with_prefixes).
     pub fn apart(server: (Option<Cpus>, bool), client: (Option<Cpus>, bool)) -> anyhow::Result<Self> {
-        let last =
-            || Ok::<_, anyhow::Error>(Cpus(Cpus::of_this_process()?.0.last().copied().into_iter().collect()));
         let (asked, prefixed) = client;
-        let client = if asked.is_none() && !prefixed { Some(last()?) } else { asked };
-        Self::with_prefixes(server, (client, prefixed))
+        if asked.is_some() || prefixed {
+            return Self::with_prefixes(server, (asked, prefixed));
+        }
+        let Self { server, .. } = Self::with_prefixes(server, (None, false))?;
+        let allowed = Cpus::of_this_process()?;
+        let taken = server.as_ref().map_or(&[][..], |cpus| &cpus.0);
+        let client = Machine::read().beside(&allowed.0, taken).map_or(allowed, |one| Cpus(vec![one]));
+        Ok(Self { server, client: Some(client) })
     }
 
     /// Whether no processor is both the server's and the client's.
@@ -159,7 +181,8 @@ impl Placement {
 
     fn here(asked: Option<Cpus>) -> anyhow::Result<Cpus> {
         let allowed = Cpus::of_this_process()?;
-        let cpus = asked.unwrap_or_else(|| Cpus(allowed.0[..1].to_vec()));
+        let quiet = || Machine::read().quiet(&allowed.0).into_iter().collect();
+        let cpus = asked.unwrap_or_else(|| Cpus(quiet()));
         match cpus.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
             Some(cpu) => anyhow::bail!("processor {cpu} is not available; allowed here: {allowed}"),
             None => Ok(cpus),

@@ -1,9 +1,38 @@
-//! The processes below one in the tree of all.
+//! The file of this program, and the processes below one in the tree of all.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nix::{time::ClockId, unistd::Pid};
 use procfs::process::{Process, all_processes};
+
+/// The file of this program; where there is no /proc, what it was called by.
+///
+/// # Errors
+/// When it can't be found.
+pub(crate) fn own_program() -> io::Result<PathBuf> {
+    env::current_exe().or_else(|error| called_by().ok_or(error)).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot find this program's own file: {error}; call it by its whole path"),
+        )
+    })
+}
+
+/// What this program was called by: a path, or a name that is looked up as a shell does.
+fn called_by() -> Option<PathBuf> {
+    let name = PathBuf::from(env::args_os().next()?);
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let looked_up =
+        || env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file());
+    let is_path = name.parent().is_some_and(|folder| folder != Path::new(""));
+    let found = if is_path { Some(name) } else { looked_up() };
+    found?.canonicalize().ok()
+}
 
 /// The CPU time of a process since it was started, its threads that have ended included, to the nanosecond.
 ///

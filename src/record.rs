@@ -236,26 +236,38 @@ impl Record {
         let setup = Setup::read(folder)?;
         let path = folder.join(ROUNDS_FILE);
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let texts: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|_| !text.is_empty()).collect();
-        let read: Vec<anyhow::Result<Line>> = texts.par_iter().map(|text| read_line(text)).collect();
-        let mut lines = Vec::with_capacity(read.len());
-        let mut damage = None;
-        for (index, line) in read.into_iter().enumerate() {
-            match line {
-                Ok(line) => lines.push(line),
-                Err(error) => {
-                    damage = Some(format!("{}:{}: {error:#}", path.display(), index + 1));
-                    break;
-                }
-            }
-        }
+        let (lines, damage) = read_lines(&bytes);
+        let mut damage = damage.map(|damage| format!("{}:{damage}", path.display()));
         let footprint = Footprint::read(folder).unwrap_or_else(|error| {
             damage.get_or_insert(format!("{error:#}"));
             None
         });
         Ok(Self { setup, lines, footprint, damage })
     }
+
+    /// Makes a record of the text of its setup and of its rounds, as they stand in its files.
+    ///
+    /// # Errors
+    /// When the setup cannot be read.
+    pub fn parse(setup: &str, rounds: &[u8]) -> anyhow::Result<Self> {
+        let (lines, damage) = read_lines(rounds);
+        Ok(Self { setup: upgrade::read_setup(setup)?, lines, footprint: None, damage })
+    }
+}
+
+/// Reads lines up to the first that is none, and says which that is, and why.
+fn read_lines(bytes: &[u8]) -> (Vec<Line>, Option<String>) {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let texts: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|_| !text.is_empty()).collect();
+    let read: Vec<anyhow::Result<Line>> = texts.par_iter().map(|text| read_line(text)).collect();
+    let mut lines = Vec::with_capacity(read.len());
+    for (index, line) in read.into_iter().enumerate() {
+        match line {
+            Ok(line) => lines.push(line),
+            Err(error) => return (lines, Some(format!("{}: {error:#}", index + 1))),
+        }
+    }
+    (lines, None)
 }
 
 /// Reads a line, and makes sure that it can be analysed.

@@ -8,6 +8,7 @@ mod flag;
 mod launch;
 mod machine;
 mod measured;
+mod network;
 mod paced;
 mod sliced;
 
@@ -32,6 +33,7 @@ pub use flag::{Flag, load_flags};
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
 pub use measured::Round;
+pub use network::Network;
 pub use paced::{Offer, paced_window_ms};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 
@@ -94,8 +96,9 @@ pub struct Pair {
     idle: Option<Agent>,
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
-    /// Whether the kernel's counters that this process sees are those of the agents.
+    /// Whether both sides are in that network.
     here: bool,
+    network: Network,
 }
 
 impl Pair {
@@ -111,7 +114,8 @@ impl Pair {
         let backend = contestant::find(&plan.server)?.backend_name().to_owned();
         let serve = Request::Serve { backend, listen: launch.listen_at(), config };
         match server.ask(&serve, PATIENCE)?.answer {
-            Answer::Serving { destinations, fallbacks } => {
+            Answer::Serving { destinations, mut fallbacks } => {
+                fallbacks.extend(Cpus::cannot_pin().filter(|_| launch.is_here()));
                 let placement = launch.placement.clone();
                 let here = launch.is_here();
                 let idle_holder = launch.idle_holder();
@@ -126,6 +130,7 @@ impl Pair {
                     destinations,
                     fallbacks,
                     here,
+                    network: launch.network.clone(),
                 })
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
@@ -247,7 +252,7 @@ impl Pair {
     }
 
     fn counters(&self) -> Option<KernelCounters> {
-        self.here.then(KernelCounters::read).and_then(Result::ok)
+        self.here.then(|| self.network.counters()).flatten()
     }
 
     /// Lets all clients begin to drive, each with its share of the connections.

@@ -89,7 +89,7 @@ pub enum AfterAcceptError {
     Stop,
     /// Accept again at once: the fault was that connection's.
     Again,
-    /// Accept again after this pause: descriptors or memory ran out.
+    /// Accept again after this pause: descriptors or memory ran out, or it is not known what the fault was.
     Pause(Duration),
 }
 
@@ -172,19 +172,26 @@ impl Service {
 
     /// Says what to do after accepting failed.
     pub fn accept_failed(&self, error: &io::Error) -> AfterAcceptError {
-        use nix::libc::{EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+        use nix::libc::{
+            EAGAIN, EBADF, ECONNABORTED, ECONNRESET, EFAULT, EHOSTDOWN, EHOSTUNREACH, EINTR, EINVAL,
+            ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, ENOTSOCK, EOPNOTSUPP, EPROTO,
+        };
         if self.is_stopping() {
             return AfterAcceptError::Stop;
         }
         match error.raw_os_error() {
-            Some(EMFILE | ENFILE | ENOBUFS | ENOMEM) => AfterAcceptError::Pause(OUT_OF_DESCRIPTORS_PAUSE),
-            // The listener was shut down behind our back.
-            Some(EINVAL) => {
+            // The listener was shut down or closed behind our back: it stays so.
+            Some(EINVAL | EBADF | ENOTSOCK | EFAULT) => {
                 self.stop();
                 AfterAcceptError::Stop
             }
-            // accept(2) reports faults of the connection that it would have returned, such as ECONNABORTED.
-            _ => AfterAcceptError::Again,
+            // accept(2) reports faults of the connection that it would have returned.
+            Some(
+                ECONNABORTED | ECONNRESET | EINTR | EAGAIN | ENETDOWN | EPROTO | ENOPROTOOPT | EHOSTDOWN
+                | ENONET | EHOSTUNREACH | EOPNOTSUPP | ENETUNREACH,
+            ) => AfterAcceptError::Again,
+            // Descriptors or memory ran out, a filter forbids it, or it is something else that may stay: trying at once would spin.
+            _ => AfterAcceptError::Pause(OUT_OF_DESCRIPTORS_PAUSE),
         }
     }
 
@@ -263,6 +270,19 @@ mod tests {
     fn service() -> Arc<Service> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         Service::new(ServerConfig::echoing(Framing::Chunk), &listener).unwrap()
+    }
+
+    #[test]
+    fn an_accept_that_fails_for_good_neither_spins_nor_goes_on() {
+        use nix::libc::{EBADF, ECONNABORTED, EMFILE, EPERM};
+        let service = service();
+        let after = |code| service.accept_failed(&io::Error::from_raw_os_error(code));
+        assert_eq!(after(ECONNABORTED), AfterAcceptError::Again);
+        for may_stay in [EMFILE, EPERM, 9999] {
+            assert_eq!(after(may_stay), AfterAcceptError::Pause(OUT_OF_DESCRIPTORS_PAUSE), "{may_stay}");
+        }
+        assert_eq!(after(EBADF), AfterAcceptError::Stop);
+        assert!(service.is_stopping());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn end_all_when_told() -> Result<(), ctrlc::Error> {
 
 /// The words that become a command, and end with this process: what `ioduel agent --with-parent PID -- COMMAND` makes of itself.
 fn bound_to_this_process(command: &[OsString]) -> io::Result<Vec<OsString>> {
-    let own = std::env::current_exe()?;
+    let own = crate::processes::own_program()?;
     let number = std::process::id().to_string();
     let before = [own.into(), "agent".into(), "--with-parent".into(), number.into(), "--".into()];
     Ok(before.into_iter().chain(command.iter().cloned()).collect())

@@ -16,7 +16,7 @@ use ioduel::{
     contestant::{self, Contestant},
     load::{Extent, Workload},
     placement::Placement,
-    round::{Launch, Pair, PairPlan, Round},
+    round::{Launch, Network, Pair, PairPlan, Round},
 };
 
 /// One group of benchmarks.
@@ -120,7 +120,9 @@ fn bench_contestant(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: 
 }
 
 fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
-    let launch = Launch::here(PROGRAM.into(), Placement::or_default(None, None)?);
+    let here = Launch::here(PROGRAM.into(), Placement::or_default(None, None)?);
+    // Where the system allows none of its own, the machine's has to do.
+    let launch = Launch { network: Network::own(PROGRAM.as_ref()).unwrap_or_default(), ..here };
     let workload = Workload { message_bytes, ..Workload::default() };
     Pair::start(&launch, PairPlan::new(name, name, &workload))
 }

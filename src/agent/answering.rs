@@ -6,17 +6,17 @@ use std::{
     net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
+    thread::{self, Builder, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 
-use super::{Answer, Cost, Reply, Request, cost::CostMeter};
+use super::{Answer, Build, Cost, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
     load::{Load, LoadPlan, LoadRun, OpenPlan},
-    net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit},
+    net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit, settings},
     pacer::Pacer,
     protocol::{Framing, REPLY_PREFIX},
     service::{Served, ServerConfig, Service, ThreadWork},
@@ -42,7 +42,7 @@ pub trait Answering {
 /// # Errors
 /// When standard output cannot be written any more, or the system does not tell what is spent.
 pub fn answer(mut answering: impl Answering, at_end: fn()) -> anyhow::Result<()> {
-    for line in lines_until_the_parent_is_gone(at_end) {
+    for line in lines_until_the_parent_is_gone(at_end).context("cannot read requests")? {
         let request = serde_json::from_str(&line).context("not a request");
         let answer = request.and_then(|request| answering.answer(request));
         let answer = answer.unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
@@ -74,9 +74,9 @@ const UNTIL_EXIT: Duration = Duration::from_millis(100);
 /// Hands over the lines of standard input, and ends this process when there are no more.
 ///
 /// A thread reads them, so that the end is seen also in the middle of a request.
-fn lines_until_the_parent_is_gone(at_end: fn()) -> mpsc::Receiver<String> {
+fn lines_until_the_parent_is_gone(at_end: fn()) -> io::Result<mpsc::Receiver<String>> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    Builder::new().spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             if sender.send(line).is_err() {
                 break;
@@ -87,8 +87,24 @@ fn lines_until_the_parent_is_gone(at_end: fn()) -> mpsc::Receiver<String> {
         thread::sleep(UNTIL_EXIT);
         at_end();
         std::process::exit(0);
-    });
-    receiver
+    })?;
+    Ok(receiver)
+}
+
+/// Answers the first request on standard input, whatever it is, with why nothing can be done here.
+///
+/// # Errors
+/// That reason.
+pub fn refuse(why: anyhow::Error) -> anyhow::Result<()> {
+    // Nobody may ask; then the reason is on standard error alone.
+    let asked = io::stdin().lock().read_line(&mut String::new());
+    let reply = Reply { answer: Answer::Failed { error: format!("{why:#}") }, cost: Cost::default() };
+    if asked.is_ok_and(|length| length > 0)
+        && writeln!(io::stdout(), "{}", serde_json::to_string(&reply)?).is_ok()
+    {
+        return Ok(());
+    }
+    Err(why)
 }
 
 /// An agent of this program's own backends.
@@ -125,6 +141,8 @@ impl Answering for Own {
                 self.pacer = None;
                 Ok(Answer::Released)
             }
+            Request::Build => Ok(Answer::Build(Build::own())),
+            Request::Settings => Ok(Answer::Settings(settings())),
             Request::Connect { plan } => self.connect(plan).map(|()| Answer::Held),
             Request::Pace => self.pace().map(|run| Answer::Drove(Box::new(run))),
             Request::Drive { backend, plan } => {
@@ -149,7 +167,9 @@ impl Own {
         let listening = listen(at)?;
         let service = Service::new(config, &listening.listener).context("cannot keep the listener")?;
         let (listener, theirs) = (listening.listener, Arc::clone(&service));
-        let thread = thread::spawn(move || backend.serve(listener, &theirs));
+        let thread = Builder::new()
+            .spawn(move || backend.serve(listener, &theirs))
+            .context("cannot start a thread")?;
         self.serving = Some(Serving { service, thread });
         Ok(Answer::Serving { destinations: listening.destinations, fallbacks: listening.fallbacks })
     }

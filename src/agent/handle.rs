@@ -6,7 +6,7 @@ use std::{
     os::unix::process::CommandExt as _,
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
-    thread,
+    thread::{self, Builder},
     time::{Duration, Instant},
 };
 
@@ -85,7 +85,9 @@ impl Agent {
             .with_context(|| format!("{}: cannot start {:?}", command.name, program.to_string_lossy()))?;
         let output = child.stdout.take().expect("standard output is a pipe");
         let (sender, lines) = sync_channel(LINES_AHEAD);
-        thread::spawn(move || pass_lines_on(output, &sender));
+        Builder::new()
+            .spawn(move || pass_lines_on(output, &sender))
+            .with_context(|| format!("{}: cannot start a thread that listens to it", command.name))?;
         let (name, input) = (command.name.clone(), child.stdin.take());
         let is_supervised = command.is_supervised;
         Ok(Self {

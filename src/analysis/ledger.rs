@@ -169,6 +169,7 @@ impl<'a> Ledger<'a> {
             steal: greatest(most.steal, round.steal),
             others: greatest(most.others, round.others),
             cpu_pressure: greatest(most.cpu_pressure, round.cpu_pressure),
+            throttled: greatest(most.throttled, round.throttled),
         })
     }
 

@@ -108,6 +108,7 @@ fn round(place: Place, level: f64) -> RoundLine {
         steal: None,
         others: None,
         cpu_pressure: None,
+        throttled: None,
         flags: Vec::new(),
         excluded: Vec::new(),
         client_bound: false,

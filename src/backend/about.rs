@@ -7,7 +7,10 @@ use std::{fmt, io};
 use serde::{Deserialize, Serialize};
 
 use super::{Unavailable, linked};
-use crate::work::{Work, WorkKind};
+use crate::{
+    placement::Cpus,
+    work::{Work, WorkKind},
+};
 
 /// What a backend is.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl About {
 
     /// How many worker threads to start in this process.
     pub(super) fn worker_threads(&self, asked: Option<usize>) -> io::Result<usize> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = Cpus::of_this_process().map_or(1, |cpus| cpus.count());
         Ok(self.workers(asked, processors).map_err(io::Error::other)?.unwrap_or(1))
     }
 }

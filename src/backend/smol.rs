@@ -77,7 +77,8 @@ fn run(
         // Dropped when `main` is done, and also when it panics: a closed channel ends the other threads.
         let _done = done;
         for _ in 1..workers {
-            scope.spawn(|| smol::block_on(executor.run(wait_until_done.recv())));
+            let work = || smol::block_on(executor.run(wait_until_done.recv()));
+            thread::Builder::new().spawn_scoped(scope, work)?;
         }
         smol::block_on(executor.run(main))
     })

@@ -1,13 +1,20 @@
 //! The workers of a backend that has a loop for each: threads that are set up together, end together, and have a listener each.
 
-use std::{io, net::TcpListener, panic::resume_unwind, sync::Barrier};
+use std::{
+    io,
+    net::TcpListener,
+    panic::resume_unwind,
+    sync::{Condvar, Mutex, PoisonError},
+    thread::Builder,
+};
 
 use super::About;
 #[cfg(doc)]
 use crate::net::{share, spread};
 use crate::service::Service;
 
-/// Runs `work` on so many threads, the first of them this one, and returns the first error.
+/// Runs `work` on so many threads, the first of them this one, and returns the first error: also when one of them can't be
+/// started, and its part is dropped.
 pub(super) fn on_threads<T: Send>(
     parts: Vec<T>,
     work: impl Fn(T) -> io::Result<()> + Sync,
@@ -16,8 +23,20 @@ pub(super) fn on_threads<T: Send>(
     std::thread::scope(|scope| {
         let mut parts = parts.into_iter();
         let own = parts.next();
-        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let mut outcome = own.map_or(Ok(()), work);
+        let start = |part| Builder::new().spawn_scoped(scope, move || work(part));
+        let mut others = Vec::new();
+        let mut started = Ok(());
+        for part in parts {
+            match start(part) {
+                Ok(other) => others.push(other),
+                Err(error) => {
+                    let told =
+                        format!("cannot start a worker: {error}; allow more tasks (pids.max, ulimit -u)");
+                    started = Err(io::Error::new(error.kind(), told));
+                }
+            }
+        }
+        let mut outcome = started.and(own.map_or(Ok(()), work));
         for other in others {
             let joined = other.join().unwrap_or_else(|panic| resume_unwind(panic));
             outcome = outcome.and(joined);
@@ -51,23 +70,41 @@ pub(super) fn serve_on_threads<T: Send, S>(
     set_up: impl Fn(T) -> io::Result<S> + Sync,
     work: impl Fn(S) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
-    let all = Barrier::new(parts.len());
-    on_threads(parts, |part| {
-        // A worker is done when the service stops, or when it can't go on.
-        let _stops = Stops(service);
-        let waits_for_the_others = Arrives(&all);
+    let all = Gate::new(parts.len());
+    // A worker that never begins has arrived, and stops the service, as one that can't go on.
+    let parts = parts.into_iter().map(|part| (part, Arrives(&all), Stops(service))).collect();
+    on_threads(parts, |(part, arrives, _stops)| {
         let own = set_up(part);
-        drop(waits_for_the_others);
+        drop(arrives);
+        all.wait();
         work(own?)
     })
 }
 
-/// Waits for all others when it is dropped, also while its thread panics.
-struct Arrives<'a>(&'a Barrier);
+/// Lets nobody through before all have arrived.
+struct Gate {
+    missing: Mutex<usize>,
+    open: Condvar,
+}
+
+impl Gate {
+    fn new(expected: usize) -> Self {
+        Self { missing: Mutex::new(expected), open: Condvar::new() }
+    }
+
+    fn wait(&self) {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.open.wait_while(missing, |missing| *missing > 0));
+    }
+}
+
+/// Arrives at the gate when it is dropped, also while its thread panics.
+struct Arrives<'a>(&'a Gate);
 
 impl Drop for Arrives<'_> {
     fn drop(&mut self) {
-        self.0.wait();
+        *self.0.missing.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.open.notify_all();
     }
 }
 

@@ -13,7 +13,12 @@ use nix::{
 };
 
 use super::pin;
-use crate::{agent, net::raise_descriptor_limit, placement::Cpus, supervisor};
+use crate::{
+    agent,
+    net::{Namespace, raise_descriptor_limit},
+    placement::Cpus,
+    supervisor,
+};
 
 /// Answer requests in JSON lines on standard input, until it ends; what `run` and the benches start.
 #[derive(clap::Args)]
@@ -25,6 +30,9 @@ pub(super) struct Args {
     /// Keep to these processors
     #[arg(long)]
     cpus: Option<Cpus>,
+    /// Move to a network namespace of its own, or to that of the process of this number
+    #[arg(long, value_name = "own|PID", hide = true)]
+    network: Option<Namespace>,
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
@@ -46,6 +54,20 @@ enum Supervised {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let is_own = args.command.is_empty();
+    match prepare(&args) {
+        Ok(()) => answer(args),
+        Err(why) if is_own => agent::refuse(why).map(|()| ExitCode::FAILURE),
+        Err(why) => Err(why),
+    }
+}
+
+/// Gets to where it is to be: its network, its processors, its end.
+fn prepare(args: &Args) -> anyhow::Result<()> {
+    if let Some(network) = args.network {
+        // First, while this process has one thread; and other rights undo what is asked for next.
+        network.enter()?;
+    }
     if let Some(parent) = args.with_parent {
         // The end of its input is not seen by one that is stopped. What it becomes keeps this, but for set-user-ID programs.
         // Whoever supervises ends first what is below it.
@@ -53,7 +75,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         set_pdeathsig(last).context("cannot ask to end with the program that started this one")?;
         anyhow::ensure!(getppid().as_raw() == parent, "the program that started this one is gone");
     }
-    pin(args.cpus.as_ref())?;
+    pin(args.cpus.as_ref())
+}
+
+fn answer(args: Args) -> anyhow::Result<ExitCode> {
     let Some((program, arguments)) = args.command.split_first() else {
         agent::answer_requests()?;
         return Ok(ExitCode::SUCCESS);

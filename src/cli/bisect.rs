@@ -201,7 +201,7 @@ impl Args {
 
     /// Records a duel; returns its folder.
     fn record(&self, arms: &[String]) -> anyhow::Result<PathBuf> {
-        let mut duel = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        let mut duel = Command::new(crate::processes::own_program()?);
         duel.arg("duel").args(arms).args(["--workload", &self.workload, "--time"]);
         duel.arg(format!("{}ms", self.time.as_millis())).arg("--out").arg(&self.out);
         let mut child = duel.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;

@@ -2,7 +2,6 @@
 
 use std::{ffi::OsString, fmt, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -92,7 +91,7 @@ impl Args {
     }
 
     fn subject(&self) -> anyhow::Result<Subject> {
-        let reference = std::env::current_exe().context("cannot find this program's own file")?;
+        let reference = crate::processes::own_program()?;
         let workers = self.workers.map(usize::from);
         match (self.command.first(), &self.backend) {
             (Some(program), backend) => {

@@ -2,23 +2,24 @@
 
 use std::process::ExitCode;
 
-use super::{Format, output, table::Table};
-use crate::{
-    doctor::{Check, examine},
-    environment::Environment,
-};
+use super::{Format, network, output, table::Table};
+use crate::doctor::{Check, examine};
 
 /// Show what on this machine would spoil a measurement, and what mends it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ioduel doctor")]
 pub(super) struct Args {
+    /// The network that would be measured in [default: own, where the system allows one]
+    #[arg(long, value_enum)]
+    network: Option<network::Choice>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let checks = examine(&Environment::read());
+    let program = crate::processes::own_program()?;
+    let checks = examine(&network::Chosen::new(args.network, &program, false)?.environment());
     match Format::new(args.json) {
         Format::Json => checks.iter().try_for_each(output::print_json)?,
         Format::Table => output::print(&render(&checks))?,

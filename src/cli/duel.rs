@@ -30,14 +30,16 @@ use scribe::{Scribe, Shown};
 
 /// Fights a duel, records it, and prints its summary.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = crate::processes::own_program()?;
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     fight_and_report(&args, program, ["ioduel".to_owned()].into_iter().chain(words).collect())
 }
 
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
-    let launch = args.launch(program)?;
-    let mut setup = args.setup(&launch.program, command_line)?;
+    let network = args.network(&program)?;
+    let environment = network.environment();
+    let launch = args.launch(program, network.network)?;
+    let mut setup = args.setup(&launch.program, environment, command_line)?;
     // Held until the duel is over.
     let lock = DuelLock::take();
     setup.warnings.extend(lock.warning());

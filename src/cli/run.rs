@@ -2,13 +2,12 @@
 
 use std::{fmt, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use super::{
     Chosen, Format, Words, duration,
     figures::{Figures, summary},
-    millis, output, rate, words, wrong_usage,
+    millis, network, output, rate, words, wrong_usage,
 };
 use crate::{
     load::{Extent, Summary, Workload, check_plan},
@@ -46,7 +45,7 @@ pub(super) struct Args {
     /// Measure so often, one round after the other, in the same processes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors [default: the first, for both]
+    /// The server's processors [default: one for both, the least disturbed]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors
@@ -58,6 +57,9 @@ pub(super) struct Args {
     /// What to start the client with
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
+    /// The network that is measured in [default: own, where the system allows one and all runs here]
+    #[arg(long, value_enum)]
+    network: Option<network::Choice>,
     /// Worker threads of both, where a backend has such
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -134,8 +136,10 @@ impl Args {
                 "the pacer has no processor of its own: it sleeps between messages, and is as late as it is woken",
             );
         }
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let program = crate::processes::own_program()?;
+        let elsewhere = self.server_exec.is_some() || self.client_exec.is_some();
         Ok(Launch {
+            network: network::Chosen::new(self.network, &program, elsewhere)?.network,
             server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
             client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
             ..Launch::here(program, placement)

@@ -5,7 +5,7 @@ use std::{
     net::Shutdown,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -18,6 +18,9 @@ use crate::{
 
 /// Longer than anything that a kernel or a runtime would coalesce.
 pub(super) const PAUSE: Duration = Duration::from_millis(1);
+
+/// What a server has, that can't be asked whether it has noticed, to notice how a connection ended.
+const UNTIL_NOTICED: Duration = Duration::from_millis(200);
 
 /// The size of big messages: some of them fill every socket buffer.
 const BIG: usize = 65_536;
@@ -94,6 +97,9 @@ fn costs_nobody_else(
     let mut healthy = server.connect()?;
     healthy.exchange(1)?;
     client(server.connect()?)?;
+    if subject.is_alone {
+        thread::sleep(UNTIL_NOTICED);
+    }
     (2..=8).try_for_each(|n| healthy.exchange(n)).context("a healthy session beside it")?;
     healthy.half_close()?;
     healthy.expect_end().context("a healthy session beside it")?;
@@ -161,11 +167,19 @@ pub(super) fn a_flood(subject: &Subject) -> anyhow::Result<()> {
     let (mut writer, mut reader) = (flood.try_clone()?, flood.try_clone()?);
     let mut healthy = server.connect()?;
     let flooding = AtomicBool::new(true);
+    let begun = Instant::now();
     let outcome = thread::scope(|scope| {
         let flooding = &flooding;
         scope.spawn(move || while flooding.load(Relaxed) && writer.write_all(&[b'f'; 65_536]).is_ok() {});
         scope.spawn(move || while reader.read(&mut [0; 65_536]).is_ok_and(|n| n > 0) {});
-        let outcome = (0..50).try_for_each(|_| healthy.exchange(1));
+        let outcome = (0..50).try_for_each(|_| {
+            ensure!(
+                begun.elapsed() < subject.patience,
+                "fifty exchanges take more than {:?}",
+                subject.patience
+            );
+            healthy.exchange(1)
+        });
         flooding.store(false, Relaxed);
         // Both threads end now, without the replies to all that is still under way.
         flood.shutdown(Shutdown::Both)?;

@@ -115,7 +115,7 @@ impl External {
         Self::parse(file, &text).with_context(|| file.display().to_string())
     }
 
-    fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
+    pub(super) fn parse(file: &Path, text: &str) -> anyhow::Result<Self> {
         let wire: WireContestant = toml::from_str(text).map_err(|error| toml_error(&error))?;
         written::name(&wire.name).map_err(anyhow::Error::msg)?;
         let folder = file.parent().unwrap_or(Path::new(""));

@@ -261,6 +261,7 @@ fn round_line(place: Place, round: Round) -> RoundLine {
         steal: round.neighbours.steal,
         others: round.neighbours.others,
         cpu_pressure: round.neighbours.cpu_pressure,
+        throttled: round.neighbours.throttled.filter(|share| *share > 0.0),
         client_bound: flags.iter().any(|flag| matches!(flag, Flag::ClientBound { .. })),
         flags: flags.iter().map(ToString::to_string).collect(),
         excluded,

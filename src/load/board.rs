@@ -5,12 +5,13 @@
 //! its times in **active time**, which stands still while it rests; and what of it counts. The client in turn counts
 //! its replies there, so that the coordinator can read them while the client runs, without asking.
 //!
-//! The page is a memory file that is passed by its path below `/proc`, and so is gone with the coordinator.
+//! The page is a file in memory, which both sides find by its path and no other user can open. The path is removed once the client
+//! has it, and at the latest when the coordinator ends.
 
 use std::{
+    env,
     fs::{File, OpenOptions},
     io,
-    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::atomic::{
         AtomicU64,
@@ -20,10 +21,11 @@ use std::{
 };
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::{
-    sys::memfd::{MFdFlags, memfd_create},
-    time::{ClockId, clock_gettime},
-};
+use nix::time::{ClockId, clock_gettime};
+use tempfile::{NamedTempFile, TempPath};
+
+/// Where files are in memory (shm_overview(7)).
+const IN_MEMORY: &str = "/dev/shm";
 
 /// The number of this layout.
 const VERSION: u64 = 2;
@@ -93,7 +95,9 @@ struct Counter {
 #[derive(Debug)]
 pub struct Board {
     map: MmapRaw,
-    file: File,
+    path: PathBuf,
+    /// Removes the path when it is dropped; only with who has made it.
+    made: Option<TempPath>,
     /// An instant, and what CLOCK_MONOTONIC said then: std's instants are of that clock, but don't show it.
     origin: (Instant, u64),
 }
@@ -111,13 +115,21 @@ impl Board {
     /// Makes a new page, for a client that is started later.
     ///
     /// # Errors
-    /// When the kernel gives no memory file.
+    /// When there is no folder in which it can be.
     pub fn create() -> io::Result<Self> {
-        let file = File::from(memfd_create(c"ioduel board", MFdFlags::MFD_CLOEXEC)?);
+        let file = NamedTempFile::with_prefix_in("ioduel-", IN_MEMORY)
+            .or_else(|_| NamedTempFile::with_prefix_in("ioduel-", env::temp_dir()))?;
+        let (file, made) = file.into_parts();
         file.set_len(size_of::<Page>() as u64)?;
-        let board = Self::map(file)?;
+        let mut board = Self::map(&file, made.to_path_buf())?;
+        board.made = Some(made);
         board.page().version.store(VERSION, Release);
         Ok(board)
+    }
+
+    /// Removes its path: whoever is to have it has it.
+    pub fn hide(&mut self) {
+        self.made = None;
     }
 
     /// Opens the page of another process.
@@ -129,7 +141,7 @@ impl Board {
         if file.metadata()?.len() < size_of::<Page>() as u64 {
             return Err(io::Error::other("it is shorter than a board"));
         }
-        let board = Self::map(file)?;
+        let board = Self::map(&file, path.to_owned())?;
         match board.page().version.load(Acquire) {
             VERSION => Ok(board),
             other => {
@@ -138,9 +150,9 @@ impl Board {
         }
     }
 
-    fn map(file: File) -> io::Result<Self> {
-        let map = MmapOptions::new().len(size_of::<Page>()).map_raw(&file)?;
-        Ok(Self { map, file, origin: origin()? })
+    fn map(file: &File, path: PathBuf) -> io::Result<Self> {
+        let map = MmapOptions::new().len(size_of::<Page>()).map_raw(file)?;
+        Ok(Self { map, path, made: None, origin: origin()? })
     }
 
     #[allow(unsafe_code, reason = "nobody but the kernel can vouch for memory that two processes share")]
@@ -151,9 +163,9 @@ impl Board {
         unsafe { &*self.map.as_ptr().cast::<Page>() }
     }
 
-    /// Where another process of this machine finds the page, as long as this one lives.
+    /// Where another process of this machine finds the page, until it is hidden.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()))
+        self.path.clone()
     }
 
     /// What the client is to do with what it measures.
@@ -346,12 +358,25 @@ mod tests {
 
     #[test]
     fn what_is_no_board_is_refused() {
-        let file = File::from(memfd_create(c"not a board", MFdFlags::MFD_CLOEXEC).unwrap());
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let short = Board::open(Path::new(&path)).unwrap_err().to_string();
+        let file = NamedTempFile::new().unwrap();
+        let short = Board::open(file.path()).unwrap_err().to_string();
         assert_eq!(short, "it is shorter than a board");
-        file.set_len(8192).unwrap();
-        let other = Board::open(Path::new(&path)).unwrap_err().to_string();
+        file.as_file().set_len(8192).unwrap();
+        let other = Board::open(file.path()).unwrap_err().to_string();
         assert_eq!(other, "its version is 0, and this program knows 2");
+    }
+
+    #[test]
+    fn a_page_leaves_no_path_behind() {
+        let mut hidden = Board::create().unwrap();
+        let shown = Board::create().unwrap();
+        let opened = Board::open(&shown.path()).unwrap();
+        hidden.hide();
+        assert!(!hidden.path().exists() && shown.path().exists());
+        drop(opened);
+        assert!(shown.path().exists(), "whoever opened it does not remove it");
+        let path = shown.path();
+        drop(shown);
+        assert!(!path.exists());
     }
 }

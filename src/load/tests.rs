@@ -136,6 +136,20 @@ fn single_failures_are_counted_and_many_end_the_load() {
 }
 
 #[test]
+fn a_long_load_stands_more_failures_than_a_short_one() {
+    let load = Load::new(plan(1, Extent::Sessions(50_000))).unwrap();
+    let mut slot = load.slots().next().unwrap();
+    let mut session = 0;
+    while slot.next_session().is_some() {
+        session += 1;
+        let fails = session % 200 == 0;
+        let outcome = if fails { Err(refused()) } else { run_session(&mut slot, |_| {}) };
+        slot.ended(outcome);
+    }
+    assert_eq!((session, load.result().unwrap().failures), (50_000, 250));
+}
+
+#[test]
 fn littles_law_holds_for_a_load_without_gaps() {
     let load = Load::new(plan(1, Extent::Sessions(2000))).unwrap();
     drive(&load);

@@ -93,7 +93,15 @@ impl Workload {
     /// When it cannot be read; what is wrong, in which line, and what is allowed, when it is no workload.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        file::parse(&text).with_context(|| path.display().to_string())
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong, in which line, and what is allowed, when it is no workload.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        file::parse(text)
     }
 
     /// Its silent connections in words that follow its busy ones; nothing where there are none.

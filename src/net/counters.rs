@@ -32,10 +32,18 @@ impl KernelCounters {
     /// # Errors
     /// Where there is no `/proc`, or a counter is missing from it.
     pub fn read() -> io::Result<Self> {
-        let netstat = fs::read_to_string("/proc/net/netstat")?;
-        let snmp = fs::read_to_string("/proc/net/snmp")?;
+        Self::of(std::process::id())
+    }
+
+    /// Reads the counters of the network namespace that a process is in.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when the process is gone.
+    pub fn of(process: u32) -> io::Result<Self> {
+        let netstat = fs::read_to_string(format!("/proc/{process}/net/netstat"))?;
+        let snmp = fs::read_to_string(format!("/proc/{process}/net/snmp"))?;
         Self::parse(&netstat, &snmp)
-            .ok_or_else(|| io::Error::other("/proc/net/netstat or /proc/net/snmp lacks a TCP counter"))
+            .ok_or_else(|| io::Error::other("/proc/PID/net/netstat or snmp lacks a TCP counter"))
     }
 
     fn parse(netstat: &str, snmp: &str) -> Option<Self> {
@@ -89,9 +97,9 @@ impl Add for KernelCounters {
     }
 }
 
-/// How many TCP segments this process's network namespace has sent until now (`Tcp: OutSegs`); `None` where it is not told.
-pub fn segments_sent() -> Option<u64> {
-    counter(&fs::read_to_string("/proc/net/snmp").ok()?, "Tcp:", "OutSegs")
+/// How many TCP segments the network namespace of a process has sent until now (`Tcp: OutSegs`); `None` where it is not told.
+pub fn segments_sent(process: u32) -> Option<u64> {
+    counter(&fs::read_to_string(format!("/proc/{process}/net/snmp")).ok()?, "Tcp:", "OutSegs")
 }
 
 /// Finds one counter in a pair of lines, the first with the names and the second with the values.
@@ -132,6 +140,6 @@ mod tests {
     #[test]
     fn this_kernel_has_them_all() {
         KernelCounters::read().unwrap();
-        segments_sent().unwrap();
+        segments_sent(std::process::id()).unwrap();
     }
 }

@@ -1,7 +1,6 @@
 //! The one way in which a listening socket is made.
 
 use std::{
-    fs,
     hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -15,7 +14,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::ports;
+use super::{ports, setting};
 
 /// The backlog of every listener.
 ///
@@ -41,7 +40,7 @@ const PORTS: std::ops::Range<u16> = 20_000..30_000;
 pub enum ListenAt {
     /// A free port on every loopback address, unreachable from outside.
     Loopback,
-    /// This address, and no other; port 0 means a free port outside the ephemeral range.
+    /// This address, and no other; port 0 means a free port, outside the ephemeral range if there is one.
     Address(SocketAddr),
 }
 
@@ -173,19 +172,14 @@ fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// Binds to a free port outside the ephemeral range, where no client can already sit on it.
+/// Binds to a free port: outside the ephemeral range, where no client can already sit on it, if that leaves any.
 fn bind_to_free_port(socket: &Socket, ip: IpAddr) -> anyhow::Result<u16> {
     let ephemeral = ports::ephemeral_range();
-    let allowed: Vec<u16> = PORTS.filter(|port| !ephemeral.contains(port)).collect();
-    anyhow::ensure!(
-        !allowed.is_empty(),
-        "no port to listen on: the ephemeral range {}–{} covers {}–{}; narrow it with \
-         `sysctl net.ipv4.ip_local_port_range`",
-        ephemeral.start(),
-        ephemeral.end(),
-        PORTS.start,
-        PORTS.end - 1,
-    );
+    let mut allowed: Vec<u16> = PORTS.filter(|port| !ephemeral.contains(port)).collect();
+    if allowed.is_empty() {
+        // Where all ports are clients' a free one has to do; the result says so.
+        allowed = PORTS.collect();
+    }
     // Runs that start together begin their search at different ports.
     let first = usize::try_from(RandomState::new().hash_one(std::process::id()) % 10_000)?;
     for turn in 0..allowed.len() {
@@ -207,7 +201,7 @@ fn loopback_addresses() -> Vec<Ipv4Addr> {
 
 /// Says so when the kernel cuts the backlog short.
 fn backlog_fallback() -> Option<String> {
-    let cap: i32 = fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()?;
+    let cap: i32 = setting("net/core/somaxconn")?.parse().ok()?;
     (cap < BACKLOG).then(|| format!("backlog {cap} instead of {BACKLOG}: raise net.core.somaxconn"))
 }
 

@@ -1,8 +1,10 @@
 //! How many sessions a second the kernel's port table allows.
 
-use std::{fs, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use super::setting;
 
 /// How long a port rests in TIME_WAIT where it may not be used again early: `TCP_TIMEWAIT_LEN`, a constant of Linux.
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -19,7 +21,7 @@ const SAFE_SHARE: f64 = 0.8;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PortLimit {
-    /// Ports in the ephemeral range.
+    /// Ports in the ephemeral range, without those that are reserved.
     pub ports: u32,
     /// How long a port rests before it may be used again for the same destination, in seconds.
     pub rest_s: f64,
@@ -30,10 +32,9 @@ pub struct PortLimit {
 impl PortLimit {
     /// Reads this machine's settings, for a client that rotates over these destinations.
     pub fn towards(destinations: &[SocketAddr]) -> Self {
-        let range = ephemeral_range();
         let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
         Self {
-            ports: u32::from(*range.end()) - u32::from(*range.start()) + 1,
+            ports: u32::try_from(ephemeral_ports()).unwrap_or(u32::MAX),
             rest_s: rest(tcp_setting("tcp_tw_reuse"), loopback).as_secs_f64(),
             destinations: u32::try_from(destinations.len()).unwrap_or(u32::MAX),
         }
@@ -53,11 +54,28 @@ impl PortLimit {
 /// The ports that the kernel takes for clients; Linux's default where it cannot be read.
 pub(super) fn ephemeral_range() -> RangeInclusive<u16> {
     let parse = || {
-        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let text = setting("net/ipv4/ip_local_port_range")?;
         let mut ends = text.split_whitespace().map(u16::from_str);
         Some(ends.next()?.ok()?..=ends.next()?.ok()?)
     };
     parse().unwrap_or(32_768..=60_999)
+}
+
+/// How many ports the kernel takes for clients: not those that `ip_local_reserved_ports` keeps for others.
+pub(super) fn ephemeral_ports() -> usize {
+    let reserved = setting("net/ipv4/ip_local_reserved_ports").unwrap_or_default();
+    without_reserved(&ephemeral_range(), &reserved)
+}
+
+fn without_reserved(range: &RangeInclusive<u16>, reserved: &str) -> usize {
+    let reserved: Vec<RangeInclusive<u16>> = reserved
+        .split(',')
+        .filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+        })
+        .collect();
+    range.clone().filter(|port| !reserved.iter().any(|it| it.contains(port))).count()
 }
 
 /// How long a port in TIME_WAIT rests before it may be used again, as `tcp_tw_reuse` is set.
@@ -73,7 +91,7 @@ fn rest(reuse: Option<u64>, loopback: bool) -> Duration {
 }
 
 fn tcp_setting(name: &str) -> Option<u64> {
-    fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
+    setting(&format!("net/ipv4/{name}"))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -88,6 +106,14 @@ mod tests {
         assert!(limit.is_near(11_400.0), "within 20 percent");
         assert!(!limit.is_near(11_200.0));
         assert!(!PortLimit { destinations: 64, ..limit }.is_near(25_000.0));
+    }
+
+    #[test]
+    fn ports_that_are_reserved_are_no_clients() {
+        let range = 32_768..=60_999;
+        assert_eq!(without_reserved(&range, ""), 28_232);
+        assert_eq!(without_reserved(&range, "80,33000-33999,60999"), 28_232 - 1001);
+        assert_eq!(without_reserved(&range, "1-65535"), 0);
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub struct RoundLine {
     pub others: Option<f64>,
     /// The share of time in which somebody waited for a processor, on average over ten seconds.
     pub cpu_pressure: Option<f64>,
+    /// The share of the time for which a quota of processor time made all stand still; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled: Option<f64>,
     /// What a reader must know before believing it.
     pub flags: Vec<String>,
     /// Why it must not count; empty when it does. Formats 1 and 2 called it `set_aside`.

@@ -100,6 +100,7 @@ fn round(block: usize) -> Line {
         steal: Some(0.0),
         others: None,
         cpu_pressure: None,
+        throttled: None,
         flags: Vec::new(),
         excluded: Vec::new(),
         client_bound: false,

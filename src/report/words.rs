@@ -245,11 +245,12 @@ pub(super) fn cautions(setup: &Setup) -> Vec<String> {
 
 /// What others took of the machine meanwhile, as far as it is known.
 pub(super) fn neighbours_words(contest: &ContestResult) -> Option<String> {
-    let Neighbours { steal, others, cpu_pressure } = contest.neighbours;
+    let Neighbours { steal, others, cpu_pressure, throttled } = contest.neighbours;
     let parts = [
         (others, "other processes had at most", "of the processors"),
         (steal, "other machines of the hypervisor at most", "of them"),
         (cpu_pressure, "somebody waited for a processor in at most", "of ten seconds"),
+        (throttled.filter(|share| *share > 0.0), "a CPU quota stopped all for at most", "of the time"),
     ];
     let told = parts
         .into_iter()

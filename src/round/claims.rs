@@ -9,7 +9,6 @@ use crate::{
     agent::{Answer, Request},
     contestant,
     load::{Extent, LoadRun},
-    net::segments_sent,
     service::ThreadWork,
 };
 
@@ -66,7 +65,7 @@ impl Pair {
 
     /// The segments that were sent until now in the namespace of both sides.
     pub(super) fn segments(&self) -> Option<u64> {
-        self.here.then(segments_sent).flatten()
+        self.here.then(|| self.network.segments()).flatten()
     }
 
     /// The messages that a server has answered on connections that are closed, where it knows the first version of requests alone.

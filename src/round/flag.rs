@@ -20,6 +20,9 @@ const LITTLE_REPLIES: u64 = 20;
 /// The share of the processors that others may have.
 const MOST_OTHERS: f64 = 0.05;
 
+/// The share of the time for which a quota may make all stand still.
+const MOST_THROTTLED: f64 = 0.01;
+
 /// The share of its processors from which on a client is taken for the bottleneck.
 const CLIENT_BUSY: f64 = 0.95;
 
@@ -63,6 +66,13 @@ pub enum Flag {
         /// Which share of them.
         share: f64,
     },
+    /// A quota of processor time was used up, and all stood still until its next period.
+    Throttled {
+        /// For which share of the time.
+        share: f64,
+        /// Whether slices tell which of them it hit.
+        is_sliced: bool,
+    },
     /// The client was the bottleneck: the server could have done more.
     ClientBound {
         /// The share of its processors that the client used.
@@ -102,8 +112,12 @@ impl Flag {
             | Self::Little { .. }
             | Self::Others { .. }
             | Self::PacerLate { .. }
-            | Self::PacerStoodStill { .. } => true,
-            Self::Fallback(_) | Self::ClientBound { .. } | Self::Overloaded { .. } => false,
+            | Self::PacerStoodStill { .. }
+            | Self::Throttled { is_sliced: false, .. } => true,
+            Self::Fallback(_)
+            | Self::ClientBound { .. }
+            | Self::Overloaded { .. }
+            | Self::Throttled { is_sliced: true, .. } => false,
         }
     }
 
@@ -117,6 +131,7 @@ impl Flag {
             Self::Kernel(_) => "kernel",
             Self::Little { .. } => "Little's law",
             Self::Others { .. } => "others",
+            Self::Throttled { .. } => "throttled",
             Self::ClientBound { .. } => "client-bound",
             Self::PacerLate { .. } => "pacer late",
             Self::PacerStoodStill { .. } => "pacer stood still",
@@ -145,6 +160,13 @@ impl fmt::Display for Flag {
                 write!(f, "rate × time is {:+.1}% off the number of connections", departure * 100.0)
             }
             Self::Others { share } => write!(f, "others had {:.1}% of the processors", share * 100.0),
+            Self::Throttled { share, .. } => {
+                write!(
+                    f,
+                    "a CPU quota was used up, and all stood still for {:.1}% of the time",
+                    share * 100.0
+                )
+            }
             Self::ClientBound { client, server } => write!(
                 f,
                 "client at {:.0}% of its processors, server at {:.0}%: it could have done more",
@@ -237,6 +259,9 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     flags.extend(round.untrue.clone().map(Flag::Untrue));
     let others = round.neighbours.share().filter(|share| *share > MOST_OTHERS);
     flags.extend(others.map(|share| Flag::Others { share }));
+    let throttled = round.neighbours.throttled.filter(|share| *share > MOST_THROTTLED);
+    let is_sliced = !round.slices.is_empty();
+    flags.extend(throttled.map(|share| Flag::Throttled { share, is_sliced }));
     flags.extend(client_bound(round));
     flags.extend(paced_flags(round));
     flags

@@ -1,9 +1,16 @@
 //! How the agents of a round are started: by which program, on which processors, behind which prefix.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use anyhow::{Context as _, bail};
+
+use super::{Network, PATIENCE};
 use crate::{
-    agent::{Agent, AgentCommand, Program, agent_words},
+    agent::{Agent, AgentCommand, Answer, Build, Program, Request, agent_words},
     contestant,
     net::ListenAt,
     pacer,
@@ -15,6 +22,8 @@ use crate::{
 pub struct Launch {
     /// The program that answers as `ioduel agent` does.
     pub program: PathBuf,
+    /// The network in which the agents of this machine are.
+    pub network: Network,
     /// The processors of both sides.
     pub placement: Placement,
     /// What goes before the server's program, such as `ip netns exec a`; nothing for this machine.
@@ -26,9 +35,16 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Starts everything on this machine.
+    /// Starts everything on this machine, in its own network.
     pub fn here(program: PathBuf, placement: Placement) -> Self {
-        Self { program, placement, server_exec: Vec::new(), client_exec: Vec::new(), server_address: None }
+        Self {
+            program,
+            network: Network::shared(),
+            placement,
+            server_exec: Vec::new(),
+            client_exec: Vec::new(),
+            server_address: None,
+        }
     }
 
     /// Starts the agent of a contestant, on these processors and with this prefix.
@@ -46,15 +62,20 @@ impl Launch {
                 (contestant.own_file(), contestant.program())
             }
         };
+        let cpus = cpus.filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
         let mut words = agent_words(file.unwrap_or(&self.program), cpus, program);
         if prefix.is_empty() {
             // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
             words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
+            words.splice(2..2, self.network.options());
         }
-        let command = prefix.iter().map(OsString::from).chain(words).collect();
         // Behind a prefix nobody's CPU time is read from here.
         let is_supervised = program.is_supervised() && prefix.is_empty();
-        Agent::start(&AgentCommand { name, command, is_supervised })
+        let mut agent = Agent::start(&AgentCommand { name, command: behind(prefix, words), is_supervised })?;
+        if !prefix.is_empty() && program == Program::Own && file.is_none() {
+            check_build(&mut agent, prefix)?;
+        }
+        Ok(agent)
     }
 
     pub(super) fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
@@ -75,21 +96,65 @@ impl Launch {
 
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
     pub(super) fn idle_holder(&self) -> AgentCommand {
-        let prefix = self.client_exec.first().into_iter().flatten().map(OsString::from);
-        let words = agent_words(&self.program, self.placement.client.as_ref(), Program::Own);
+        let mut words = agent_words(&self.program, self.placement.client.as_ref(), Program::Own);
+        let prefix = self.client_exec.first().map_or(&[][..], Vec::as_slice);
+        if prefix.is_empty() {
+            words.splice(2..2, self.network.options());
+        }
         AgentCommand {
             name: "the holder of silent connections".to_owned(),
-            command: prefix.chain(words).collect(),
+            command: behind(prefix, words),
             is_supervised: false,
         }
     }
 
-    /// Whether all agents run here, in the network namespace of this process.
+    /// Whether all agents run here, in one network.
     pub(super) fn is_here(&self) -> bool {
         self.server_exec.is_empty() && self.client_exec.is_empty()
     }
 
     pub(super) fn listen_at(&self) -> ListenAt {
         self.server_address.map_or(ListenAt::Loopback, |ip| ListenAt::Address((ip, 0).into()))
+    }
+}
+
+/// The words of a command behind a prefix.
+fn behind(prefix: &[String], words: Vec<OsString>) -> Vec<OsString> {
+    // ssh(1) hands on one string, which a shell over there splits again.
+    let is_split_again = prefix.first().is_some_and(|it| Path::new(it).file_name() == Some("ssh".as_ref()));
+    let quoted = |word: OsString| match word.to_str() {
+        Some(text) if is_split_again => shell_words::quote(text).into_owned().into(),
+        _ => word,
+    };
+    prefix.iter().map(OsString::from).chain(words.into_iter().map(quoted)).collect()
+}
+
+/// Refuses an agent behind a prefix that is another build than this: half of a record would be of another program.
+fn check_build(agent: &mut Agent, prefix: &[String]) -> anyhow::Result<()> {
+    let behind = || format!("behind {:?} is another version of this program", shell_words::join(prefix));
+    match agent.ask(&Request::Build, PATIENCE).with_context(behind)?.answer {
+        Answer::Build(build) => match Build::own().difference(&build) {
+            Some((what, here, there)) => {
+                bail!("{}: {what} {here:?} here, {there:?} there; copy this program there", behind())
+            }
+            None => Ok(()),
+        },
+        other => bail!("{}: asked for its build, it answered {other:?}", behind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell_behind_ssh() {
+        let words = |prefix: &[&str]| {
+            let prefix: Vec<String> = prefix.iter().map(|word| (*word).to_owned()).collect();
+            behind(&prefix, ["/a b/ioduel".into(), "agent".into(), "it's".into()].into())
+        };
+        assert_eq!(words(&["taskset", "-c", "1"])[3..], ["/a b/ioduel", "agent", "it's"]);
+        let handed_on = words(&["/usr/bin/ssh", "host"])[2..].join(" ".as_ref()).into_string().unwrap();
+        assert_eq!(shell_words::split(&handed_on).unwrap(), ["/a b/ioduel", "agent", "it's"]);
     }
 }

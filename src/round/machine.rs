@@ -1,12 +1,17 @@
 //! What the whole machine did while something was measured.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike as _,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::cgroup;
 
 /// Clock ticks of `/proc/stat` in a second, the same on every Linux since 2.6 (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -25,6 +30,8 @@ pub struct Neighbours {
     /// The share of time in which somebody waited for a processor, on average over ten seconds: the measured themselves
     /// too, where they share one.
     pub cpu_pressure: Option<f64>,
+    /// The share of the time in which a quota of processor time made this process and the measured stand still.
+    pub throttled: Option<f64>,
 }
 
 impl Neighbours {
@@ -39,19 +46,22 @@ impl Neighbours {
 pub struct MachineWatch {
     began: Option<Ticks>,
     own: Option<Duration>,
+    throttled: Option<(Instant, Duration)>,
 }
 
 impl MachineWatch {
     /// Begins to watch.
     pub fn begin() -> Self {
-        Self { began: Ticks::read(), own: own_cpu() }
+        let throttled = cgroup::throttled().map(|throttled| (Instant::now(), throttled));
+        Self { began: Ticks::read(), own: own_cpu(), throttled }
     }
 
     /// Says what was done since, when those who were measured spent so much CPU time.
     pub fn end(&self, measured: Duration) -> Neighbours {
         let cpu_pressure = cpu_pressure();
+        let throttled = self.throttled();
         let (Some(was), Some(is)) = (self.began, Ticks::read()) else {
-            return Neighbours { cpu_pressure, ..Neighbours::default() };
+            return Neighbours { cpu_pressure, throttled, ..Neighbours::default() };
         };
         let since = |is: u64, was: u64| is.saturating_sub(was) as f64;
         let all = since(is.all, was.all).max(1.0);
@@ -62,7 +72,13 @@ impl MachineWatch {
             // What the grain of the counters explains is nobody's: in a short round it is as much as others may have.
             ((busy - ours - GRAIN_TICKS * is.processors as f64) / all).max(0.0)
         });
-        Neighbours { steal: Some(since(is.steal, was.steal) / all), others, cpu_pressure }
+        Neighbours { steal: Some(since(is.steal, was.steal) / all), others, cpu_pressure, throttled }
+    }
+
+    fn throttled(&self) -> Option<f64> {
+        let (since, was) = self.throttled?;
+        let stood_still = cgroup::throttled()?.saturating_sub(was);
+        Some((stood_still.as_secs_f64() / since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)).min(1.0))
     }
 }
 

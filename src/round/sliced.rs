@@ -132,6 +132,7 @@ impl SlicedPair {
             server_switches_per_message: None,
         };
         sliced.ramp()?;
+        sliced.board.hide();
         sliced.server_switches_per_message = sliced.run_undisturbed()?;
         sliced.stop()?;
         Ok(sliced)

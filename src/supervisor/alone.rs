@@ -20,6 +20,7 @@ use super::{bound_to_this_process, meter::Meter, tree};
 use crate::{
     agent::{Answer, Answering, Cost, Request, answer},
     net::{ListenAt, listen, raise_descriptor_limit},
+    placement::Cpus,
     protocol::Framing,
     service::{Served, ServerConfig},
 };
@@ -122,7 +123,7 @@ impl Alone {
         };
         ensure!(burn_ns == 0 && work.is_none(), "a server alone does no work");
         let address = free_address(at)?;
-        let workers = workers.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+        let workers = workers.or_else(|| Cpus::of_this_process().ok().map(|cpus| cpus.count()));
         let words = fill_in(&self.command, address, message_bytes, workers.unwrap_or(1));
         let mut child = start(&words).with_context(|| format!("cannot start {:?}", words[0]))?;
         let complaints = child.stderr.take().map_or_else(Complaints::default, Complaints::of);

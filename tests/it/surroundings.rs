@@ -1,4 +1,4 @@
-//! Where people start the program: what it says there, and that it says so before anything is measured.
+//! Where people start the program, and what happens to it there while it runs.
 
 use std::{
     ffi::OsStr,
@@ -14,6 +14,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+mod table;
 
 use crate::{peers::wait_until, results::Results};
 
@@ -31,72 +33,6 @@ fn holds(what: &str, output: &Output, expected: &Expected) {
     assert_eq!(output.status.code(), Some(expected.code), "{what}: {told}");
     assert!(told.contains(expected.says), "{what}: {told}");
     assert!(!told.contains("panicked"), "{what}: {told}");
-}
-
-fn run(words: &[&str]) -> Output {
-    Command::new(PROGRAM).args(words).output().unwrap()
-}
-
-#[test]
-fn what_cannot_be_measured_is_refused_in_one_line() {
-    let results = Results::new("refused");
-    let out = results.0.to_str().unwrap();
-    let rows: [(&str, &[&str], Expected); 6] = [
-        ("no sessions", &["run", "epoll", "--sessions", "0"], Expected { code: 2, says: "0 is not in 1.." }),
-        ("no rounds", &["run", "epoll", "--rounds", "0"], Expected { code: 2, says: "0 is not in 1.." }),
-        (
-            "no time",
-            &["duel", "--time", "1ms", "--out", out],
-            Expected { code: 2, says: "there is no epoch: one takes at least" },
-        ),
-        (
-            "no such file",
-            &["run", "epoll", "--workload", "nowhere.toml"],
-            Expected { code: 2, says: "cannot read nowhere.toml" },
-        ),
-        (
-            "no such workload",
-            &["workloads", "sesion"],
-            Expected { code: 2, says: "there are session, solo, crowd" },
-        ),
-        (
-            "a processor that is not there",
-            &["run", "epoll", "--server-cpus", "1000"],
-            Expected { code: 2, says: "processor 1000 is not available" },
-        ),
-    ];
-    for (what, words, expected) in rows {
-        let output = run(words);
-        holds(what, &output, &expected);
-        assert!(output.stdout.is_empty(), "{what}");
-        assert_eq!(
-            String::from_utf8_lossy(&output.stderr).lines().filter(|line| line.starts_with("error")).count(),
-            1,
-            "{what}"
-        );
-    }
-    assert!(results.record().is_none(), "nothing was measured, and nothing is recorded");
-}
-
-/// A command in a network namespace of its own, where loopback is down; `None` where none is available.
-fn alone_on_the_net(words: &[&str]) -> Option<Output> {
-    let namespace = |words: &[&str]| {
-        Command::new("unshare").args(["--user", "--map-root-user", "--net", "--"]).args(words).output().ok()
-    };
-    namespace(&["true"]).filter(|output| output.status.success())?;
-    namespace(&[&[PROGRAM], words].concat())
-}
-
-#[test]
-fn a_loopback_interface_that_is_down_is_told_with_what_mends_it() {
-    let Some(refused) = alone_on_the_net(&["run", "epoll"]) else {
-        eprintln!("skipped: no network namespace is available here");
-        return;
-    };
-    holds("run", &refused, &Expected { code: 1, says: "`ip link set lo up`" });
-    let told = alone_on_the_net(&["doctor"]).unwrap();
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.lines().any(|line| line.contains("loopback") && line.contains("down")), "{told}");
 }
 
 #[test]

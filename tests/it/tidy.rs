@@ -38,12 +38,13 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The modules, each of which may use only those before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "seeded",
     "protocol",
     "work",
     "net",
     "placement",
+    "cgroup",
     "load",
     "service",
     "pacer",

@@ -10,14 +10,14 @@ use std::{
 
 use super::lineup::Lineup;
 use crate::{
-    cli::{Chosen, Words, duration, rate, words, wrong_usage},
+    cli::{Chosen, Words, duration, network, rate, words, wrong_usage},
     doctor::{examine, warnings},
     duel::Until,
     environment::Environment,
     load::{Objective, Workload},
     placement::Cpus,
     record::{Class, SCHEMA, Setup, View},
-    round::Launch,
+    round::{Launch, Network},
     written::window,
 };
 
@@ -62,7 +62,7 @@ pub(in crate::cli) struct Args {
     /// 2, in the other]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// The server's processors [default: the first, for both]
+    /// The server's processors [default: one for both, the least disturbed]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors
@@ -74,6 +74,9 @@ pub(in crate::cli) struct Args {
     /// What to start clients with; several mean several load machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
+    /// The network that is measured in [default: own, where the system allows one and all runs here]
+    #[arg(long, value_enum)]
+    network: Option<network::Choice>,
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
@@ -223,9 +226,17 @@ pub(super) fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> anyhow::
 }
 
 impl Args {
-    pub(super) fn launch(&self, program: PathBuf) -> anyhow::Result<Launch> {
+    /// The network of the agents.
+    pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::Chosen> {
+        let elsewhere =
+            self.server_exec.is_some() || !self.client_exec.is_empty() || self.server_address.is_some();
+        network::Chosen::new(self.network, program, elsewhere)
+    }
+
+    pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {
         Ok(Launch {
             program,
+            network,
             // Each contest has its own.
             placement: self.placement(Class::Single, false)?,
             server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
@@ -234,7 +245,12 @@ impl Args {
         })
     }
 
-    pub(super) fn setup(&self, program: &Path, command_line: Vec<String>) -> anyhow::Result<Setup> {
+    pub(super) fn setup(
+        &self,
+        program: &Path,
+        environment: Environment,
+        command_line: Vec<String>,
+    ) -> anyhow::Result<Setup> {
         let lineup = Lineup::new(&self.backends, program)?;
         let contests = self.contests(&lineup)?;
         let mut skipped = lineup.skipped.clone();
@@ -243,7 +259,6 @@ impl Args {
             told.push_str(if told.is_empty() { "" } else { "; " });
             told.push_str(&why);
         }
-        let environment = Environment::read();
         let mut warnings = warnings(&examine(&environment));
         warnings.extend(self.pacer_warnings(&contests)?);
         Ok(Setup {

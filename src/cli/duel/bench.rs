@@ -2,7 +2,6 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command as Words, value_parser};
 use regex::Regex;
 
@@ -84,7 +83,7 @@ pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let line = line(&matches, &names);
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = crate::processes::own_program()?;
     let command_line = line.clone();
     Ok(run_line(line, |command| match command {
         Command::Duel(args) => fight_and_report(&args, program, command_line),

@@ -1,0 +1,143 @@
+//! A network namespace of a run's own: nobody else's packets, ports, filters and settings are in it.
+//!
+//! Who may not make one as root makes it within a user namespace, where that is allowed (user_namespaces(7)).
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    str::FromStr,
+};
+
+use anyhow::Context as _;
+use nix::{
+    errno::Errno,
+    sched::{CloneFlags, setns, unshare},
+    sys::{
+        prctl::set_dumpable,
+        socket::{
+            AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+        },
+    },
+    unistd::{getgid, getuid},
+};
+use std::os::fd::AsRawFd as _;
+
+/// Which network namespace a process moves to; written `own`, or as the number of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// A new one.
+    New,
+    /// That of this process.
+    Of(u32),
+}
+
+impl FromStr for Namespace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("own", _) => Ok(Self::New),
+            (_, Ok(process)) => Ok(Self::Of(process)),
+            _ => Err(format!("{text:?} is neither `own` nor the number of a process")),
+        }
+    }
+}
+
+impl Namespace {
+    /// Moves this process there, which must have no other threads yet.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn enter(self) -> anyhow::Result<()> {
+        match self {
+            Self::New => enter_new(),
+            Self::Of(process) => join(process).with_context(|| format!("cannot join process {process}")),
+        }
+    }
+}
+
+fn enter_new() -> anyhow::Result<()> {
+    match unshare(CloneFlags::CLONE_NEWNET) {
+        Ok(()) => {}
+        Err(Errno::EPERM) => {
+            let (user, group) = (getuid(), getgid());
+            unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
+                .context("cannot make a network namespace, nor a user namespace for it")?;
+            // The same number on both sides. Groups must be given up before theirs may be written (user_namespaces(7)).
+            fs::write("/proc/self/setgroups", "deny")?;
+            fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
+            fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
+            stay_visible()?;
+        }
+        Err(error) => return Err(error).context("cannot make a network namespace"),
+    }
+    loopback_up().context("cannot bring its loopback interface up")
+}
+
+fn join(process: u32) -> anyhow::Result<()> {
+    let folder = Path::new("/proc").join(process.to_string()).join("ns");
+    if fs::read_link(folder.join("user"))? != fs::read_link("/proc/self/ns/user")? {
+        setns(File::open(folder.join("user"))?, CloneFlags::CLONE_NEWUSER)?;
+        stay_visible()?;
+    }
+    setns(File::open(folder.join("net"))?, CloneFlags::CLONE_NEWNET)?;
+    Ok(())
+}
+
+/// Whoever changes its rights is hidden from others of its user (PR_SET_DUMPABLE, prctl(2)), and so could not be joined.
+fn stay_visible() -> nix::Result<()> {
+    set_dumpable(true)
+}
+
+/// Brings loopback up, which is the first interface of every network namespace: one request of rtnetlink(7).
+fn loopback_up() -> anyhow::Result<()> {
+    const IFF_UP: u32 = 1;
+    const FIRST: i32 = 1;
+    let kernel =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    // struct ifinfomsg: family, type, index, flags, and which flags are to change.
+    let link = [&[0; 4][..], &FIRST.to_ne_bytes(), &IFF_UP.to_ne_bytes(), &IFF_UP.to_ne_bytes()].concat();
+    sendto(kernel.as_raw_fd(), &request(RTM_NEWLINK, &link), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let mut answer = [0; 256];
+    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+    // struct nlmsgerr after the header: zero, or an error with its sign changed.
+    let code = answer[..length].get(HEADER..HEADER + 4).and_then(|bytes| bytes.try_into().ok());
+    match code.map(i32::from_ne_bytes) {
+        Some(0) => Ok(()),
+        Some(error) => Err(Errno::from_raw(-error).into()),
+        None => anyhow::bail!("the kernel answered {length} bytes"),
+    }
+}
+
+/// The kind of request that changes an interface (linux/rtnetlink.h).
+const RTM_NEWLINK: u16 = 16;
+
+/// The length of a header in netlink(7), in bytes.
+const HEADER: usize = 16;
+
+/// A request that asks for an answer: struct nlmsghdr, and what is asked.
+fn request(kind: u16, asked: &[u8]) -> Vec<u8> {
+    const REQUEST_WITH_ANSWER: u16 = 0x1 | 0x4;
+    let length = u32::try_from(HEADER + asked.len()).expect("a request of some bytes");
+    [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &REQUEST_WITH_ANSWER.to_ne_bytes(), &[0; 8], asked]
+        .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_written_as_own_or_as_a_process() {
+        assert_eq!("own".parse(), Ok(Namespace::New));
+        assert_eq!("17".parse(), Ok(Namespace::Of(17)));
+        assert!("lo".parse::<Namespace>().is_err());
+    }
+
+    #[test]
+    fn a_request_has_the_length_that_it_says() {
+        let request = request(RTM_NEWLINK, &[0; 16]);
+        assert_eq!(request.len(), 32);
+        assert_eq!(request[..4], 32_u32.to_ne_bytes());
+    }
+}
