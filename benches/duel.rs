@@ -5,8 +5,11 @@
 
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 
+#[path = "common/program.rs"]
+mod program;
+
 fn main() -> io::Result<()> {
     let words = std::env::args_os().skip(1);
     // Nothing comes back from a program that runs.
-    Err(Command::new(env!("CARGO_BIN_EXE_ioduel")).arg("bench").arg("--").args(words).exec())
+    Err(Command::new(program::program()).arg("bench").arg("--").args(words).exec())
 }

@@ -20,8 +20,9 @@ csv() {
 }
 
 # Builds the program, with the words given, and says where it is. A short run takes it as the tests have built it.
-if short; then ioduel=target/debug/ioduel profile=; else ioduel=target/release/ioduel profile=--release; fi
-# shellcheck disable=SC2086 # one word, or none
+# Of the whole workspace then, for its packages share their features: alone this one would be built anew.
+if short; then ioduel=target/debug/ioduel profile=--workspace; else ioduel=target/release/ioduel profile=--release; fi
+# shellcheck disable=SC2086 # one word
 build() { cargo build $profile --quiet "$@"; }
 
 # Where the first words of a script stand that say how it is used.

@@ -64,6 +64,13 @@ pub enum Request {
     },
     /// Close what is held.
     Release,
+    /// Say what its clock says, and when its last load began.
+    Clock,
+    /// Wait with the next load until then.
+    BeginAt {
+        /// CLOCK_MONOTONIC where it is, in nanoseconds.
+        at_ns: u64,
+    },
     /// Say which build of this program it is: asked behind a prefix, which may lead to another.
     Build,
     /// Say what the kernel's settings are where it is.
@@ -86,7 +93,9 @@ pub enum Request {
 
 /// The version of what agents are asked. An agent that knows this one serves messages that have work, answers with longer
 /// replies, and tells what its threads did; of version 1 it does none of that, and is asked for none.
-pub const VERSION: u32 = 2;
+///
+/// From version 3 on it tells its clock, and begins a load when it is told to.
+pub const VERSION: u32 = 3;
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +114,8 @@ impl fmt::Display for Request {
             Self::Pace => f.write_str("pace its load"),
             Self::Release => f.write_str("close what it holds"),
             Self::Build => f.write_str("tell its build"),
+            Self::Clock => f.write_str("tell its clock"),
+            Self::BeginAt { .. } => f.write_str("begin at an instant"),
             Self::Settings => f.write_str("tell its settings"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
@@ -154,6 +165,14 @@ pub enum Answer {
     Held,
     /// It has closed them.
     Released,
+    /// Its clock says this.
+    Clock {
+        /// CLOCK_MONOTONIC where it is, in nanoseconds.
+        now_ns: u64,
+        /// When its last load began; absent where there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began_ns: Option<u64>,
+    },
     /// It is this build.
     Build(Build),
     /// The settings are these, by their paths below `/proc/sys`.

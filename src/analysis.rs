@@ -1,8 +1,8 @@
 //! What a record says: lines in, levels, comparisons and ranks out; pure.
 
+mod arm_rounds;
 mod capacities;
-mod field;
-mod ledger;
+mod compared;
 mod measure;
 mod merged;
 
@@ -14,12 +14,12 @@ use serde::Serialize;
 use crate::{
     load::{Objective, SHARES, Workload},
     record::{Arm, Class, Contest, Record, Schedule, View},
-    round::Neighbours,
+    round::{BegunApart, Neighbours},
     stats::{Comparison, Estimate, change, judge},
 };
 
-pub use field::{Field, ResponsePoint};
-pub use ledger::Scope;
+pub use arm_rounds::Scope;
+pub use compared::{Compared, ResponsePoint};
 pub use measure::Measure;
 pub use merged::{ResponseTime, SessionTime};
 
@@ -41,6 +41,10 @@ pub struct ContestResult {
     pub schedule: Schedule,
     /// The most that others took of the machine in any of its rounds.
     pub neighbours: Neighbours,
+    /// How far apart several clients began in the round in which they did most; absent for one.
+    pub begun_apart: Option<BegunApart>,
+    /// What a silent connection took of the kernel's own memory, both ends together, in bytes; absent where that is not known.
+    pub idle_kernel_bytes: Option<f64>,
     /// The view.
     pub view: View,
     /// The class.
@@ -169,7 +173,7 @@ pub fn analyse(record: &Record) -> anyhow::Result<Analysis> {
 /// # Errors
 /// As [`analyse`].
 pub fn analyse_as(record: &Record, ranked: Ranked) -> anyhow::Result<Analysis> {
-    Ok(Analysis { contests: each_contest(record, ranked, |field| field.result())? })
+    Ok(Analysis { contests: each_contest(record, ranked, |compared| compared.result())? })
 }
 
 /// Reads each contest of a record and looks at it, several at a time; what came of them is in the order of the setup.
@@ -179,13 +183,14 @@ pub fn analyse_as(record: &Record, ranked: Ranked) -> anyhow::Result<Analysis> {
 pub fn each_contest<'a, T: Send>(
     record: &'a Record,
     ranked: Ranked,
-    look: impl Fn(Field<'a>) -> T + Sync,
+    look: impl Fn(Compared<'a>) -> T + Sync,
 ) -> anyhow::Result<Vec<T>> {
     let contests = record.setup.contests.par_iter();
     let looked: Vec<Vec<T>> = contests
         .map(|contest| {
-            let fields = Field::read_all(contest, record)?.into_iter().map(|field| field.ranked_as(ranked));
-            Ok(shown(fields.collect()).into_iter().map(&look).collect())
+            let each_compared =
+                Compared::read_all(contest, record)?.into_iter().map(|compared| compared.ranked_as(ranked));
+            Ok(shown(each_compared.collect()).into_iter().map(&look).collect())
         })
         .collect::<anyhow::Result<_>>()?;
     Ok(looked.into_iter().flatten().collect())
@@ -193,17 +198,21 @@ pub fn each_contest<'a, T: Send>(
 
 /// Of a load at many rates those that are shown: the capacity, and the rates that are nearest to the usual shares of what the
 /// reference can take.
-fn shown(fields: Vec<Field<'_>>) -> Vec<Field<'_>> {
-    let Some(capacity) = fields.iter().find(|field| field.scope() == Scope::Capacity) else { return fields };
+fn shown(each_compared: Vec<Compared<'_>>) -> Vec<Compared<'_>> {
+    let Some(capacity) = each_compared.iter().find(|compared| compared.scope() == Scope::Capacity) else {
+        return each_compared;
+    };
     let reference = capacity.contest().arms.first().map(|arm| arm.name.clone()).unwrap_or_default();
-    let Some(level) = capacity.level(Measure::Capacity, &reference) else { return fields };
-    let off = |field: &Field<'_>, share: f64| field.rate().map(|rate| (rate / (share * level)).ln().abs());
+    let Some(level) = capacity.level(Measure::Capacity, &reference) else { return each_compared };
+    let off =
+        |compared: &Compared<'_>, share: f64| compared.rate().map(|rate| (rate / (share * level)).ln().abs());
     let nearest = |share: f64| {
-        let of_rates = fields.iter().filter_map(|field| Some((off(field, share)?, field.scope())));
+        let of_rates =
+            each_compared.iter().filter_map(|compared| Some((off(compared, share)?, compared.scope())));
         of_rates.min_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, scope)| scope)
     };
     let chosen: Vec<Scope> = SHARES.into_iter().filter_map(nearest).chain([Scope::Capacity]).collect();
-    fields.into_iter().filter(|field| chosen.contains(&field.scope())).collect()
+    each_compared.into_iter().filter(|compared| chosen.contains(&compared.scope())).collect()
 }
 
 /// How the ratio of an arm to its reference changed from one run to another.
@@ -233,9 +242,9 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     for contest in &new.setup.contests {
         let same = |other: &&Contest| other.is_same(contest) && other.arms.first() == contest.arms.first();
         let Some(before) = old.setup.contests.iter().find(same) else { continue };
-        let (was, is) = (Field::read_all(before, old)?, Field::read_all(contest, new)?);
+        let (was, is) = (Compared::read_all(before, old)?, Compared::read_all(contest, new)?);
         for is in &is {
-            let same = |was: &&Field<'_>| (was.scope(), was.rate()) == (is.scope(), is.rate());
+            let same = |was: &&Compared<'_>| (was.scope(), was.rate()) == (is.scope(), is.rate());
             let Some(was) = was.iter().find(same) else { continue };
             Measure::ALL.iter().for_each(|measure| changes.extend(changes_by(*measure, was, is)));
         }
@@ -249,7 +258,7 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
 }
 
 /// Compares the arms that two runs of a contest have in common, by one measure.
-fn changes_by(measure: Measure, was: &Field<'_>, is: &Field<'_>) -> Vec<Change> {
+fn changes_by(measure: Measure, was: &Compared<'_>, is: &Compared<'_>) -> Vec<Change> {
     let contest = is.contest();
     let before =
         |arm: usize| was.arms().into_iter().find(|old| was.contest().arms[*old] == contest.arms[arm]);

@@ -13,6 +13,8 @@ mod duel;
 mod figures;
 mod generate;
 mod list;
+mod lock;
+mod machines;
 mod network;
 mod new;
 mod output;
@@ -40,7 +42,7 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// Look for the files of contestants here [default: IODUEL_CONTESTANTS, or the repository that this was built from]
+    /// The folder with the files of contestants [default: IODUEL_CONTESTANTS, or the repository that this was built from]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,
     #[command(subcommand)]
@@ -60,6 +62,7 @@ enum Command {
     Compare(compare::Args),
     Bisect(bisect::Args),
     Doctor(doctor::Args),
+    Machines(machines::Args),
     Conform(conform::Args),
     Agent(agent::Args),
     Bench(duel::bench::Args),
@@ -88,6 +91,7 @@ pub(crate) fn main_with(own: &[&'static dyn Backend]) -> ExitCode {
         Command::Compare(args) => compare::run(args),
         Command::Bisect(args) => bisect::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Machines(args) => machines::run(args),
         Command::Conform(args) => conform::run(args),
         Command::Agent(args) => agent::run(args),
         Command::Bench(args) => duel::bench::run(args),

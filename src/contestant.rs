@@ -26,9 +26,9 @@ use external::External;
 
 /// One who takes part.
 #[derive(Debug)]
-pub struct Contestant(Origin);
+pub struct Contestant(Kind);
 
-enum Origin {
+enum Kind {
     BuiltIn(&'static dyn Backend),
     Version(Box<Version>),
     External(Box<External>),
@@ -124,7 +124,7 @@ struct Roster {
 fn roster() -> &'static Roster {
     static ROSTER: OnceLock<Roster> = OnceLock::new();
     ROSTER.get_or_init(|| {
-        let built_in = backend::all().iter().map(|backend| Contestant(Origin::BuiltIn(*backend)));
+        let built_in = backend::all().iter().map(|backend| Contestant(Kind::BuiltIn(*backend)));
         let mut roster = Roster { contestants: built_in.collect(), faults: Vec::new() };
         for read in external::read_all(&folder()) {
             match read {
@@ -133,7 +133,7 @@ fn roster() -> &'static Roster {
                         format!("{}: the name {} is taken", external.file().display(), external.name());
                     roster.faults.push(fault);
                 }
-                Ok(external) => roster.contestants.push(Contestant(Origin::External(Box::new(external)))),
+                Ok(external) => roster.contestants.push(Contestant(Kind::External(Box::new(external)))),
                 Err(error) => roster.faults.push(format!("{error:#}")),
             }
         }
@@ -209,7 +209,7 @@ fn version_of(name: &str, backend: &str, version: &str) -> Result<&'static Conte
     let backend = backend::find(backend).map_err(NotFound::Name)?;
     let version = Version::new(backend, version).map_err(|error| NotFound::Version(format!("{error:#}")))?;
     // A command line names a few, and they are there until the process ends.
-    let contestant: &'static Contestant = Box::leak(Box::new(Contestant(Origin::Version(Box::new(version)))));
+    let contestant: &'static Contestant = Box::leak(Box::new(Contestant(Kind::Version(Box::new(version)))));
     versions.push(contestant);
     Ok(contestant)
 }
@@ -218,16 +218,16 @@ impl Contestant {
     /// Its name in this suite.
     pub fn name(&self) -> &str {
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.about().name,
-            Origin::Version(version) => version.name(),
-            Origin::External(external) => external.name(),
+            Kind::BuiltIn(backend) => backend.about().name,
+            Kind::Version(version) => version.name(),
+            Kind::External(external) => external.name(),
         }
     }
 
     /// What it is called where it is asked to serve or to drive: a version is asked for its backend.
     pub fn backend_name(&self) -> &str {
         match &self.0 {
-            Origin::Version(version) => version.backend().about().name,
+            Kind::Version(version) => version.backend().about().name,
             _ => self.name(),
         }
     }
@@ -235,20 +235,20 @@ impl Contestant {
     /// How many threads it runs on.
     pub fn threading(&self) -> Threading {
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.about().threading,
-            Origin::Version(version) => version.backend().about().threading,
-            Origin::External(external) => external.threading(),
+            Kind::BuiltIn(backend) => backend.about().threading,
+            Kind::Version(version) => version.backend().about().threading,
+            Kind::External(external) => external.threading(),
         }
     }
 
     /// What it is; the version of another's program is asked of it.
     pub fn describe(&self) -> Description {
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.about().into(),
-            Origin::Version(version) => {
+            Kind::BuiltIn(backend) => backend.about().into(),
+            Kind::Version(version) => {
                 Description { version: version.version(), ..version.backend().about().into() }
             }
-            Origin::External(external) => external.describe(),
+            Kind::External(external) => external.describe(),
         }
     }
 
@@ -258,9 +258,9 @@ impl Contestant {
     /// Why it can't, in one line.
     pub fn available(&self) -> Result<(), Unavailable> {
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.available(),
-            Origin::Version(version) => version.backend().available(),
-            Origin::External(external) => external.version().map(drop),
+            Kind::BuiltIn(backend) => backend.available(),
+            Kind::Version(version) => version.backend().available(),
+            Kind::External(external) => external.version().map(drop),
         }
     }
 
@@ -270,12 +270,12 @@ impl Contestant {
     /// Why it can't run here, in one line.
     pub fn prepare(&self, progress: &dyn Fn(&str)) -> Result<(), Unavailable> {
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.available(),
-            Origin::Version(version) => {
+            Kind::BuiltIn(backend) => backend.available(),
+            Kind::Version(version) => {
                 version.backend().available()?;
                 version.build(progress)
             }
-            Origin::External(external) => external.version().and_then(|_| external.build()),
+            Kind::External(external) => external.version().and_then(|_| external.build()),
         }
     }
 
@@ -290,21 +290,21 @@ impl Contestant {
     /// The version of requests that it knows: see [`crate::agent::VERSION`].
     pub fn speaks(&self) -> u32 {
         match &self.0 {
-            Origin::BuiltIn(_) | Origin::Version(_) => crate::agent::VERSION,
-            Origin::External(external) => external.speaks(),
+            Kind::BuiltIn(_) | Kind::Version(_) => crate::agent::VERSION,
+            Kind::External(external) => external.speaks(),
         }
     }
 
     /// Whether it is a backend with another version of its crate.
     pub fn is_a_version(&self) -> bool {
-        matches!(self.0, Origin::Version(_))
+        matches!(self.0, Kind::Version(_))
     }
 
     /// Whether it takes messages of this size.
     pub fn takes_messages_of(&self, message_bytes: usize) -> bool {
         match &self.0 {
-            Origin::External(external) => external.takes_messages_of(message_bytes),
-            Origin::BuiltIn(_) | Origin::Version(_) => true,
+            Kind::External(external) => external.takes_messages_of(message_bytes),
+            Kind::BuiltIn(_) | Kind::Version(_) => true,
         }
     }
 
@@ -334,46 +334,46 @@ impl Contestant {
             )));
         }
         match &self.0 {
-            Origin::BuiltIn(backend) => backend.about().check_work(workload.work),
-            Origin::Version(version) => version.backend().about().check_work(workload.work),
-            Origin::External(external) => check_offload(workload.work, external.offloads()),
+            Kind::BuiltIn(backend) => backend.about().check_work(workload.work),
+            Kind::Version(version) => version.backend().about().check_work(workload.work),
+            Kind::External(external) => check_offload(workload.work, external.offloads()),
         }
     }
 
     /// Whether its client can drive in slices: be stopped and continued, and take its times in active time.
     pub fn is_sliceable(&self) -> bool {
         match &self.0 {
-            Origin::BuiltIn(_) | Origin::Version(_) => true,
-            Origin::External(external) => external.is_sliceable(),
+            Kind::BuiltIn(_) | Kind::Version(_) => true,
+            Kind::External(external) => external.is_sliceable(),
         }
     }
 
     /// The backend, where it is this program's.
     pub fn built_in(&self) -> Option<&'static dyn Backend> {
         match &self.0 {
-            Origin::BuiltIn(backend) => Some(*backend),
-            Origin::Version(_) | Origin::External(_) => None,
+            Kind::BuiltIn(backend) => Some(*backend),
+            Kind::Version(_) | Kind::External(_) => None,
         }
     }
 
     /// What its agent runs.
     pub fn program(&self) -> Program<'_> {
         match &self.0 {
-            Origin::BuiltIn(_) | Origin::Version(_) => Program::Own,
-            Origin::External(external) => external.program(),
+            Kind::BuiltIn(_) | Kind::Version(_) => Program::Own,
+            Kind::External(external) => external.program(),
         }
     }
 
     /// The file of this program in which it is, where that is another build; `None` before it is built.
     pub fn own_file(&self) -> Option<&Path> {
         match &self.0 {
-            Origin::Version(version) => version.program(),
-            Origin::BuiltIn(_) | Origin::External(_) => None,
+            Kind::Version(version) => version.program(),
+            Kind::BuiltIn(_) | Kind::External(_) => None,
         }
     }
 }
 
-impl std::fmt::Debug for Origin {
+impl std::fmt::Debug for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BuiltIn(backend) => backend.about().fmt(f),

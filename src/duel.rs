@@ -5,8 +5,8 @@
 //! has fresh ones. With every block runs a second copy of the reference, so that the reference is known as well as two can
 //! tell it. Where arms can't be stopped and continued, on other machines, each runs whole rounds in its turn instead.
 
-mod arena;
 mod ladder;
+mod runner;
 mod schedule;
 
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use crate::{
     round::paced_window_ms,
 };
 
-pub use arena::{AgentArena, pair_plan};
 pub use ladder::{Ladder, Prober, find_rates};
+pub use runner::{AgentRunner, pair_plan};
 use schedule::EPOCHS_IN_TIME;
 pub use schedule::{fit, order, slices, turns};
 
@@ -134,7 +134,7 @@ impl Until {
 }
 
 /// Where rounds are fought: agents, or a stand-in that lets the whole be tested without waiting.
-pub trait Arena {
+pub trait Runner {
     /// Measures what is measured in a few epochs alone, by processes of its own, before those of the epoch are started.
     fn idle(&mut self, contest: &Contest, place: Place) -> Option<Line>;
 
@@ -155,7 +155,7 @@ pub trait Arena {
 }
 
 /// Who follows a duel.
-pub trait Witness {
+pub trait Observer {
     /// Takes the lines of some blocks; the next begin when this returns. Returns whether to go on.
     ///
     /// # Errors
@@ -181,8 +181,8 @@ const IDLE_EPOCHS: usize = 3;
 /// Fights a duel: epoch by epoch, in each one contest after the other.
 ///
 /// # Errors
-/// The witness's.
-pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness) -> anyhow::Result<()> {
+/// The observer's.
+pub fn fight(plan: &DuelPlan, runner: &mut impl Runner, observer: &mut impl Observer) -> anyhow::Result<()> {
     let begun = Instant::now();
     for epoch in 0.. {
         if plan.until.is_past(begun.elapsed()) || plan.until == Until::Epochs(epoch) {
@@ -193,13 +193,13 @@ pub fn fight(plan: &DuelPlan, arena: &mut impl Arena, witness: &mut impl Witness
                 return Ok(());
             }
             let mut fight = Fight { plan, contest, epoch, begun };
-            let idle = fight.idle(arena);
-            arena.begin_epoch(contest, epoch);
+            let idle = fight.idle(runner);
+            runner.begin_epoch(contest, epoch);
             let next = match contest.schedule {
-                Schedule::Slices { blocks, .. } => fight.slices(blocks, idle, arena, witness),
-                Schedule::Rounds { blocks } => fight.rounds(blocks, idle, arena, witness),
+                Schedule::Slices { blocks, .. } => fight.slices(blocks, idle, runner, observer),
+                Schedule::Rounds { blocks } => fight.rounds(blocks, idle, runner, observer),
             };
-            arena.end_epoch();
+            runner.end_epoch();
             if next? == Next::Stop {
                 return Ok(());
             }
@@ -217,12 +217,12 @@ struct Fight<'a> {
 }
 
 impl Fight<'_> {
-    fn idle(&self, arena: &mut impl Arena) -> Vec<Line> {
+    fn idle(&self, runner: &mut impl Runner) -> Vec<Line> {
         if self.epoch >= IDLE_EPOCHS {
             return Vec::new();
         }
         let turns = self.order(0).into_iter().enumerate();
-        turns.filter_map(|(turn, arm)| arena.idle(self.contest, self.place(arm, 0, turn))).collect()
+        turns.filter_map(|(turn, arm)| runner.idle(self.contest, self.place(arm, 0, turn))).collect()
     }
 
     /// Fights blocks of slices. Their lines are written when the last is over: what they came to is known only then.
@@ -230,13 +230,13 @@ impl Fight<'_> {
         &mut self,
         blocks: usize,
         mut lines: Vec<Line>,
-        arena: &mut impl Arena,
-        witness: &mut impl Witness,
+        runner: &mut impl Runner,
+        observer: &mut impl Observer,
     ) -> anyhow::Result<Next> {
         let mut fought = 0;
-        while fought < blocks && !witness.is_interrupted() && !self.is_past() {
+        while fought < blocks && !observer.is_interrupted() && !self.is_past() {
             for (turn, arm) in self.order(fought).into_iter().enumerate() {
-                arena.slice(self.contest, arm, turn);
+                runner.slice(self.contest, arm, turn);
             }
             fought += 1;
         }
@@ -244,16 +244,16 @@ impl Fight<'_> {
             return Ok(Next::Stop);
         }
         let arms = 0..self.contest.arms.len();
-        lines.extend(arms.map(|arm| arena.sliced_round(self.contest, arm, self.place(arm, 0, 0))));
-        self.tell(lines, witness)
+        lines.extend(arms.map(|arm| runner.sliced_round(self.contest, arm, self.place(arm, 0, 0))));
+        self.tell(lines, observer)
     }
 
     fn rounds(
         &mut self,
         blocks: usize,
         mut lines: Vec<Line>,
-        arena: &mut impl Arena,
-        witness: &mut impl Witness,
+        runner: &mut impl Runner,
+        observer: &mut impl Observer,
     ) -> anyhow::Result<Next> {
         for block in 0..blocks {
             if self.is_past() {
@@ -261,17 +261,17 @@ impl Fight<'_> {
             }
             for (turn, (arm, step)) in self.turns(block).into_iter().enumerate() {
                 let place = Place { step, ..self.place(arm, block, turn) };
-                lines.push(arena.round(self.contest, arm, place));
+                lines.push(runner.round(self.contest, arm, place));
             }
-            if self.tell(std::mem::take(&mut lines), witness)? == Next::Stop {
+            if self.tell(std::mem::take(&mut lines), observer)? == Next::Stop {
                 return Ok(Next::Stop);
             }
         }
         Ok(Next::GoOn)
     }
 
-    fn tell(&self, lines: Vec<Line>, witness: &mut impl Witness) -> anyhow::Result<Next> {
-        witness.lines(lines, self.begun.elapsed())
+    fn tell(&self, lines: Vec<Line>, observer: &mut impl Observer) -> anyhow::Result<Next> {
+        observer.lines(lines, self.begun.elapsed())
     }
 
     fn is_past(&self) -> bool {
@@ -313,7 +313,7 @@ pub fn handicapped(arm: &Arm, burn_ns: u64) -> Arm {
 
 /// One who may take part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contender {
+pub struct Participant {
     /// Its name.
     pub name: String,
     /// How many threads it runs on.
@@ -322,7 +322,7 @@ pub struct Contender {
 
 /// What the arms of a contest have in common.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ContestPlan {
     /// The workload.
     pub workload: Workload,
     /// How its messages come.
@@ -333,43 +333,44 @@ pub struct Terms {
     pub view: View,
     /// How many threads they run on.
     pub class: Class,
-    /// Worker threads of every contender that has such.
+    /// Worker threads of every participant that has such.
     pub workers: usize,
     /// Where server and client run.
     pub placement: Placement,
 }
 
-impl Terms {
-    fn workers_of(&self, contender: &Contender) -> Option<usize> {
-        contender.threading.has_free_workers().then_some(self.workers)
+impl ContestPlan {
+    fn workers_of(&self, participant: &Participant) -> Option<usize> {
+        participant.threading.has_free_workers().then_some(self.workers)
     }
 }
 
-/// Makes a contest of contenders whom its class admits: the arms that its view asks for, the reference first, its copy last.
-pub fn contest(terms: &Terms, contenders: &[Contender], neutral: &Contender) -> Contest {
-    let arm = |name: String, server: &Contender, client: &Contender| Arm {
+/// Makes a contest of participants whom its class admits: the arms that its view asks for, the reference first, its copy last.
+pub fn contest(plan: &ContestPlan, participants: &[Participant], neutral: &Participant) -> Contest {
+    let arm = |name: String, server: &Participant, client: &Participant| Arm {
         name,
         server: server.name.clone(),
         client: client.name.clone(),
-        server_workers: terms.workers_of(server),
-        client_workers: terms.workers_of(client),
+        server_workers: plan.workers_of(server),
+        client_workers: plan.workers_of(client),
         copy: false,
         burn_ns: 0,
     };
-    let mut arms: Vec<Arm> = match terms.view {
-        View::Own => contenders.iter().map(|it| arm(it.name.clone(), it, it)).collect(),
-        View::Server => contenders.iter().map(|it| arm(it.name.clone(), it, neutral)).collect(),
+    let mut arms: Vec<Arm> = match plan.view {
+        View::Own => participants.iter().map(|it| arm(it.name.clone(), it, it)).collect(),
+        View::Server => participants.iter().map(|it| arm(it.name.clone(), it, neutral)).collect(),
         View::Matrix => {
-            let pairs =
-                contenders.iter().flat_map(|client| contenders.iter().map(move |server| (client, server)));
+            let pairs = participants
+                .iter()
+                .flat_map(|client| participants.iter().map(move |server| (client, server)));
             pairs
                 .map(|(client, server)| arm(format!("{} to {}", client.name, server.name), server, client))
                 .collect()
         }
     };
     arms.extend(arms.first().map(copy_of));
-    let Terms { workload, schedule, view, class, placement, .. } = terms.clone();
-    let arrivals = terms.arrivals.clone();
+    let ContestPlan { workload, schedule, view, class, placement, .. } = plan.clone();
+    let arrivals = plan.arrivals.clone();
     Contest { workload, arrivals, schedule, view, class, placement, arms }
 }
 

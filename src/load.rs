@@ -36,7 +36,7 @@ use crate::{
     seeded::mix,
 };
 
-pub use arrivals::{Arrival, Offered, OpenPlan, PlanTooLong, Process, SHARES, Skew, check_plan};
+pub use arrivals::{Arrival, Offered, OpenPlan, Part, PlanTooLong, Process, SHARES, Skew, check_plan};
 pub use board::{Board, Done, State};
 pub use histogram::{LatencyHistogram, Summary};
 pub use objective::{Objective, Quantile};

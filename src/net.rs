@@ -8,6 +8,7 @@
 mod counters;
 mod descriptors;
 mod listener;
+mod memory;
 mod namespace;
 mod ports;
 mod settings;
@@ -16,6 +17,7 @@ mod timer;
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
+pub use memory::kernel_memory_bytes;
 pub use namespace::Namespace;
 pub use ports::PortLimit;
 pub use settings::{setting, settings};

@@ -61,8 +61,8 @@ impl Pacer {
     pub fn connect(plan: OpenPlan) -> anyhow::Result<Self> {
         plan.check()?;
         let poller = Poller::new(plan.spins)?;
-        let mut links = Vec::with_capacity(plan.connections);
-        for index in 0..plan.connections {
+        let mut links = Vec::with_capacity(plan.own_connections());
+        for index in 0..plan.own_connections() {
             let link = Link::open(&plan, index)?;
             poller.add(&link, index)?;
             links.push(link);

@@ -11,6 +11,7 @@ mod measured;
 mod network;
 mod paced;
 mod sliced;
+mod together;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,7 +21,7 @@ use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
-    net::KernelCounters,
+    net::{KernelCounters, kernel_memory_bytes},
     pacer,
     placement::{Cpus, Placement},
     protocol::{Framing, Shape},
@@ -36,6 +37,7 @@ pub use measured::Round;
 pub use network::Network;
 pub use paced::{Offer, paced_window_ms};
 pub use sliced::{Slice, SliceLength, SlicedPair};
+pub use together::BegunApart;
 
 /// How long an agent has for what takes it no time.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -94,6 +96,8 @@ pub struct Pair {
     idle_holder: AgentCommand,
     /// That agent, once some are held.
     idle: Option<Agent>,
+    /// What each of these takes of the kernel's own memory, both ends together, in bytes.
+    idle_kernel_bytes: Option<f64>,
     destinations: Vec<SocketAddr>,
     fallbacks: Vec<String>,
     /// Whether both sides are in that network.
@@ -127,6 +131,7 @@ impl Pair {
                     driving: 0,
                     idle_holder,
                     idle: None,
+                    idle_kernel_bytes: None,
                     destinations,
                     fallbacks,
                     here,
@@ -153,9 +158,16 @@ impl Pair {
         let hold = self.hold(connections);
         let each = PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
         let mut holder = Agent::start(&self.idle_holder)?;
+        let before = self.kernel_memory();
         holder.ask(&hold, PATIENCE + each)?;
+        self.idle_kernel_bytes = each_of(connections, before, self.kernel_memory());
         self.idle = Some(holder);
         Ok(())
+    }
+
+    /// The kernel's own memory, where both ends are in it.
+    fn kernel_memory(&self) -> Option<u64> {
+        self.here.then(kernel_memory_bytes).flatten()
     }
 
     /// The process of the server.
@@ -196,12 +208,14 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         self.server.ask(asking, PATIENCE)?;
-        let witness = self.begin_to_watch(&asked)?;
+        let others = self.begin_to_watch(&asked)?;
+        let clocks = self.agree_on_begin(self.clients.len().min(asked.connections))?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;
-        let took = witness.begun.elapsed();
+        let took = others.begun.elapsed();
         let Reply { cost: mut server, .. } = self.server.ask(asking, PATIENCE)?;
+        let begun_apart = self.begun_apart(&clocks)?;
         let neighbours = match self.here {
             true => watch.end(Duration::from_secs_f64((server.cpu_s() + client.cpu_s()).max(0.0))),
             false => Neighbours::default(),
@@ -210,9 +224,15 @@ impl Pair {
             // Programs of others need not count; what they share with this process can be seen from here.
             server.kernel = self.counters().zip(before).map(|(after, before)| after - before);
         }
-        let (thread_work, seen) = self.seen_since(&witness, &asked, took)?;
+        let (thread_work, seen) = self.seen_since(&others, &asked, took)?;
         let untrue = untrue(&run, &asked.extent, asked.connections, seen);
-        Ok(Round { neighbours, thread_work, untrue, ..self.round_of(asked, run, server, client)? })
+        Ok(Round {
+            neighbours,
+            thread_work,
+            untrue,
+            begun_apart,
+            ..self.round_of(asked, run, server, client)?
+        })
     }
 
     /// A round of which no more is known than what came of it, and what it cost.
@@ -237,6 +257,8 @@ impl Pair {
             untrue: None,
             neighbours: Neighbours::default(),
             fallbacks: self.fallbacks.clone(),
+            begun_apart: None,
+            idle_kernel_bytes: self.idle_kernel_bytes,
         })
     }
 
@@ -330,24 +352,25 @@ impl Pair {
         merged.context("a pair has at least one client")
     }
 
-    /// What an idle connection costs the server, in bytes of resident memory: so many are opened by a client of no
-    /// backend, each exchanges one message, and all are held.
+    /// What an idle connection costs: so many are opened by a client of no backend, each exchanges one message, and all are held.
     ///
     /// # Errors
     /// When an agent fails, dies or hangs.
-    pub fn idle_bytes_per_connection(&mut self, connections: usize) -> anyhow::Result<Option<f64>> {
+    pub fn idle_memory(&mut self, connections: usize) -> anyhow::Result<IdleMemory> {
         let [first, hold] = [FIRST, connections].map(|connections| self.hold(connections));
         let client = self.clients.first_mut().context("a pair has at least one client")?;
         // What a server makes once, for its first connections, is not what each costs.
         client.ask(&first, PATIENCE)?;
         client.ask(&Request::Release, PATIENCE)?;
         let before = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
+        let of_kernel = self.kernel_memory();
         let client = self.clients.first_mut().context("a pair has at least one client")?;
         client.ask(&hold, PATIENCE)?;
+        let kernel_bytes = each_of(connections, of_kernel, self.kernel_memory());
         let after = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
+        let client = self.clients.first_mut().context("a pair has at least one client")?;
         client.ask(&Request::Release, PATIENCE)?;
-        let grown = after.zip(before).map(|(after, before)| after as f64 - before as f64);
-        Ok(grown.map(|grown| grown / connections as f64))
+        Ok(IdleMemory { server_bytes: each_of(connections, before, after), kernel_bytes })
     }
 
     /// How many workers the server and the client have; `None` where connections or a prefix decide.
@@ -374,6 +397,20 @@ impl Pair {
         self.hold_idle(workload.idle)?;
         self.round(workload.connections, workload.messages, extent)
     }
+}
+
+/// What an idle connection costs, in bytes; absent where it is not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct IdleMemory {
+    /// Resident memory of the server.
+    pub server_bytes: Option<f64>,
+    /// The kernel's own memory, both ends together.
+    pub kernel_bytes: Option<f64>,
+}
+
+/// What each of so many has added to what there was.
+fn each_of(connections: usize, before: Option<u64>, after: Option<u64>) -> Option<f64> {
+    before.zip(after).map(|(before, after)| (after as f64 - before as f64) / connections as f64)
 }
 
 /// What a round was asked to be.

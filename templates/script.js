@@ -59,7 +59,7 @@
     if (!found) return `${reference} has no verdict here`;
     if (found[4] === 1) return "better";
     if (found[4] === -1) return "worse";
-    return `${found[4] === 0 ? "no difference seen" : "suggestive"}; a verdict needed ${(found[3] * 100).toFixed(1)}%`;
+    return `${found[4] === 0 ? "statistically indistinguishable" : "suggestive"}; a verdict needed ${(found[3] * 100).toFixed(1)}%`;
   };
 
   const chooser = (form, data) => {
@@ -81,13 +81,13 @@
         ? `: ${size(found.map((is) => is[0]))} than ${contest.arms[baseline]}` : "";
       const floor = ranks.find((is) => is.rank === Infinity && ratios[is.arm]?.[4] === 1);
       const hand = floor && wish.need === "any"
-        ? ` By hand, ${contest.arms[floor.arm]} has ${size([ratios[floor.arm][0]])} ${measure.name} than ${contest.arms[baseline]}.` : "";
+        ? ` The hand-written loop ${contest.arms[floor.arm]} has ${size([ratios[floor.arm][0]])} ${measure.name} than ${contest.arms[baseline]}.` : "";
       const rankable = ranks.filter((is) => is.rank !== Infinity).length;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === rankable
-        ? `${listed(names)} are not told apart by ${measure.name}: no difference was seen.`
+        ? `${listed(names)} are statistically indistinguishable by ${measure.name}.`
         : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
-          `${best.length === 1 ? "" : ", not told apart"}.${hand}`;
+          `${best.length === 1 ? "" : "; they are statistically indistinguishable"}.${hand}`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";

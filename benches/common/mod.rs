@@ -19,6 +19,9 @@ use ioduel::{
     round::{Launch, Network, Pair, PairPlan, Round},
 };
 
+mod program;
+use program::program;
+
 /// One group of benchmarks.
 pub(crate) struct Group {
     /// Its name, the first part of each benchmark's.
@@ -38,9 +41,6 @@ pub(crate) struct Group {
     /// How long so many iterations took, by what a round measured, in seconds.
     pub(crate) seconds: fn(&Round, iterations: u64) -> f64,
 }
-
-/// The program whose agents are measured.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ioduel");
 
 /// Resamples for criterion's intervals: enough for two digits, a tenth of its default, which takes seconds.
 const RESAMPLES: usize = 10_000;
@@ -65,14 +65,14 @@ pub(crate) fn main(groups: &[Group]) -> ExitCode {
 
 /// Gets everybody ready, and tells who can't take part.
 fn contestants() -> Vec<&'static str> {
-    let admitted =
-        |contestant: &&Contestant| match admit(contestant, PROGRAM.as_ref(), &|told| eprintln!("{told}")) {
-            Ok(()) => true,
-            Err(why) => {
-                eprintln!("{} is skipped: {why}", contestant.name());
-                false
-            }
-        };
+    let program = program();
+    let admitted = |contestant: &&Contestant| match admit(contestant, &program, &|told| eprintln!("{told}")) {
+        Ok(()) => true,
+        Err(why) => {
+            eprintln!("{} is skipped: {why}", contestant.name());
+            false
+        }
+    };
     contestant::faults().iter().for_each(|fault| eprintln!("{fault}"));
     // A server alone has no client of its own.
     let with_a_client = contestant::all().iter().filter(|contestant| !contestant.is_alone());
@@ -120,9 +120,9 @@ fn bench_contestant(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, plan: 
 }
 
 fn start(name: &str, message_bytes: usize) -> anyhow::Result<Pair> {
-    let here = Launch::here(PROGRAM.into(), Placement::or_default(None, None)?);
+    let here = Launch::here(program(), Placement::or_default(None, None)?);
     // Where the system allows none of its own, the machine's has to do.
-    let launch = Launch { network: Network::own(PROGRAM.as_ref()).unwrap_or_default(), ..here };
+    let launch = Launch { network: Network::own(&program()).unwrap_or_default(), ..here };
     let workload = Workload { message_bytes, ..Workload::default() };
     Pair::start(&launch, PairPlan::new(name, name, &workload))
 }

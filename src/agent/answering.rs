@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    hint,
     io::{self, BufRead, Read as _, Write},
     net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use nix::time::{ClockId, clock_gettime};
 
 use super::{Answer, Build, Cost, Reply, Request, cost::CostMeter};
 use crate::{
@@ -61,7 +63,9 @@ pub fn answer(mut answering: impl Answering, at_end: fn()) -> anyhow::Result<()>
 pub fn answer_requests() -> anyhow::Result<()> {
     let descriptors = raise_descriptor_limit()?;
     let meter = CostMeter::new()?;
-    answer(Own { descriptors, serving: None, held: Vec::new(), pacer: None, meter }, || {})
+    let own =
+        Own { descriptors, serving: None, held: Vec::new(), pacer: None, begin_at: None, began: None, meter };
+    answer(own, || {})
 }
 
 /// For how long no connection may end before a server that is asked for its cost answers: those that are open then are
@@ -115,6 +119,10 @@ struct Own {
     held: Vec<TcpStream>,
     /// The client of a load at a rate, from its connections on.
     pacer: Option<Pacer>,
+    /// When the next load is to begin, by CLOCK_MONOTONIC; at once when absent.
+    begin_at: Option<Duration>,
+    /// When the last one began.
+    began: Option<Duration>,
     meter: CostMeter,
 }
 
@@ -140,6 +148,11 @@ impl Answering for Own {
                 self.held.clear();
                 self.pacer = None;
                 Ok(Answer::Released)
+            }
+            Request::Clock => self.clock(),
+            Request::BeginAt { at_ns } => {
+                self.begin_at = Some(Duration::from_nanos(at_ns));
+                self.clock()
             }
             Request::Build => Ok(Answer::Build(Build::own())),
             Request::Settings => Ok(Answer::Settings(settings())),
@@ -235,12 +248,30 @@ impl Own {
     }
 
     fn connect(&mut self, plan: OpenPlan) -> anyhow::Result<()> {
-        self.check_load(&plan.destinations, plan.connections)?;
+        self.check_load(&plan.destinations, plan.own_connections())?;
         self.pacer = Some(Pacer::connect(plan)?);
         Ok(())
     }
 
+    fn clock(&self) -> anyhow::Result<Answer> {
+        let began_ns = self.began.map(nanoseconds);
+        Ok(Answer::Clock { now_ns: nanoseconds(monotonic()?), began_ns })
+    }
+
+    /// Waits until the instant that was agreed on, if one was.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        if let Some(at) = self.begin_at.take() {
+            thread::sleep(at.saturating_sub(monotonic()?).saturating_sub(SPINS));
+            while monotonic()? < at {
+                hint::spin_loop();
+            }
+        }
+        self.began = Some(monotonic()?);
+        Ok(())
+    }
+
     fn pace(&mut self) -> anyhow::Result<LoadRun> {
+        self.begin()?;
         self.pacer.as_mut().context("it has no connections to pace")?.pace()
     }
 
@@ -250,16 +281,28 @@ impl Own {
         self.descriptors.require(connections)
     }
 
-    fn drive(&self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {
+    fn drive(&mut self, name: &str, plan: LoadPlan) -> anyhow::Result<LoadRun> {
         let backend = usable(name)?;
         self.check_load(&plan.destinations, plan.connections)?;
         let load = Load::new(plan)?;
+        self.begin()?;
         match catch_unwind(AssertUnwindSafe(|| backend.drive(&load))) {
             Ok(outcome) => outcome.context("the client failed")?,
             Err(panic) => bail!("the client panicked: {}", panic_message(&*panic)),
         }
         Ok(load.result()?)
     }
+}
+
+/// For how long before an agreed instant a client spins: a sleep ends too late by some tens of microseconds.
+const SPINS: Duration = Duration::from_micros(300);
+
+fn monotonic() -> nix::Result<Duration> {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn usable(name: &str) -> anyhow::Result<&'static dyn Backend> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ledger::median, merged::Merged};
+use super::{arm_rounds::median, merged::Merged};
 use crate::{
     load::Objective,
     record::{Arrivals, Contest},

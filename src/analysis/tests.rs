@@ -115,6 +115,8 @@ fn round(place: Place, level: f64) -> RoundLine {
         open: None,
         worker_spread: None,
         timer_lateness: EncodedHistogram::default(),
+        begun_apart: None,
+        idle_kernel_bytes: None,
     }
 }
 
@@ -139,7 +141,10 @@ fn a_known_ratio_is_found_through_drift() {
     assert_eq!(throughput.verdict, Verdict::Worse);
     assert_eq!(arm.comparisons[&Measure::RoundTripP50].verdict, Verdict::Worse);
     assert_eq!((arm.rank(), result(&record, "reference").rank()), (Some(2), Some(1)));
-    assert_eq!(result(&record, "again").comparisons[&Measure::Throughput].verdict, Verdict::NoDifferenceSeen);
+    assert_eq!(
+        result(&record, "again").comparisons[&Measure::Throughput].verdict,
+        Verdict::Indistinguishable
+    );
 }
 
 #[test]
@@ -224,10 +229,13 @@ fn more_than_a_tenth_excluded_is_no_verdict_and_says_why() {
 
 #[test]
 fn without_the_reference_or_its_copy_nobody_gets_a_verdict() {
-    for witness in ["reference", "again"] {
-        let record = record(|name, epoch, block| (name != witness).then(|| mood(name, epoch, block)));
+    for compared_with in ["reference", "again"] {
+        let record = record(|name, epoch, block| (name != compared_with).then(|| mood(name, epoch, block)));
         let why = result(&record, "arm").no_verdict.unwrap();
-        assert!(why.starts_with(&format!("{witness} is no witness: 16 of 16 rounds")), "{why}");
+        assert!(
+            why.starts_with(&format!("nothing to compare with: {compared_with}: 16 of 16 rounds")),
+            "{why}"
+        );
     }
 }
 
@@ -259,7 +267,7 @@ fn a_change_between_records_is_one_of_the_ratio_and_not_of_the_level() {
         changes.into_iter().find(|change| change.measure == Measure::Throughput).unwrap().comparison
     };
     let (old, faster_machine, faster_arm) = (of(1.0, 0.8), of(1.5, 0.8), of(1.0, 0.9));
-    assert_eq!(throughput(&old, &faster_machine).verdict, Verdict::NoDifferenceSeen);
+    assert_eq!(throughput(&old, &faster_machine).verdict, Verdict::Indistinguishable);
     let changed = throughput(&old, &faster_arm);
     assert!((changed.ratio - 0.9 / 0.8).abs() < 0.003, "{changed:?}");
     assert_eq!(changed.verdict, Verdict::Better);

@@ -15,14 +15,14 @@ use semver::Version as Release;
 
 use super::{Chosen, duration, output, wrong_usage};
 use crate::{
-    analysis::{Field, Measure},
+    analysis::{Compared, Measure},
     backend,
     record::Record,
     stats::Comparison,
 };
 use search::{Found, Search, Step};
 
-/// Find between which two versions of a backend's crate a measure moved, in as many duels as halving takes.
+/// Find the two releases of a backend's crate between which a measure changed, by binary search.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel bisect tokio-current 1.40.0..1.54.1\n  \
                   ioduel bisect tokio 1.40.0 1.45.0 1.50.0 --workload stream --measure server-cpu\n  \
@@ -176,12 +176,12 @@ impl Args {
         let folder = self.record(&arms)?;
         let record = Record::read(&folder)?;
         let contest = record.setup.contests.first().context("the duel recorded no contest")?;
-        let fields = Field::read_all(contest, &record)?;
-        let field = fields.first().context("the duel measured nothing")?;
+        let each_compared = Compared::read_all(contest, &record)?;
+        let compared = each_compared.first().context("the duel measured nothing")?;
         let place = |name: &String| contest.arms.iter().position(|arm| arm.name == *name);
         let compare = |arm: &String, to: &String| {
             let (arm, to) = (place(arm)?, place(to)?);
-            let all = field.comparisons(self.measure, to);
+            let all = compared.comparisons(self.measure, to);
             all.into_iter().find(|(other, _)| *other == arm).map(|(_, comparison)| comparison)
         };
         let missing = || format!("the duel says nothing of {}; a longer --time", self.measure.name());

@@ -24,7 +24,7 @@ use crate::{
     round::load_flags,
 };
 
-/// Connect to an echo server and exchange messages; alone it shows one session, with more it measures.
+/// Connect to an echo server: show one session message by message, or measure many.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel client smol\n  ioduel client tokio --connections 64 --duration 5s\n  \
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Sessions in all [default: one for each connection]
     #[arg(long, value_name = "N", conflicts_with = "duration")]
     sessions: Option<u64>,
-    /// Run sessions for so long
+    /// Run sessions for this long
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Messages in a session
@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// The size of a message; a server told another, or told none, may find other messages in it
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
     message_size: usize,
-    /// Worker threads, where the backend has such
+    /// Worker threads, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print one JSON object instead of a table

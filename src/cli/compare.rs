@@ -16,7 +16,7 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show what changed between two recorded runs, arm by arm, each by its ratio to the reference.
+/// Show what changed between two records, for each arm by its ratio to the reference.
 ///
 /// Runs whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.

@@ -11,7 +11,7 @@ use crate::{
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
 };
 
-/// Put a program, started as an agent, to the test: every message, count and end that a contest relies on.
+/// Test whether a program that answers as an agent is correct: every message, count and shutdown that a contest relies on.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel conform ./my-agent --threads 2\n  ioduel conform --backend tokio\n  \
@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The program is a server alone, as `--alone ./my-server --listen {address}`, and answers nothing but the session
     #[arg(long)]
     alone: bool,
-    /// Worker threads, where it has such [default: its own]
+    /// Worker threads, if it supports a choice [default: its own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
     /// Put only one side to the test

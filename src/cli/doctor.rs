@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{Format, network, output, table::Table};
 use crate::doctor::{Check, examine};
 
-/// Show what on this machine would spoil a measurement, and what mends it.
+/// Show what on this machine would distort a measurement, and how to fix it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ioduel doctor")]
 pub(super) struct Args {

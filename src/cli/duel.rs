@@ -3,9 +3,8 @@
 mod args;
 pub(super) mod bench;
 mod lineup;
-mod lock;
 mod rates;
-mod scribe;
+mod recorder;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,15 +17,14 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{output, pages, wrong_usage};
+use super::{lock::MeasuringLock, output, pages, wrong_usage};
 use crate::{
     contestant,
-    duel::{AgentArena, DuelPlan, Until, fight},
+    duel::{AgentRunner, DuelPlan, Until, fight},
     record::{RecordWriter, Setup},
 };
 pub(super) use args::Args;
-use lock::DuelLock;
-use scribe::{Scribe, Shown};
+use recorder::{Recorder, Shown};
 
 /// Fights a duel, records it, and prints its summary.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -41,7 +39,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let launch = args.launch(program, network.network)?;
     let mut setup = args.setup(&launch.program, environment, command_line)?;
     // Held until the duel is over.
-    let lock = DuelLock::take();
+    let lock = MeasuringLock::take();
     setup.warnings.extend(lock.warning());
     rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
@@ -53,15 +51,15 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let usual = || format!("it takes about {} s", plan.estimate().as_secs());
     output::tell(&args.intention().unwrap_or_else(usual));
     let interrupted = interrupts()?;
-    let mut arena = AgentArena::new(launch, setup.seed);
+    let mut runner = AgentRunner::new(launch, setup.seed);
     if args.quick {
-        arena = arena.without_idle();
+        runner = runner.without_idle();
     }
     let shown = Shown { ranked: super::ranked(args.all), wide: args.wide };
-    let mut scribe = Scribe::new(writer, setup, plan.clone(), args.until, interrupted, shown);
-    let fought = fight(&plan, &mut arena, &mut scribe);
+    let mut recorder = Recorder::new(writer, setup, plan.clone(), args.until, interrupted, shown);
+    let fought = fight(&plan, &mut runner, &mut recorder);
     output::progress("");
-    conclude(scribe, fought, &args.out)
+    conclude(recorder, fought, &args.out)
 }
 
 /// Refuses a time in which nothing can be measured.
@@ -102,24 +100,24 @@ fn interrupts() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Shows and keeps what was measured, also when the disk got full, or somebody interrupted.
-fn conclude(scribe: Scribe, fought: anyhow::Result<()>, results: &Path) -> anyhow::Result<ExitCode> {
-    let was_interrupted = scribe.interrupted.load(Relaxed);
+fn conclude(recorder: Recorder, fought: anyhow::Result<()>, results: &Path) -> anyhow::Result<ExitCode> {
+    let was_interrupted = recorder.interrupted.load(Relaxed);
     let code = if was_interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS };
-    if scribe.is_empty() && fought.is_ok() {
-        scribe.discard().context("cannot remove a record of nothing")?;
+    if recorder.is_empty() && fought.is_ok() {
+        recorder.discard().context("cannot remove a record of nothing")?;
         let told = "nothing was measured, and nothing is recorded: the time was over before the first epoch";
         anyhow::ensure!(was_interrupted, told);
         return Ok(code);
     }
-    let summary = scribe.summary()?;
-    let kept = summary.as_ref().map(|summary| scribe.keep(summary)).transpose();
+    let summary = recorder.summary()?;
+    let kept = summary.as_ref().map(|summary| recorder.keep(summary)).transpose();
     let shown = summary.as_ref().map_or(Ok(()), |summary| output::print(summary.printed.trim_end()));
     fought?;
     let page = kept?;
-    if let Some(shortfall) = scribe.shortfall().filter(|_| !was_interrupted) {
+    if let Some(shortfall) = recorder.shortfall().filter(|_| !was_interrupted) {
         output::tell(&format!("the limit came first: {shortfall}; --time sets another limit"));
     }
-    output::tell(&format!("recorded in {}", scribe.folder().display()));
+    output::tell(&format!("recorded in {}", recorder.folder().display()));
     page.iter().for_each(|page| output::tell(&format!("to look at: {}", page.display())));
     // Without the list the record is as good.
     if let Err(error) = pages::write_list(results) {

@@ -10,7 +10,7 @@ use crate::{
     contestant::{self, Contestant, Description},
 };
 
-/// Show the backends: version, kind, state of maintenance, and whether they run here.
+/// List the backends: version, kind, maintenance, and whether they run here.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ioduel list\n  ioduel list --json")]
 pub(super) struct Args {

@@ -7,9 +7,9 @@ use crate::{environment::Environment, round::Network};
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Choice {
-    /// A network namespace in which nothing else is
+    /// A network namespace of its own, without other traffic
     Own,
-    /// The one that this program was started in
+    /// The network namespace that the program was started in
     Shared,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     report,
 };
 
-/// Show what a recorded run says.
+/// Show the results of a record.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
-    /// Rank everyone, the loops by hand too
+    /// Also rank the hand-written loops
     #[arg(long)]
     all: bool,
     /// Where to write the page [default: index.html in the folder of the run]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     Chosen, Format, Words, duration,
     figures::{Figures, summary},
+    lock::MeasuringLock,
     millis, network, output, rate, words, wrong_usage,
 };
 use crate::{
@@ -36,13 +37,13 @@ pub(super) struct Args {
     /// How long to measure
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     duration: Duration,
-    /// Measure so many sessions instead, however long they take
+    /// Measure this many sessions instead of a fixed time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
-    /// Offer so many messages a second, whatever comes back; the client is the pacer
+    /// Send this many messages per second, without waiting for replies; the client is the pacer
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
-    /// Measure so often, one round after the other, in the same processes
+    /// Repeat the measurement this many times, in the same processes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// The server's processors [default: one for both, the least disturbed]
@@ -57,10 +58,10 @@ pub(super) struct Args {
     /// What to start the client with
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network that is measured in [default: own, where the system allows one and all runs here]
+    /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Worker threads of both, where a backend has such
+    /// Worker threads of both sides, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print one JSON object instead of a table
@@ -88,6 +89,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         client_workers: args.workers,
         ..PairPlan::new(server.name(), client, &workload)
     };
+    // Held until the run is over.
+    let lock = MeasuringLock::take();
+    lock.warning().iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let mut pair = Pair::start(&launch, plan)?;
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {

@@ -22,10 +22,10 @@ pub(super) struct Args {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
     listen: SocketAddr,
-    /// Worker threads, where the backend has such
+    /// Worker threads, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Take exactly so many bytes for a message; without it, whatever one read returns, up to 125 bytes
+    /// The exact size of a message; without it, one read is one message, up to 125 bytes
     #[arg(long, value_name = "BYTES")]
     message_size: Option<usize>,
 }

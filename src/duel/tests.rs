@@ -1,24 +1,24 @@
-//! The whole of a duel without waiting: a stand-in arena whose rounds are known.
+//! The whole of a duel without waiting: a stand-in runner whose rounds are known.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
 fn three() -> Contest {
-    contest(&terms(View::Own, Class::Mixed), &LOOPS.map(looping), &looping("epoll"))
+    contest(&plan(View::Own, Class::Mixed), &LOOPS.map(looping), &looping("epoll"))
 }
 
 const LOOPS: [&str; 3] = ["epoll", "mio", "tokio"];
 
-fn looping(name: &str) -> Contender {
-    Contender { name: name.to_owned(), threading: Threading::Loops }
+fn looping(name: &str) -> Participant {
+    Participant { name: name.to_owned(), threading: Threading::Loops }
 }
 
-fn terms(view: View, class: Class) -> Terms {
+fn plan(view: View, class: Class) -> ContestPlan {
     let workers = if class == Class::Multi { 2 } else { 1 };
     let placement = Placement { server: None, client: None };
     let schedule = Schedule::Rounds { blocks: 2 };
-    Terms {
+    ContestPlan {
         workload: Workload::default(),
         arrivals: Arrivals::Closed,
         schedule,
@@ -33,21 +33,21 @@ fn terms(view: View, class: Class) -> Terms {
 fn a_contest_has_its_reference_first_and_its_copy_last() {
     let names: Vec<String> = three().arms.into_iter().map(|arm| arm.name).collect();
     assert_eq!(names, ["epoll", "mio", "tokio", "epoll again"]);
-    let matrix = contest(&terms(View::Matrix, Class::Mixed), &LOOPS.map(looping)[1..], &looping("epoll"));
+    let matrix = contest(&plan(View::Matrix, Class::Mixed), &LOOPS.map(looping)[1..], &looping("epoll"));
     let arms: Vec<(&str, &str)> =
         matrix.arms.iter().map(|arm| (arm.client.as_str(), arm.server.as_str())).collect();
     assert_eq!(
         arms,
         [("mio", "mio"), ("mio", "tokio"), ("tokio", "mio"), ("tokio", "tokio"), ("mio", "mio")]
     );
-    let server = contest(&terms(View::Server, Class::Single), &LOOPS.map(looping), &looping("epoll"));
+    let server = contest(&plan(View::Server, Class::Single), &LOOPS.map(looping), &looping("epoll"));
     assert!(server.arms.iter().all(|arm| arm.client == "epoll" && arm.client_workers == Some(1)));
 }
 
 #[test]
 fn an_arm_has_workers_where_its_backend_has_such() {
-    let each = Contender { name: "each".to_owned(), threading: Threading::PerConnection };
-    let contest = contest(&terms(View::Own, Class::Multi), &[looping("epoll"), each], &looping("epoll"));
+    let each = Participant { name: "each".to_owned(), threading: Threading::PerConnection };
+    let contest = contest(&plan(View::Own, Class::Multi), &[looping("epoll"), each], &looping("epoll"));
     let workers: Vec<_> = contest.arms.iter().map(|arm| (arm.server_workers, arm.client_workers)).collect();
     assert_eq!(workers, [(Some(2), Some(2)), (None, None), (Some(2), Some(2))]);
 }
@@ -72,8 +72,8 @@ fn the_same_seed_gives_the_same_order_and_every_arm_its_turn() {
 fn at_rates_every_arm_has_each_of_them_once_a_block_next_to_the_other_arms() {
     let workload: Workload = "paced".parse().unwrap();
     let arrivals = Arrivals::Open { rates: vec![500.0, 20_000.0, 30_000.0], once: 1, objectives: Vec::new() };
-    let terms = Terms { workload, arrivals, ..terms(View::Server, Class::Mixed) };
-    let contest = contest(&terms, &LOOPS.map(looping), &looping("pacer"));
+    let plan = ContestPlan { workload, arrivals, ..plan(View::Server, Class::Mixed) };
+    let contest = contest(&plan, &LOOPS.map(looping), &looping("pacer"));
     for block in 0..2 {
         let turns = turns(7, &contest, 3, block);
         assert_eq!(turns, super::turns(7, &contest, 3, block));
@@ -94,8 +94,8 @@ fn epochs_at_rates_have_as_many_blocks_as_leave_eight_epochs_in_the_time() {
     let workload: Workload = "paced".parse().unwrap();
     let arrivals = Arrivals::Open { rates: vec![20_000.0; 10], once: 0, objectives: Vec::new() };
     let schedule = Schedule::Rounds { blocks: 5 };
-    let terms = Terms { workload, arrivals, schedule, ..terms(View::Server, Class::Mixed) };
-    let contest = contest(&terms, &LOOPS.map(looping), &looping("pacer"));
+    let plan = ContestPlan { workload, arrivals, schedule, ..plan(View::Server, Class::Mixed) };
+    let contest = contest(&plan, &LOOPS.map(looping), &looping("pacer"));
     let blocks = |seconds| {
         let mut contest = contest.clone();
         fit_blocks(&mut contest, Duration::from_secs(seconds));
@@ -107,7 +107,7 @@ fn epochs_at_rates_have_as_many_blocks_as_leave_eight_epochs_in_the_time() {
     assert_eq!(blocks(5), 1);
 }
 
-/// An arena that only keeps count.
+/// An runner that only keeps count.
 #[derive(Default)]
 struct Counting {
     epochs: usize,
@@ -116,10 +116,10 @@ struct Counting {
     slices: Vec<(usize, usize)>,
 }
 
-impl Arena for Counting {
+impl Runner for Counting {
     fn idle(&mut self, _contest: &Contest, place: Place) -> Option<Line> {
         assert!(!self.open, "it has processes of its own");
-        Some(Line::Idle { place, bytes_per_connection: 1.0 })
+        Some(Line::Idle { place, bytes_per_connection: 1.0, kernel_bytes_per_connection: None })
     }
 
     fn begin_epoch(&mut self, _contest: &Contest, epoch: usize) {
@@ -152,13 +152,13 @@ impl Arena for Counting {
     }
 }
 
-/// A witness that stops after some blocks, or epochs of slices.
+/// A observer that stops after some blocks, or epochs of slices.
 struct Patient {
     told: Vec<Vec<Line>>,
     most: usize,
 }
 
-impl Witness for Patient {
+impl Observer for Patient {
     fn lines(&mut self, lines: Vec<Line>, _elapsed: Duration) -> anyhow::Result<Next> {
         self.told.push(lines);
         Ok(if self.told.len() == self.most { Next::Stop } else { Next::GoOn })
@@ -171,10 +171,10 @@ impl Witness for Patient {
 
 fn fight_a_stand_in(schedule: Schedule, until: Until, most: usize) -> (Counting, Patient) {
     let plan = DuelPlan { contests: vec![Contest { schedule, ..three() }], seed: 1, until };
-    let (mut arena, mut witness) = (Counting::default(), Patient { told: Vec::new(), most });
-    fight(&plan, &mut arena, &mut witness).unwrap();
-    assert!(!arena.open, "no process is left");
-    (arena, witness)
+    let (mut runner, mut observer) = (Counting::default(), Patient { told: Vec::new(), most });
+    fight(&plan, &mut runner, &mut observer).unwrap();
+    assert!(!runner.open, "no process is left");
+    (runner, observer)
 }
 
 const ROUNDS: Schedule = Schedule::Rounds { blocks: 2 };
@@ -188,9 +188,9 @@ fn kinds(lines: &[Line]) -> (usize, usize) {
 
 #[test]
 fn every_block_of_rounds_has_every_arm_once() {
-    let (arena, witness) = fight_a_stand_in(ROUNDS, Until::Epochs(3), usize::MAX);
-    assert_eq!((arena.epochs, witness.told.len()), (3, 6));
-    for (index, lines) in witness.told.iter().enumerate() {
+    let (runner, observer) = fight_a_stand_in(ROUNDS, Until::Epochs(3), usize::MAX);
+    assert_eq!((runner.epochs, observer.told.len()), (3, 6));
+    for (index, lines) in observer.told.iter().enumerate() {
         assert_eq!(kinds(lines), (4, if index % 2 == 0 { 4 } else { 0 }));
         assert!(lines.iter().all(|line| line.place().epoch == index / 2 && line.place().block == index % 2));
     }
@@ -198,9 +198,9 @@ fn every_block_of_rounds_has_every_arm_once() {
 
 #[test]
 fn every_epoch_of_slices_has_a_round_of_every_arm_and_only_three_have_idle_lines() {
-    let (arena, witness) = fight_a_stand_in(SLICES, Until::Epochs(5), usize::MAX);
-    assert_eq!((arena.epochs, witness.told.len()), (5, 5));
-    for (epoch, lines) in witness.told.iter().enumerate() {
+    let (runner, observer) = fight_a_stand_in(SLICES, Until::Epochs(5), usize::MAX);
+    assert_eq!((runner.epochs, observer.told.len()), (5, 5));
+    for (epoch, lines) in observer.told.iter().enumerate() {
         assert_eq!(kinds(lines), (4, if epoch < 3 { 4 } else { 0 }));
         let of_five = |line: &&Line| matches!(line, Line::Failed { error, .. } if error == "5 blocks");
         assert_eq!(lines.iter().filter(of_five).count(), 4);
@@ -228,9 +228,9 @@ fn a_short_duel_has_shorter_epochs_and_a_long_one_none_longer() {
 #[test]
 fn a_duel_ends_after_the_block_when_told_to() {
     for schedule in [ROUNDS, SLICES] {
-        let (_, witness) = fight_a_stand_in(schedule, Until::Epochs(100), 3);
-        assert_eq!(witness.told.len(), 3);
-        let (_, witness) = fight_a_stand_in(schedule, Until::Time(Duration::ZERO), usize::MAX);
-        assert_eq!(witness.told.len(), 0);
+        let (_, observer) = fight_a_stand_in(schedule, Until::Epochs(100), 3);
+        assert_eq!(observer.told.len(), 3);
+        let (_, observer) = fight_a_stand_in(schedule, Until::Time(Duration::ZERO), usize::MAX);
+        assert_eq!(observer.told.len(), 0);
     }
 }

@@ -84,8 +84,11 @@ impl fmt::Display for Skew {
 pub struct OpenPlan {
     /// The addresses that connections rotate over; not empty.
     pub destinations: Vec<SocketAddr>,
-    /// How many connections there are; at least 1.
+    /// How many connections there are, with those of other clients; at least 1.
     pub connections: usize,
+    /// Which of them are this client's.
+    #[serde(default)]
+    pub part: Part,
     /// What messages are. A connection counts them from 1 to their number, and then again.
     pub shape: Shape,
     /// How the times between messages are spread.
@@ -106,12 +109,43 @@ pub struct OpenPlan {
     pub spins: bool,
 }
 
+/// The part that a client has of a load: every so many connections one is its own. All clients draw the whole plan from the same
+/// seed, and each keeps what is on its connections, so that their plans are together the one of a single client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Which client it is, from 0.
+    pub index: usize,
+    /// How many there are; at least 1.
+    pub of: usize,
+}
+
+impl Default for Part {
+    /// The whole.
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
+impl Part {
+    /// The number that a connection of the whole has among this client's; `None` for another's.
+    fn own(self, connection: usize) -> Option<usize> {
+        let of = self.of.max(1);
+        (connection % of == self.index).then_some(connection / of)
+    }
+
+    /// The number in the whole of a connection of this client's.
+    fn whole(self, connection: usize) -> usize {
+        connection * self.of.max(1) + self.index
+    }
+}
+
 /// A message that is to be sent: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// When, in nanoseconds since the begin.
     pub at_ns: u64,
-    /// On which connection.
+    /// On which of this client's connections.
     pub connection: u32,
     /// The next on the same connection; [`Arrival::NONE`] for the last.
     pub next: u32,
@@ -164,12 +198,18 @@ impl OpenPlan {
         check_plan(self.rate, self.span_s())
     }
 
-    /// Draws all arrivals, in their order.
+    /// How many connections are this client's.
+    pub fn own_connections(&self) -> usize {
+        (0..self.connections).filter(|connection| self.part.own(*connection).is_some()).count()
+    }
+
+    /// Draws the whole plan, and keeps the arrivals of this client, in their order.
     pub fn arrivals(&self) -> Vec<Arrival> {
         let (mut times, mut connections) = (Draws::new(self.seed), Draws::new(!self.seed));
         let end = self.span_s();
         let shares = CumulativeShares::new(self.skew, self.connections);
-        let mut arrivals = Vec::with_capacity((self.rate * end * 1.1) as usize + 16);
+        let own = self.rate * end / self.part.of.max(1) as f64;
+        let mut arrivals = Vec::with_capacity((own * 1.1) as usize + 16);
         let mut at = 0.0;
         loop {
             at += match self.process {
@@ -180,17 +220,19 @@ impl OpenPlan {
                 break;
             }
             let connection = shares.connection(connections.unit());
+            let Some(connection) = self.part.own(connection as usize) else { continue };
+            let connection = connection as u32;
             arrivals.push(Arrival { at_ns: (at * 1e9) as u64, connection, next: Arrival::NONE });
         }
-        chain(&mut arrivals, self.connections);
+        chain(&mut arrivals, self.own_connections());
         arrivals
     }
 
-    /// The number that the first session of a connection has in its texts: so that rounds differ, and connections.
+    /// The number that the first session of a connection of this client's has in its texts: so that rounds differ, and connections.
     pub fn session(&self, connection: usize) -> u64 {
         // Seven digits at most: more than once in what messages of 32 bytes have left beside their text.
         const SESSIONS: u64 = 10_000_000;
-        (crate::seeded::mix(self.seed) % SESSIONS + connection as u64) % SESSIONS
+        (crate::seeded::mix(self.seed) % SESSIONS + self.part.whole(connection) as u64) % SESSIONS
     }
 }
 
@@ -237,6 +279,7 @@ mod tests {
         OpenPlan {
             destinations: Vec::new(),
             connections: 64,
+            part: Part::default(),
             shape: Shape::default(),
             process,
             rate: 20_000.0,
@@ -317,6 +360,27 @@ mod tests {
 
     /// Plans and work as they are drawn, in the time of a simulation: one server, first in, first out. M/M/1 has the mean response
     /// s / (1 − ρ) (F. Pollaczek 1930 and A. Khinchine 1932, for exponential work).
+    #[test]
+    fn the_plans_of_several_clients_are_together_that_of_one() {
+        for skew in [None, Some(Skew::Hot { hot: 2, share: 0.9 }), Some(Skew::Zipf { zipf: 0.99 })] {
+            for process in [Process::Poisson, Process::Fixed] {
+                let whole = plan(process, skew);
+                let parts: Vec<OpenPlan> =
+                    (0..3).map(|index| OpenPlan { part: Part { index, of: 3 }, ..whole.clone() }).collect();
+                assert_eq!(parts.iter().map(OpenPlan::own_connections).sum::<usize>(), whole.connections);
+                let told = |plan: &OpenPlan| {
+                    let whole = |connection: u32| plan.part.whole(connection as usize);
+                    let told =
+                        |it: &Arrival| (it.at_ns, whole(it.connection), plan.session(it.connection as usize));
+                    plan.arrivals().iter().map(told).collect::<Vec<_>>()
+                };
+                let mut all: Vec<_> = parts.iter().flat_map(told).collect();
+                all.sort_unstable();
+                assert_eq!(all, told(&whole));
+            }
+        }
+    }
+
     #[test]
     fn plans_and_work_make_the_queue_that_the_formula_has() {
         const MEAN_S: f64 = 25e-6;

@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    load::Process,
+    load::{Part, Process},
     protocol::{REPLY_PREFIX, Shape},
 };
 
@@ -45,6 +45,7 @@ fn plan(to: SocketAddr) -> OpenPlan {
     OpenPlan {
         destinations: vec![to],
         connections: 8,
+        part: Part::default(),
         shape: Shape::new(512, MESSAGE).unwrap(),
         process: Process::Poisson,
         rate: 2000.0,
@@ -157,4 +158,21 @@ fn long_replies_are_taken_in_pieces() {
     let run = pace(&plan).unwrap();
     let open = run.open.unwrap();
     assert_eq!((open.response.count(), open.unfinished), (open.planned, 0));
+}
+
+#[test]
+fn a_round_allocates_the_same_however_many_messages_it_has() {
+    let to = server(echo);
+    let allocations = |rate: f64| {
+        let mut pacer = Pacer::connect(OpenPlan { rate, ..plan(to) }).unwrap();
+        let mut messages = 0;
+        let counted = allocation_counter::measure(|| messages = pacer.pace().unwrap().messages_in_all);
+        (messages, counted.count_total)
+    };
+    let (few, many) = (allocations(400.0), allocations(4000.0));
+    assert!(many.0 > 5 * few.0, "{few:?} {many:?}");
+    assert_eq!(
+        few.1, many.1,
+        "what a round takes before it begins and when it is over, and nothing for a message"
+    );
 }

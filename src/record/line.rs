@@ -6,7 +6,7 @@ use super::{Class, View};
 use crate::{
     agent::Cost,
     load::{LatencyHistogram, LoadRun, OpenRun},
-    round::Slice,
+    round::{BegunApart, Slice},
 };
 
 /// A line of `rounds.jsonl`.
@@ -28,6 +28,9 @@ pub enum Line {
         place: Place,
         /// What a connection costs the server, in bytes.
         bytes_per_connection: f64,
+        /// What it takes of the kernel's own memory, both ends together, in bytes; absent where that is not told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernel_bytes_per_connection: Option<f64>,
     },
 }
 
@@ -111,6 +114,12 @@ pub struct RoundLine {
     /// How late the server's timers fired, where messages wait.
     #[serde(default, skip_serializing_if = "EncodedHistogram::is_empty")]
     pub timer_lateness: EncodedHistogram,
+    /// How far apart several clients began; absent for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_apart: Option<BegunApart>,
+    /// What each connection that was silent beside takes of the kernel's own memory, both ends together, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_kernel_bytes: Option<f64>,
 }
 
 /// What only a load at an offered rate has.

@@ -107,6 +107,8 @@ fn round(block: usize) -> Line {
         open: None,
         worker_spread: None,
         timer_lateness: EncodedHistogram::default(),
+        begun_apart: None,
+        idle_kernel_bytes: None,
     }))
 }
 
@@ -131,7 +133,11 @@ impl Drop for Folder {
 fn what_is_written_is_read_again() {
     let folder = Folder::new("again");
     let mut writer = RecordWriter::create(&folder.0, "2026-11-22", &setup()).unwrap();
-    let idle = Line::Idle { place: place(1), bytes_per_connection: 512.0 };
+    let idle = Line::Idle {
+        place: place(1),
+        bytes_per_connection: 512.0,
+        kernel_bytes_per_connection: Some(4096.0),
+    };
     let failed = Line::Failed { place: place(1), error: "gone".to_owned() };
     writer.append(&[round(0)]).unwrap();
     writer.append(&[idle.clone(), failed.clone()]).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::words::{
-    FLOORS, SIGNS, alarm_words, best_words, cautions, heading, level_text, neighbours_words, rank_text,
+    FLOORS, SIGNS, alarm_words, best_words, cautions, heading, level_text, machine_words, rank_text,
     ratio_text, versions,
 };
 use crate::{
@@ -48,7 +48,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     writeln!(
         text,
         "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. A rank is one more than the number of arms \
-         that are told better; arms of one rank are not told apart.{}\n",
+         that are told better; arms of one rank are not distinguished.{}\n",
         if analysis.contests.iter().any(|it| it.arms.iter().any(|arm| arm.floor)) { FLOORS } else { "" }
     )?;
     writeln!(
@@ -92,7 +92,7 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
             .collect();
         writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
     }
-    if let Some(told) = neighbours_words(contest) {
+    for told in machine_words(contest) {
         writeln!(text, "- {told}")?;
     }
     for arm in contest.arms.iter().filter(|arm| arm.client_bound) {

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 
 use crate::{
-    analysis::{Change, ContestResult, Field, Measure, Ranked, Scope, each_contest},
+    analysis::{Change, Compared, ContestResult, Measure, Ranked, Scope, each_contest},
     environment::Difference,
     load::Workload,
     record::{Arrivals, Class, Record, Setup, View},
@@ -74,12 +74,12 @@ struct Page<'a> {
 pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     let setup = &record.setup;
     // Estimates are made where they are first asked for: here, contest beside contest.
-    let read = each_contest(record, ranked, |field| {
-        let (result, data) = (field.result(), contest_data(&field));
-        (field, result, data)
+    let read = each_contest(record, ranked, |compared| {
+        let (result, data) = (compared.result(), contest_data(&compared));
+        (compared, result, data)
     })?;
-    let (fields, (contests, data)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        read.into_iter().map(|(field, result, data)| (field, (result, data))).unzip();
+    let (each_compared, (contests, data)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        read.into_iter().map(|(compared, result, data)| (compared, (result, data))).unzip();
     let Some(first) = contests.first() else { anyhow::bail!("the record has no contest") };
     let page = Page {
         shell: Shell::new(),
@@ -91,10 +91,10 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
-        loads: loads(&fields),
+        loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
-        sections: sections(&fields, &contests),
-        scaling: Figures { figures: scaling(&fields) },
+        sections: sections(&each_compared, &contests),
+        scaling: Figures { figures: scaling(&each_compared) },
         legend: legend(first),
         backends: trust::backends(record),
         skipped: &setup.skipped,
@@ -144,9 +144,9 @@ fn views(setup: &Setup) -> Vec<(&'static str, &'static str)> {
 }
 
 /// What can be asked for beside closed loops, each once whatever its classes.
-fn loads(fields: &[Field<'_>]) -> Vec<String> {
+fn loads(each_compared: &[Compared<'_>]) -> Vec<String> {
     let mut loads: Vec<String> = Vec::new();
-    for load in fields.iter().filter_map(data::load) {
+    for load in each_compared.iter().filter_map(data::load) {
         if !loads.contains(&load) {
             loads.push(load);
         }
@@ -161,24 +161,25 @@ fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Throughput by connections, for each view and class: over the workloads of the headline's sessions.
-fn scaling(fields: &[Field<'_>]) -> Vec<Figure> {
-    let session = |field: &Field<'_>| {
-        let Workload { messages, message_bytes, reply_bytes, idle, work, .. } = field.contest().workload;
+fn scaling(each_compared: &[Compared<'_>]) -> Vec<Figure> {
+    let session = |compared: &Compared<'_>| {
+        let Workload { messages, message_bytes, reply_bytes, idle, work, .. } = compared.contest().workload;
         (messages, message_bytes, reply_bytes, idle, work)
     };
-    let fields: Vec<&Field<'_>> = fields.iter().filter(|field| field.scope() == Scope::Closed).collect();
-    let headline = fields.first().map(|field| session(field));
+    let each_compared: Vec<&Compared<'_>> =
+        each_compared.iter().filter(|compared| compared.scope() == Scope::Closed).collect();
+    let headline = each_compared.first().map(|compared| session(compared));
     let of = |(view, class): (View, Class)| {
-        let alike = |field: &&&Field<'_>| {
-            let contest = field.contest();
-            (contest.view, contest.class) == (view, class) && Some(session(field)) == headline
+        let alike = |compared: &&&Compared<'_>| {
+            let contest = compared.contest();
+            (contest.view, contest.class) == (view, class) && Some(session(compared)) == headline
         };
-        let fields: Vec<&Field<'_>> = fields.iter().filter(alike).copied().collect();
+        let each_compared: Vec<&Compared<'_>> = each_compared.iter().filter(alike).copied().collect();
         let caption = format!("Throughput, {}; higher is better", heading(view, class));
-        Figure::of(chart::connections(&fields), caption)
+        Figure::of(chart::connections(&each_compared), caption)
     };
     let kinds: BTreeSet<(View, Class)> =
-        fields.iter().map(|field| (field.contest().view, field.contest().class)).collect();
+        each_compared.iter().map(|compared| (compared.contest().view, compared.contest().class)).collect();
     kinds.into_iter().filter(|(view, _)| *view != View::Matrix).filter_map(of).collect()
 }
 

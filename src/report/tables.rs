@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Renders one row for each contest, arm and measure. The verdict is `better`, `worse`, `suggestive` (its own interval leaves 1
-/// out, but not after correction for the number of arms) or `no difference seen`; `needed` is the difference, as a share, that
+/// out, but not after correction for the number of arms) or `statistically indistinguishable`; `needed` is the difference, as a share, that
 /// was needed for one of the first two; `rate` is what was offered, where that is one; `better_than` names the arms that this one
 /// is told better than.
 pub fn csv(analysis: &Analysis) -> String {

@@ -17,8 +17,8 @@ const LEAST: usize = 40;
 const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "Ratios are of the same blocks, with 95% intervals. ▲ better, ▼ worse; ~ suggestive, = no difference seen, and \
-                     beside them the difference that a verdict needed. Arms of one rank are not told apart.";
+const SIGNS: &str = "Ratios are of the same blocks, with 95% intervals. ▲ better, ▼ worse; ~ suggestive, = statistically indistinguishable, and \
+                     beside them the difference that a verdict needed. Arms of one rank are not distinguished.";
 
 /// Renders what a terminal of so many columns shows of a record.
 pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {

@@ -8,12 +8,12 @@ use crate::{
 };
 
 /// What the signs of verdicts mean, as it stands at every table.
-pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval leaves 1 out, but not after correction for the \
-                                number of arms; = no difference seen. Beside ~ and = stands the difference that was needed for a \
+pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval excludes 1, but not after correction for the \
+                                number of arms; = statistically indistinguishable. Beside ~ and = stands the difference that was needed for a \
                                 verdict";
 
 /// What a floor is, as it stands at every table that has one.
-pub(super) const FLOORS: &str = " A floor is a loop by hand on the system calls, which no service can depend on: it shows what \
+pub(super) const FLOORS: &str = " A floor is a hand-written loop on the system calls. No service can depend on it. It shows what \
                                  generality costs, and is not ranked.";
 
 /// The rank of an arm as tables have it.
@@ -59,18 +59,14 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
     let best: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank() == Some(1)).collect();
     let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
     if names.is_empty() {
-        return "Nothing can be said: no backend has a verdict.".to_owned();
+        return "No conclusion: no backend has a verdict.".to_owned();
     }
     let ranked = contest.arms.iter().filter(|arm| arm.rank().is_some()).count();
     if names.len() > 1 && names.len() == ranked {
-        return format!(
-            "{} are not told apart by {}: no difference was seen.",
-            listed(&names),
-            measure.name()
-        );
+        return format!("{} are statistically indistinguishable by {}.", listed(&names), measure.name());
     }
     let lead = format!("{} {}", listed(&names), if names.len() == 1 { "leads" } else { "lead" });
-    let apart = if names.len() == 1 { "" } else { ", not told apart" };
+    let apart = if names.len() == 1 { "" } else { "; they are statistically indistinguishable" };
     let against = baseline(contest).filter(|arm| !names.contains(&arm.arm.name.as_str()));
     let told = |against: &ArmResult| best.iter().all(|arm| is_told_better(arm, against, measure));
     let size = against.filter(|against| told(against)).and_then(|against| {
@@ -90,7 +86,7 @@ fn floor_words(contest: &ContestResult, against: Option<&ArmResult>) -> String {
     best.map_or_else(String::new, |(floor, ratio)| {
         let size = size_words(&[ratio]);
         format!(
-            " By hand, {} has {size} {} than {}.",
+            " The hand-written loop {} has {size} {} than {}.",
             floor.arm.name,
             contest.headline.name(),
             against.arm.name
@@ -158,7 +154,7 @@ pub(super) fn sign(verdict: Verdict) -> &'static str {
         Verdict::Better => "▲",
         Verdict::Worse => "▼",
         Verdict::Suggestive => "~",
-        Verdict::NoDifferenceSeen => "=",
+        Verdict::Indistinguishable => "=",
     }
 }
 
@@ -243,8 +239,24 @@ pub(super) fn cautions(setup: &Setup) -> Vec<String> {
     cautions
 }
 
-/// What others took of the machine meanwhile, as far as it is known.
-pub(super) fn neighbours_words(contest: &ContestResult) -> Option<String> {
+/// What is known of the machine meanwhile: what others took of it, and what a silent connection takes of the kernel.
+pub(super) fn machine_words(contest: &ContestResult) -> Vec<String> {
+    let kernel = contest.idle_kernel_bytes.map(|bytes| {
+        format!(
+            "A silent connection takes {:.1} KiB of the kernel's own memory, both ends together.",
+            bytes / 1024.0
+        )
+    });
+    let begun = contest.begun_apart.map(|apart| {
+        format!(
+            "Clients began at most {:.0} µs apart; their clocks are known within {:.0} µs.",
+            apart.us, apart.within_us
+        )
+    });
+    neighbours_words(contest).into_iter().chain(kernel).chain(begun).collect()
+}
+
+fn neighbours_words(contest: &ContestResult) -> Option<String> {
     let Neighbours { steal, others, cpu_pressure, throttled } = contest.neighbours;
     let parts = [
         (others, "other processes had at most", "of the processors"),

@@ -24,7 +24,7 @@ pub(super) struct Seen {
 }
 
 /// What others had seen when a round began.
-pub(super) struct Witness {
+pub(super) struct Before {
     thread_work: Option<ThreadWork>,
     served: Option<u64>,
     segments: Option<u64>,
@@ -34,8 +34,8 @@ pub(super) struct Witness {
 
 impl Pair {
     /// Looks at what others see, before a round.
-    pub(super) fn begin_to_watch(&mut self, asked: &Asked) -> anyhow::Result<Witness> {
-        Ok(Witness {
+    pub(super) fn begin_to_watch(&mut self, asked: &Asked) -> anyhow::Result<Before> {
+        Ok(Before {
             thread_work: self.thread_work()?,
             served: self.served_by_an_older_one(asked)?,
             segments: self.segments(),
@@ -46,18 +46,18 @@ impl Pair {
     /// What others have seen of a round that took so long, and what the threads of the server did in it.
     pub(super) fn seen_since(
         &mut self,
-        witness: &Witness,
+        before: &Before,
         asked: &Asked,
         took: Duration,
     ) -> anyhow::Result<(Option<ThreadWork>, Seen)> {
-        let thread_work = self.thread_work()?.zip(witness.thread_work.as_ref());
+        let thread_work = self.thread_work()?.zip(before.thread_work.as_ref());
         let thread_work = thread_work.map(|(after, before)| after.since(before));
         let served_on_threads = thread_work.as_ref().map(|work| work.messages.iter().sum());
         let since =
             |after: Option<u64>, before: Option<u64>| after.zip(before).map(|(after, before)| after - before);
         let seen = Seen {
-            served: served_on_threads.or(since(self.served_by_an_older_one(asked)?, witness.served)),
-            segments: since(self.segments(), witness.segments),
+            served: served_on_threads.or(since(self.served_by_an_older_one(asked)?, before.served)),
+            segments: since(self.segments(), before.segments),
             took: asked.offer.is_none().then_some(took),
         };
         Ok((thread_work, seen))

@@ -78,20 +78,42 @@ impl Launch {
         Ok(agent)
     }
 
+    /// The commands that start the agents of backends of this program, and start none.
+    pub fn commands(&self) -> Vec<AgentCommand> {
+        let command = |name: String, prefix: &[String], cpus: Option<&Cpus>| AgentCommand {
+            name,
+            command: behind(prefix, agent_words(&self.program, cpus, Program::Own)),
+            is_supervised: false,
+        };
+        let server = command("server".to_owned(), &self.server_exec, self.placement.server.as_ref());
+        let clients = self.client_prefixes().into_iter().map(|(number, prefix)| {
+            command(format!("client{number}"), prefix, self.placement.client.as_ref())
+        });
+        std::iter::once(server).chain(clients).collect()
+    }
+
+    /// What each client is started with, and the number by which it is told from others, if there are any.
+    fn client_prefixes(&self) -> Vec<(String, &[String])> {
+        match self.client_exec.as_slice() {
+            [] => vec![(String::new(), &[])],
+            [one] => vec![(String::new(), one)],
+            several => {
+                (1..).zip(several).map(|(number, prefix)| (format!(" {number}"), prefix.as_slice())).collect()
+            }
+        }
+    }
+
     pub(super) fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
         let name = format!("server {contestant}");
         self.start(name, contestant, &self.server_exec, self.placement.server.as_ref())
     }
 
     pub(super) fn start_clients(&self, contestant: &str) -> anyhow::Result<Vec<Agent>> {
-        let one_here = [Vec::new()];
-        let prefixes = if self.client_exec.is_empty() { &one_here[..] } else { &self.client_exec };
-        let start = |(index, prefix): (usize, &Vec<String>)| {
-            let number = if prefixes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
+        let start = |(number, prefix): (String, &[String])| {
             let name = format!("client {contestant}{number}");
             self.start(name, contestant, prefix, self.placement.client.as_ref())
         };
-        prefixes.iter().enumerate().map(start).collect()
+        self.client_prefixes().into_iter().map(start).collect()
     }
 
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.

@@ -1,6 +1,6 @@
 //! What one round measured.
 
-use super::{Flag, Neighbours, Offer, Slice, flag};
+use super::{BegunApart, Flag, Neighbours, Offer, Slice, flag};
 use crate::{
     agent::Cost,
     load::{Extent, LoadRun},
@@ -45,6 +45,10 @@ pub struct Round {
     pub neighbours: Neighbours,
     /// What stands in place of what the platform lacks.
     pub fallbacks: Vec<String>,
+    /// How far apart several clients began; `None` for one.
+    pub begun_apart: Option<BegunApart>,
+    /// What each connection that is silent beside takes of the kernel's own memory, both ends together, in bytes.
+    pub idle_kernel_bytes: Option<f64>,
 }
 
 impl Round {

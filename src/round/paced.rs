@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Asked, PATIENCE, Pair, Round, share};
+use super::{Asked, PATIENCE, Pair, Round};
 use crate::{
     agent::{Agent, Request},
-    load::{Extent, Objective, Offered, OpenPlan, Process, Quantile, Workload},
-    seeded::mix,
+    load::{Extent, Objective, Offered, OpenPlan, Part, Quantile, Workload},
 };
 
 /// How long replies are waited for behind the window, in milliseconds, at least and at most: up to a hundred times the response of a
@@ -81,7 +80,7 @@ impl Offer {
 }
 
 impl Pair {
-    /// Measures one round of a workload at a rate. The client is the pacer; several share the rate and the connections. Opening and
+    /// Measures one round of a workload at a rate. The client is the pacer; several share one plan. Opening and
     /// closing these is no part of it.
     ///
     /// # Errors
@@ -108,23 +107,18 @@ impl Pair {
             anyhow::bail!("{} has no arrivals, and is no load at a rate", workload.name)
         };
         let machines = self.clients.len().min(workload.connections);
-        // Poisson arrivals of several are Poisson arrivals again; nothing else is.
-        anyhow::ensure!(
-            machines == 1 || (workload.skew.is_none() && process == Process::Poisson),
-            "several clients share Poisson arrivals without skew; {} has others",
-            workload.name
-        );
         self.driving = machines;
         let (destinations, spins) = (self.destinations.clone(), self.placement.is_apart());
         for (index, client) in self.driving().enumerate() {
             let plan = OpenPlan {
                 destinations: destinations.clone(),
-                connections: share(workload.connections, index, machines),
+                connections: workload.connections,
+                part: Part { index, of: machines },
                 shape: workload.shape(),
                 process,
-                rate: offer.rate / machines as f64,
+                rate: offer.rate,
                 skew: workload.skew,
-                seed: mix(offer.seed ^ index as u64),
+                seed: offer.seed,
                 ramp_ms: workload.ramp_ms,
                 window_ms: offer.window_ms,
                 drain_ms: offer.drain_ms,

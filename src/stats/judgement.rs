@@ -81,7 +81,7 @@ impl Judgement {
     }
 
     /// Ranks those of the arms that can be compared: each by its number and with its rank, in the order of ranks and then of
-    /// ratios, the best first. Arms of one rank are not told apart.
+    /// ratios, the best first. Arms of one rank are not distinguished.
     pub fn ranks(&self, of: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
         let order: Vec<usize> = self.order().into_iter().filter(|arm| of(*arm)).collect();
         let rank = |arm: usize| 1 + order.iter().filter(|other| self.is_better[**other][arm]).count();

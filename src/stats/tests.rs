@@ -185,6 +185,6 @@ fn agrees_with_itself(found: &Comparison) -> Result<(), TestCaseError> {
         prop_assert!(effect <= found.needed + rounding, "{found:?}");
     }
     let leaves_out = found.low > 1.0 || found.high < 1.0;
-    prop_assert_eq!(leaves_out, found.verdict != Verdict::NoDifferenceSeen, "{:?}", found);
+    prop_assert_eq!(leaves_out, found.verdict != Verdict::Indistinguishable, "{:?}", found);
     Ok(())
 }

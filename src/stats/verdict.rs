@@ -1,4 +1,4 @@
-//! From an estimate to a word: better, worse, suggestive, or no difference seen.
+//! From an estimate to a word: better, worse, suggestive, or statistically indistinguishable.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub enum Verdict {
     /// Its own interval leaves 1 out, but not after correction for the number of arms.
     Suggestive,
     /// The run does not tell the two apart.
-    NoDifferenceSeen,
+    Indistinguishable,
 }
 
 impl Verdict {
@@ -45,7 +45,7 @@ impl fmt::Display for Verdict {
             Self::Better => "better",
             Self::Worse => "worse",
             Self::Suggestive => "suggestive",
-            Self::NoDifferenceSeen => "no difference seen",
+            Self::Indistinguishable => "statistically indistinguishable",
         })
     }
 }
@@ -96,7 +96,7 @@ impl Finding {
             (true, true) => Verdict::Better,
             (true, false) => Verdict::Worse,
             (false, _) if low > 0.0 || high < 0.0 => Verdict::Suggestive,
-            (false, _) => Verdict::NoDifferenceSeen,
+            (false, _) => Verdict::Indistinguishable,
         };
         let least = self.estimate.threshold(self.step);
         // exp(t) - 1 above 1 and 1 - exp(-t) below.

@@ -144,6 +144,23 @@ fn only_its_own_file_names_the_crate_of_a_backend() {
 }
 
 #[test]
+fn advisories_that_are_known_are_shown_and_no_others_are_allowed() {
+    let ids = |text: &str| -> Vec<String> {
+        let found = text.split("RUSTSEC-").skip(1).map(|rest| rest.chars().take(9).collect());
+        let mut ids: Vec<String> = found.collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    };
+    let backends = sources("src").into_iter().filter(|(file, _)| file.starts_with("src/backend/"));
+    let shown: String = backends.map(|(_, text)| text).collect();
+    let root = env!("CARGO_MANIFEST_DIR");
+    let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+    assert_eq!(ids(&shown), ids(&read("deny.toml")));
+    assert_eq!(ids(&shown), ids(&read("BACKENDS.md")));
+}
+
+#[test]
 fn what_is_pure_has_neither_io_nor_a_clock() {
     let forbidden = [
         "Instant::now",
@@ -210,7 +227,7 @@ fn every_script_that_a_document_cites_is_run_by_the_check() {
     let run: Vec<&str> = figures.lines().filter_map(|line| line.split_whitespace().next()).collect();
     // The check itself, what it runs them by, what takes a quarter of an hour however short the duel's words are, and what
     // builds everything anew with another toolchain.
-    let apart = ["check", "figures", "measure", "sanitize"];
+    let apart = ["check", "figures", "fuzz", "measure", "sanitize"];
     for document in ["METHODOLOGY.md", "README.md", "BIAS.md", "CONTRIBUTING.md", "results/README.md"] {
         for rest in read(document).split("`scripts/").skip(1) {
             let name = rest.split(|c: char| !c.is_alphanumeric() && c != '-').next().unwrap();

@@ -109,7 +109,7 @@ mod tests {
     use crate::stats::Verdict;
 
     fn comparison(ratio: f64) -> Comparison {
-        let verdict = if ratio == 1.0 { Verdict::NoDifferenceSeen } else { Verdict::Worse };
+        let verdict = if ratio == 1.0 { Verdict::Indistinguishable } else { Verdict::Worse };
         Comparison { ratio, low: ratio * 0.99, high: ratio * 1.01, verdict, needed: 0.02, blocks: 10 }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_move_in_steps_too_small_to_be_told_is_told_as_a_whole() {
         let mut search = Search::new(5);
-        let small = Comparison { verdict: Verdict::NoDifferenceSeen, ..comparison(0.95) };
+        let small = Comparison { verdict: Verdict::Indistinguishable, ..comparison(0.95) };
         search.take(Found { ends: comparison(0.9), halves: Some([small, small]) });
         assert!(matches!(search.step(), Step::Duel { .. }));
         search.take(Found { ends: small, halves: Some([small, small]) });

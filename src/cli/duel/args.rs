@@ -10,7 +10,7 @@ use std::{
 
 use super::lineup::Lineup;
 use crate::{
-    cli::{Chosen, Words, duration, network, rate, words, wrong_usage},
+    cli::{Chosen, Words, duration, machines::Machines, network, rate, words, wrong_usage},
     doctor::{examine, warnings},
     duel::Until,
     environment::Environment,
@@ -58,7 +58,7 @@ pub(in crate::cli) struct Args {
     /// How many threads the arms run on [default: both, or the one that all who are named can be in]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, where a backend has such [default: 1 in the single class, and one for each processor, but at least
+    /// Worker threads, if the backend supports a choice [default: 1 in the single class, and one for each processor, but at least
     /// 2, in the other]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
@@ -71,32 +71,35 @@ pub(in crate::cli) struct Args {
     /// What to start servers with, such as 'ip netns exec a'
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     server_exec: Option<Words>,
-    /// What to start clients with; several mean several load machines
+    /// What to start clients with; repeat it for several load machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network that is measured in [default: own, where the system allows one and all runs here]
+    /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
+    /// Read the machines of both sides from this file; `ioduel machines plan FILE` shows the commands
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server_exec", "client_exec", "server_address", "server_cpus", "client_cpus"])]
+    machines: Option<Machines>,
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every interval of messages/s is narrower than this, twice in a row and after 6 epochs at least, or after 10
-    /// minutes, or --time
+    /// Stop when every confidence interval of messages/s is narrower than this, twice in a row and after at least 6 epochs; or
+    /// after 10 minutes, or --time
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
-    /// Stop after so long
+    /// Stop after this time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Stop after so many epochs [default: 10, or 6 with --quick]
+    /// Stop after this many epochs [default: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
-    /// What counts of an arm in each epoch; less with --time, so that there are enough epochs [default: the workload's]
+    /// How long each arm is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
-    /// Offer so many messages a second, whatever comes back
+    /// Send this many messages per second, without waiting for replies
     #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
     rate: Option<u32>,
-    /// Find the highest rate at which response times reach this, such as 'p99 < 2ms'; several mean all of them
+    /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
     #[arg(long = "objective", value_name = "OBJECTIVE", conflicts_with = "rate")]
     objectives: Vec<Objective>,
     /// The seed of the order [default: drawn]
@@ -108,13 +111,13 @@ pub(in crate::cli) struct Args {
     /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     pub(super) quick: bool,
-    /// Rank everyone, the loops by hand too
+    /// Also rank the hand-written loops
     #[arg(long)]
     pub(super) all: bool,
-    /// Print all measures also on a terminal, in Markdown
+    /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Whole rounds, one arm after the other, instead of slices: as it is done across machines
+    /// Measure whole rounds, one arm after the other, instead of slices; the default across machines
     #[arg(long)]
     rounds: bool,
     /// Where to record
@@ -226,23 +229,26 @@ pub(super) fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> anyhow::
 }
 
 impl Args {
+    /// Where both sides run: by a file, or by options.
+    pub(super) fn machines(&self) -> Machines {
+        self.machines.clone().unwrap_or_else(|| Machines {
+            server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
+            server_address: self.server_address,
+            server_cpus: self.server_cpus.clone(),
+            client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
+            client_cpus: self.client_cpus.clone(),
+        })
+    }
+
     /// The network of the agents.
     pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::Chosen> {
-        let elsewhere =
-            self.server_exec.is_some() || !self.client_exec.is_empty() || self.server_address.is_some();
-        network::Chosen::new(self.network, program, elsewhere)
+        network::Chosen::new(self.network, program, self.machines().are_elsewhere())
     }
 
     pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {
-        Ok(Launch {
-            program,
-            network,
-            // Each contest has its own.
-            placement: self.placement(Class::Single, false)?,
-            server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
-            client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
-            server_address: self.server_address,
-        })
+        // Each contest has its own placement.
+        let here = Launch { network, ..Launch::here(program, self.placement(Class::Single, false)?) };
+        Ok(self.machines().launch(here))
     }
 
     pub(super) fn setup(
@@ -261,14 +267,15 @@ impl Args {
         }
         let mut warnings = warnings(&examine(&environment));
         warnings.extend(self.pacer_warnings(&contests)?);
+        let machines = self.machines();
         Ok(Setup {
             schema: SCHEMA,
             began: jiff::Timestamp::now().to_string(),
             command_line,
             seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-            server_address: self.server_address.map(|ip| ip.to_string()),
-            server_exec: self.server_exec.as_ref().map(|words| shell_words::join(&words.0)),
-            client_exec: self.client_exec.iter().map(|words| shell_words::join(&words.0)).collect(),
+            server_address: machines.server_address.map(|ip| ip.to_string()),
+            server_exec: (!machines.server_exec.is_empty()).then(|| shell_words::join(&machines.server_exec)),
+            client_exec: machines.client_exec.iter().map(shell_words::join).collect(),
             contests,
             contestants: lineup.descriptions(),
             skipped,

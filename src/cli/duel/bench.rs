@@ -1,8 +1,9 @@
 //! The duel under `cargo bench`.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Words, value_parser};
+use nix::unistd::{AccessFlags, access};
 use regex::Regex;
 
 use super::fight_and_report;
@@ -82,8 +83,8 @@ pub(in crate::cli) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    let line = line(&matches, &names);
     let program = crate::processes::own_program()?;
+    let line = line(&matches, &names, &results_of(&program));
     let command_line = line.clone();
     Ok(run_line(line, |command| match command {
         Command::Duel(args) => fight_and_report(&args, program, command_line),
@@ -138,8 +139,25 @@ fn list(names: &[&str]) -> ExitCode {
     }
 }
 
+/// Where a bench records.
+struct Results {
+    /// A test, which leaves nothing in results.
+    of_a_test: String,
+    /// A duel, where that is not in `results`.
+    elsewhere: Option<String>,
+}
+
+/// Near the program, where cargo may write, goes what has no place in a source that is read only.
+fn results_of(program: &Path) -> Results {
+    let near = |name: &str| program.with_file_name(name).display().to_string();
+    let results = Path::new("results");
+    let is_writable =
+        access(if results.exists() { results } else { Path::new(".") }, AccessFlags::W_OK).is_ok();
+    Results { of_a_test: near("duel-test"), elsewhere: (!is_writable).then(|| near("results")) }
+}
+
 /// The duel's own command line.
-fn line(matches: &ArgMatches, names: &[&str]) -> Vec<String> {
+fn line(matches: &ArgMatches, names: &[&str], results: &Results) -> Vec<String> {
     let mut line = vec!["ioduel".to_owned(), "duel".to_owned()];
     // All of them need no naming, and then who is skipped is told too.
     if matches.contains_id("filters") {
@@ -150,8 +168,11 @@ fn line(matches: &ArgMatches, names: &[&str]) -> Vec<String> {
     add(&["--workload", "session", "--workload", "paced"]);
     // As criterion has it: without `--bench`, which `cargo bench` passes, this is a test.
     if matches.get_flag("test") || !matches.get_flag("bench") {
-        add(&["--quick", "--epochs", "1", "--out", "target/duel-test"]);
+        add(&["--quick", "--epochs", "1", "--out", &results.of_a_test]);
         return line;
+    }
+    if let Some(folder) = &results.elsewhere {
+        add(&["--out", folder]);
     }
     if matches.get_flag("quick") {
         add(&["--quick"]);
@@ -203,7 +224,8 @@ mod tests {
 
     #[test]
     fn time_and_samples_are_those_of_the_duel() {
-        let of = |words: &[&str]| line(&read(words), &["tokio", "mio"]).join(" ");
+        let in_results = Results { of_a_test: "target/duel-test".to_owned(), elsewhere: None };
+        let of = |words: &[&str]| line(&read(words), &["tokio", "mio"], &in_results).join(" ");
         let begins = |words: &[&str]| of(words).replace(" --workload session --workload paced", "");
         assert_eq!(of(&["--bench"]), "ioduel duel --workload session --workload paced");
         assert_eq!(begins(&["--bench", "--measurement-time", "60"]), "ioduel duel --time 60000ms");
@@ -211,5 +233,8 @@ mod tests {
         assert_eq!(begins(&["--test"]), "ioduel duel --quick --epochs 1 --out target/duel-test");
         assert_eq!(of(&[]), of(&["--test"]));
         assert_eq!(begins(&["--bench", "o"]), "ioduel duel tokio mio");
+        let read_only = Results { elsewhere: Some("/target/results".to_owned()), ..in_results };
+        let told = line(&read(&["--bench"]), &[], &read_only).join(" ");
+        assert!(told.ends_with("--out /target/results"), "{told}");
     }
 }

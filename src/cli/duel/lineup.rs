@@ -8,7 +8,7 @@ use crate::{
     cli::{Chosen, output, wrong_usage},
     conform::admit,
     contestant::{self, Contestant, Description},
-    duel::{Contender, Terms, contest},
+    duel::{ContestPlan, Participant, contest},
     load::Workload,
     pacer,
     placement::Placement,
@@ -86,9 +86,9 @@ impl Lineup {
     }
 
     /// Those whom a class admits, where so many workers were asked for.
-    fn of_class(&self, class: Class, asked: Option<usize>) -> Vec<Contender> {
+    fn of_class(&self, class: Class, asked: Option<usize>) -> Vec<Participant> {
         let admitted = self.contestants.iter().filter(|it| class.admits(it.threading(), asked));
-        admitted.map(|contestant| contender(contestant)).collect()
+        admitted.map(|contestant| participant(contestant)).collect()
     }
 
     /// The classes to fight in: those that were asked for; or where everybody was named, the one that all can be in; or
@@ -103,7 +103,7 @@ impl Lineup {
         };
         possible.retain(|class| wanted.is_empty() || wanted.contains(class));
         if possible.is_empty() {
-            return Err(wrong_usage("so many workers are not of that class: --workers 1 is the single one"));
+            return Err(wrong_usage("the single class has --workers 1, and the multi class has more"));
         }
         let admitted = |class: &Class| self.of_class(*class, workers).len();
         let all_in = possible.iter().find(|class| admitted(class) == self.contestants.len());
@@ -130,26 +130,27 @@ impl Lineup {
         }
     }
 
-    /// Makes the contest of these terms, where so many workers were asked for.
-    pub(super) fn contest(&self, terms: &Terms, workers: Option<usize>) -> anyhow::Result<Contest> {
-        let neutral = match terms.arrivals {
-            Arrivals::Closed => contender(contestant::find(NEUTRAL)?),
-            Arrivals::Open { .. } => Contender { name: pacer::NAME.to_owned(), threading: Threading::Single },
+    /// Makes the contest of this plan, with the number of workers that was asked for.
+    pub(super) fn contest(&self, plan: &ContestPlan, workers: Option<usize>) -> anyhow::Result<Contest> {
+        let neutral = match plan.arrivals {
+            Arrivals::Closed => participant(contestant::find(NEUTRAL)?),
+            Arrivals::Open { .. } => {
+                Participant { name: pacer::NAME.to_owned(), threading: Threading::Single }
+            }
         };
-        let mut admitted = self.of_class(terms.class, workers);
-        if terms.view != View::Server {
+        let mut admitted = self.of_class(plan.class, workers);
+        if plan.view != View::Server {
             admitted.retain(|it| contestant::find(&it.name).is_ok_and(|it| !it.is_alone()));
         }
-        for contender in &admitted {
-            let served = contestant::find(&contender.name)?.can_serve(&terms.workload);
+        for participant in &admitted {
+            let served = contestant::find(&participant.name)?.can_serve(&plan.workload);
             if let (Err(why), true) = (served, self.named) {
-                return Err(wrong_usage(format!("{}: {why}", contender.name)));
+                return Err(wrong_usage(format!("{}: {why}", participant.name)));
             }
         }
-        admitted
-            .retain(|it| contestant::find(&it.name).is_ok_and(|it| it.can_serve(&terms.workload).is_ok()));
-        anyhow::ensure!(!admitted.is_empty(), "none of them can serve {}", terms.workload.name);
-        Ok(contest(terms, &admitted, &neutral))
+        admitted.retain(|it| contestant::find(&it.name).is_ok_and(|it| it.can_serve(&plan.workload).is_ok()));
+        anyhow::ensure!(!admitted.is_empty(), "none of them can serve {}", plan.workload.name);
+        Ok(contest(plan, &admitted, &neutral))
     }
 
     /// Who cannot serve a workload, and why.
@@ -166,11 +167,11 @@ fn admitted(contestant: &Contestant, program: &Path) -> Result<(), Unavailable> 
     admitted
 }
 
-fn contender(contestant: &Contestant) -> Contender {
-    Contender { name: contestant.name().to_owned(), threading: contestant.threading() }
+fn participant(contestant: &Contestant) -> Participant {
+    Participant { name: contestant.name().to_owned(), threading: contestant.threading() }
 }
 
-/// The workers of a class, where a contender has such.
+/// The workers of a class, where a participant has such.
 pub(super) fn workers(class: Class, asked: Option<usize>, placement: &Placement) -> usize {
     let processors = placement.server.as_ref().map_or(FEWEST_WORKERS, |cpus| cpus.count());
     match (class, asked) {

@@ -5,7 +5,7 @@ use super::{
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::analysis::{Field, Measure, ResponsePoint};
+use crate::analysis::{Compared, Measure, ResponsePoint};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 250.0;
@@ -76,7 +76,7 @@ impl Chart {
 }
 
 /// Draws how round trips are distributed: time against percentile, the tail stretched.
-pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
+pub(super) fn percentiles(compared: &Compared<'_>) -> Option<String> {
     // Equal lengths are equal factors of the messages that take longer.
     let tail = |share: f64| -(1.0 - share).log10();
     let (from, to) = (tail(PERCENTILES[0].0), tail(PERCENTILES[PERCENTILES.len() - 1].0));
@@ -84,9 +84,12 @@ pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
         .map(|point| 1.0 - 10_f64.powf(-(from + (to - from) * point as f64 / POINTS as f64)))
         .collect();
     let x = |share: f64| (tail(share) - from) / (to - from);
-    let us = |arm: usize, share: f64| field.round_trip(arm).quantile(share).as_nanos() as f64 / 1e3;
-    let arms: Vec<usize> =
-        field.order(field.headline()).into_iter().filter(|arm| field.round_trip(*arm).count() > 0).collect();
+    let us = |arm: usize, share: f64| compared.round_trip(arm).quantile(share).as_nanos() as f64 / 1e3;
+    let arms: Vec<usize> = compared
+        .order(compared.headline())
+        .into_iter()
+        .filter(|arm| compared.round_trip(*arm).count() > 0)
+        .collect();
     let curve = |arm: &usize| shares.iter().map(|share| (x(*share), us(*arm, *share))).collect();
     let curves: Vec<Vec<(f64, f64)>> = arms.iter().map(curve).collect();
     let y = Chart::axis(curves.iter().flatten().map(|(_, value)| *value));
@@ -95,21 +98,21 @@ pub(super) fn percentiles(field: &Field<'_>) -> Option<String> {
         chart.x_tick(x(share), text);
     }
     for (arm, curve) in arms.iter().zip(&curves) {
-        chart.curve(&arm_look(&field.contest().arms[*arm]), curve);
+        chart.curve(&arm_look(&compared.contest().arms[*arm]), curve);
     }
     let said = arms.iter().map(|arm| {
-        let name = &field.contest().arms[*arm].name;
+        let name = &compared.contest().arms[*arm].name;
         format!("{name} median {:.0} µs, p99 {:.0} µs", us(*arm, 0.5), us(*arm, 0.99))
     });
     let said: Vec<String> = said.collect();
-    let finding = format!("Round trips under {}: {}", field.contest().workload, said.join("; "));
+    let finding = format!("Round trips under {}: {}", compared.contest().workload, said.join("; "));
     (!arms.is_empty()).then(|| chart.svg.finish(&finding))
 }
 
 /// Draws throughput against the number of connections, over contests that differ in it alone.
-pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
-    let mut columns: Vec<(usize, &Field<'_>)> =
-        fields.iter().map(|field| (field.contest().workload.connections, *field)).collect();
+pub(super) fn connections(each_compared: &[&Compared<'_>]) -> Option<String> {
+    let mut columns: Vec<(usize, &Compared<'_>)> =
+        each_compared.iter().map(|compared| (compared.contest().workload.connections, *compared)).collect();
     columns.sort_by_key(|(connections, _)| *connections);
     let (least, most) = (columns.first()?.0, columns.last()?.0);
     if least == most {
@@ -121,10 +124,13 @@ pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
     let curves: Vec<(usize, Vec<(f64, f64)>)> = (0..first.arms.len())
         .filter(|arm| !first.arms[*arm].copy)
         .map(|arm| {
-            let level = |field: &Field<'_>| field.level(Measure::Throughput, &first.arms[arm].name);
+            let level = |compared: &Compared<'_>| compared.level(Measure::Throughput, &first.arms[arm].name);
             (
                 arm,
-                columns.iter().filter_map(|(number, field)| Some((share(*number), level(field)?))).collect(),
+                columns
+                    .iter()
+                    .filter_map(|(number, compared)| Some((share(*number), level(compared)?)))
+                    .collect(),
             )
         })
         .collect();
@@ -149,9 +155,9 @@ pub(super) fn connections(fields: &[&Field<'_>]) -> Option<String> {
 
 /// Draws response time against the rate that is offered, a line an arm, with the interval of each point and its name at the end;
 /// nothing for other contests than of a capacity.
-pub(super) fn responses(field: &Field<'_>) -> Option<String> {
-    let arms = (0..field.contest().arms.len()).filter(|arm| !field.contest().arms[*arm].copy);
-    let curve = |arm: usize| field.response_curve(arm);
+pub(super) fn responses(compared: &Compared<'_>) -> Option<String> {
+    let arms = (0..compared.contest().arms.len()).filter(|arm| !compared.contest().arms[*arm].copy);
+    let curve = |arm: usize| compared.response_curve(arm);
     let curves: Vec<(usize, Vec<ResponsePoint>)> =
         arms.map(|arm| (arm, curve(arm))).filter(|(_, curve)| curve.len() > 1).collect();
     let points = || curves.iter().flat_map(|(_, curve)| curve);
@@ -165,7 +171,7 @@ pub(super) fn responses(field: &Field<'_>) -> Option<String> {
     }
     let mut ends = Vec::new();
     for (arm, curve) in &curves {
-        let look = arm_look(&field.contest().arms[*arm]);
+        let look = arm_look(&compared.contest().arms[*arm]);
         let line: Vec<(f64, f64)> = curve.iter().map(|point| (x.at(point.rate), point.level_us)).collect();
         for ResponsePoint { rate, low_us, high_us, .. } in curve {
             let at = x.at(*rate);
@@ -176,12 +182,12 @@ pub(super) fn responses(field: &Field<'_>) -> Option<String> {
         ends.extend(line.last().map(|last| (*arm, chart.place(last.0, last.1))));
     }
     for (arm, (x, y)) in apart(ends) {
-        chart.svg.text("name", (x + 6.0, y + 4.0), Anchor::Start, &field.contest().arms[arm].name);
+        chart.svg.text("name", (x + 6.0, y + 4.0), Anchor::Start, &compared.contest().arms[arm].name);
     }
     let said = curves.iter().map(|(arm, curve)| {
         let points: Vec<String> =
             curve.iter().map(|point| format!("{} at {}", short(point.level_us), short(point.rate))).collect();
-        format!("{} {}", field.contest().arms[*arm].name, points.join(", "))
+        format!("{} {}", compared.contest().arms[*arm].name, points.join(", "))
     });
     let said: Vec<String> = said.collect();
     Some(chart.svg.finish(&format!("response time in µs by messages/s offered: {}", said.join("; "))))
@@ -202,17 +208,17 @@ fn apart(mut ends: Vec<(usize, (f64, f64))>) -> Vec<(usize, (f64, f64))> {
 }
 
 /// Draws the throughput of every round in the order of the blocks; rounds that were excluded stand as crosses below.
-pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
-    let arms: Vec<usize> = (0..field.contest().arms.len()).collect();
+pub(super) fn rounds(compared: &Compared<'_>) -> Option<String> {
+    let arms: Vec<usize> = (0..compared.contest().arms.len()).collect();
     let series: Vec<Vec<Vec<Option<f64>>>> =
-        arms.iter().map(|arm| field.rounds(field.headline(), *arm)).collect();
+        arms.iter().map(|arm| compared.rounds(compared.headline(), *arm)).collect();
     let values = || series.iter().flatten().flatten();
     let blocks = series.first().map_or(0, |arm| arm.iter().flatten().count());
     let per_epoch = series.first().and_then(|arm| arm.first()).map_or(0, Vec::len);
     values().flatten().next()?;
-    let unit = match field.headline().unit() {
+    let unit = match compared.headline().unit() {
         "1/s" => "messages/s".to_owned(),
-        unit => format!("{}, {unit}", field.headline().name()),
+        unit => format!("{}, {unit}", compared.headline().name()),
     };
     let mut chart = Chart::new(Chart::axis(values().flatten().copied()), &unit, "round");
     let share = |block: usize| (block as f64 + 0.5) / blocks as f64;
@@ -221,7 +227,7 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
     }
     let mut lost = 0;
     for (arm, series) in arms.iter().zip(&series) {
-        let look = arm_look(&field.contest().arms[*arm]);
+        let look = arm_look(&compared.contest().arms[*arm]);
         let points: Vec<(f64, Option<f64>)> =
             series.iter().flatten().enumerate().map(|(block, value)| (share(block), *value)).collect();
         // A line does not go on across what was excluded.
@@ -231,13 +237,13 @@ pub(super) fn rounds(field: &Field<'_>) -> Option<String> {
             // So that a round between two that were excluded is seen too.
             chart.dots(&look, &run);
         }
-        for (epoch, block) in field.lost(*arm) {
+        for (epoch, block) in compared.lost(*arm) {
             lost += 1;
             let at = (LEFT + share(epoch * per_epoch + block) * (RIGHT - LEFT), BOTTOM - 2.0);
             chart.svg.text(&format!("lost {look}"), at, Anchor::Middle, "×");
         }
     }
-    let workload = &field.contest().workload;
+    let workload = &compared.contest().workload;
     Some(chart.svg.finish(&format!(
         "{unit} of each arm in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
     )))

@@ -9,7 +9,7 @@ use super::{
     need::{Need, needs},
 };
 use crate::{
-    analysis::{Field, Measure, Scope},
+    analysis::{Compared, Measure, Scope},
     load::Workload,
     record::{Class, Record, View},
     report::words::baseline_name,
@@ -44,8 +44,8 @@ pub(super) const CHOICES: [Choice; 5] = [
 
 impl Choice {
     /// The first of its measures that a contest has.
-    pub(super) fn measure(&self, field: &Field<'_>) -> Option<Measure> {
-        self.measures.into_iter().find(|measure| !field.order(*measure).is_empty())
+    pub(super) fn measure(&self, compared: &Compared<'_>) -> Option<Measure> {
+        self.measures.into_iter().find(|measure| !compared.order(*measure).is_empty())
     }
 }
 
@@ -91,7 +91,7 @@ struct MeasureData {
     order: Vec<usize>,
     /// `[arm][other]`: whether an arm is told better than another, directly or by way of others; 1 or 0.
     better_than: Vec<String>,
-    /// `[reference][arm]`: ratio, low, high, needed, and the verdict: 1 better, -1 worse, 0.5 suggestive, 0 no difference seen.
+    /// `[reference][arm]`: ratio, low, high, needed, and the verdict: 1 better, -1 worse, 0.5 suggestive, 0 statistically indistinguishable.
     ratios: Vec<Vec<Option<[f64; 5]>>>,
 }
 
@@ -111,23 +111,24 @@ impl<'a> Data<'a> {
 
 /// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of a workload that connections and
 /// messages alone don't tell from another.
-pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
-    let contest = field.contest();
+pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a>> {
+    let contest = compared.contest();
     let Workload { connections, messages, message_bytes, .. } = contest.workload;
     let is_plain = contest.workload.idle == 0
         && contest.workload.work.is_none()
         && contest.workload.reply_bytes.is_none();
     // A contest at a rate is asked for by its name.
-    let is_found = field.scope() != Scope::Closed || is_plain;
-    if contest.view == View::Matrix || !is_found || field.arms().is_empty() {
+    let is_found = compared.scope() != Scope::Closed || is_plain;
+    if contest.view == View::Matrix || !is_found || compared.arms().is_empty() {
         return None;
     }
-    let arms = field.arms();
+    let arms = compared.arms();
     let unjudged = (0..contest.arms.len()).filter(|arm| !arms.contains(arm) && !contest.arms[*arm].copy);
-    let measures =
-        CHOICES.iter().filter_map(|choice| Some((choice.key, measure_data(field, choice.measure(field)?)?)));
+    let measures = CHOICES
+        .iter()
+        .filter_map(|choice| Some((choice.key, measure_data(compared, choice.measure(compared)?)?)));
     Some(ContestData {
-        load: load(field).unwrap_or_default(),
+        load: load(compared).unwrap_or_default(),
         workload: &contest.workload.name,
         view: contest.view,
         class: contest.class,
@@ -135,9 +136,9 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
         messages,
         bytes: message_bytes,
         arms: arms.iter().map(|arm| contest.arms[*arm].name.as_str()).collect(),
-        baseline: baseline_name(&field.result())
+        baseline: baseline_name(&compared.result())
             .and_then(|name| arms.iter().position(|arm| contest.arms[*arm].name == name)),
-        floors: arms.iter().map(|arm| field.is_floor(*arm)).collect(),
+        floors: arms.iter().map(|arm| compared.is_floor(*arm)).collect(),
         unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
         measures: measures.collect(),
@@ -145,21 +146,21 @@ pub(super) fn contest_data<'a>(field: &Field<'a>) -> Option<ContestData<'a>> {
 }
 
 /// What is asked for to get a contest whose messages come at a rate.
-pub(super) fn load(field: &Field<'_>) -> Option<String> {
-    (field.scope() != Scope::Closed && !field.arms().is_empty()).then(|| field.title())
+pub(super) fn load(compared: &Compared<'_>) -> Option<String> {
+    (compared.scope() != Scope::Closed && !compared.arms().is_empty()).then(|| compared.title())
 }
 
-fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {
-    let arms = field.arms();
+fn measure_data(compared: &Compared<'_>, measure: Measure) -> Option<MeasureData> {
+    let arms = compared.arms();
     let place = |arm: usize| arms.iter().position(|is| *is == arm);
-    let order: Vec<usize> = field.order(measure).into_iter().filter_map(place).collect();
+    let order: Vec<usize> = compared.order(measure).into_iter().filter_map(place).collect();
     if order.is_empty() {
         return None;
     }
-    let bit = |arm: usize, other: usize| if field.is_better(measure, arm, other) { '1' } else { '0' };
+    let bit = |arm: usize, other: usize| if compared.is_better(measure, arm, other) { '1' } else { '0' };
     let row = |reference: &usize| {
         let mut row = vec![None; arms.len()];
-        for (arm, found) in field.comparisons(measure, *reference) {
+        for (arm, found) in compared.comparisons(measure, *reference) {
             if let Some(place) = place(arm) {
                 row[place] = Some(figures(&found));
             }
@@ -167,7 +168,7 @@ fn measure_data(field: &Field<'_>, measure: Measure) -> Option<MeasureData> {
         row
     };
     let level = |arm: &usize| {
-        let level = field.level(measure, &field.contest().arms[*arm].name);
+        let level = compared.level(measure, &compared.contest().arms[*arm].name);
         level.map_or_else(|| "–".to_owned(), short)
     };
     Some(MeasureData {
@@ -186,7 +187,7 @@ fn figures(found: &Comparison) -> [f64; 5] {
         Verdict::Better => 1.0,
         Verdict::Worse => -1.0,
         Verdict::Suggestive => 0.5,
-        Verdict::NoDifferenceSeen => 0.0,
+        Verdict::Indistinguishable => 0.0,
     };
     let round = |value: f64| (value * 1e6).round() / 1e6;
     [round(found.ratio), round(found.low), round(found.high), round(found.needed), verdict]

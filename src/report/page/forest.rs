@@ -91,7 +91,7 @@ fn finding(contest: &ContestResult, measure: Measure, rows: &[&ArmResult]) -> St
     let said = rows.iter().filter(|arm| !arm.arm.copy).filter_map(|arm| {
         let Comparison { ratio, verdict, .. } = arm.comparisons.get(&measure)?;
         Some(match verdict {
-            Verdict::NoDifferenceSeen => format!("{} no difference seen", arm.arm.name),
+            Verdict::Indistinguishable => format!("{} statistically indistinguishable", arm.arm.name),
             said => format!("{} {ratio:.2}, {said}", arm.arm.name),
         })
     });

@@ -9,10 +9,10 @@ use super::{
     table::{Cell, Figure, Figures, Key, Legend, Table},
 };
 use crate::{
-    analysis::{ArmResult, ContestResult, Field, Measure},
+    analysis::{ArmResult, Compared, ContestResult, Measure},
     load::Workload,
     record::View,
-    report::words::{SIGNS, alarm_words, heading, neighbours_words, ratio_text},
+    report::words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
     stats::Better,
 };
 
@@ -35,10 +35,10 @@ pub(super) struct ViewSection {
 }
 
 /// Makes a section of each workload, with all its views, in the order of the record.
-pub(super) fn sections(fields: &[Field<'_>], contests: &[ContestResult]) -> Vec<Section> {
+pub(super) fn sections(each_compared: &[Compared<'_>], contests: &[ContestResult]) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    for (field, contest) in fields.iter().zip(contests) {
-        let made = view(field, contest);
+    for (compared, contest) in each_compared.iter().zip(contests) {
+        let made = view(compared, contest);
         match sections.iter_mut().find(|section| section.title == contest.workload) {
             Some(section) => section.views.push(made),
             None => sections.push(Section {
@@ -70,14 +70,14 @@ fn description(contest: &ContestResult) -> String {
     )
 }
 
-fn view(field: &Field<'_>, contest: &ContestResult) -> ViewSection {
+fn view(compared: &Compared<'_>, contest: &ContestResult) -> ViewSection {
     let is_matrix = contest.view == View::Matrix;
     ViewSection {
         id: String::new(),
         heading: capital(&format!("{}{}", prefix(contest), heading(contest.view, contest.class))),
         legend: if is_matrix { Legend { keys: Vec::new() } } else { legend(contest) },
         figures: Figures {
-            figures: if is_matrix { matrix_figures(contest) } else { figures(field, contest) },
+            figures: if is_matrix { matrix_figures(contest) } else { figures(compared, contest) },
         },
         notes: notes(contest),
         table: table(contest),
@@ -114,7 +114,7 @@ fn matrix_figures(contest: &ContestResult) -> Vec<Figure> {
     .collect()
 }
 
-fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
+fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
     let better = |measure: Measure| match measure.better() {
         Better::More => "to the right is better",
         Better::Less => "to the left is better",
@@ -127,17 +127,17 @@ fn figures(field: &Field<'_>, contest: &ContestResult) -> Vec<Figure> {
     let quantile = contest.objectives.first().map_or("", |objective| objective.quantile().name());
     let others = [
         Figure::of(
-            chart::responses(field),
+            chart::responses(compared),
             format!(
                 "Response time ({quantile}) by the rate that is offered; a line ends where its arm is overloaded"
             ),
         ),
-        Figure::of(chart::percentiles(field), "Round trips by percentile; lower is better"),
+        Figure::of(chart::percentiles(compared), "Round trips by percentile; lower is better"),
         Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
         Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
         Figure::of(
-            chart::rounds(field).filter(|_| contest.objectives.is_empty()),
+            chart::rounds(compared).filter(|_| contest.objectives.is_empty()),
             "Every round, in the order in which they were measured; × was excluded",
         ),
     ];
@@ -155,7 +155,7 @@ fn notes(contest: &ContestResult) -> Vec<String> {
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
     let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
-    alarms.chain(barred).chain(bound).chain(neighbours_words(contest)).collect()
+    alarms.chain(barred).chain(bound).chain(machine_words(contest)).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.

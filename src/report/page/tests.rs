@@ -11,23 +11,28 @@ use crate::{
     stats::Verdict,
 };
 
-fn fields(record: &Record) -> Vec<Field<'_>> {
-    record.setup.contests.iter().map(|contest| Field::read(contest, record, Scope::Closed).unwrap()).collect()
+fn fields(record: &Record) -> Vec<Compared<'_>> {
+    record
+        .setup
+        .contests
+        .iter()
+        .map(|contest| Compared::read(contest, record, Scope::Closed).unwrap())
+        .collect()
 }
 
 #[test]
 fn the_pictures_stay_as_they_are() {
     let record = small();
-    let fields = fields(&record);
-    let first = fields[0].result();
+    let each_compared = fields(&record);
+    let first = each_compared[0].result();
     insta::assert_snapshot!("forest", forest::forest(&first, Measure::Throughput).unwrap());
-    insta::assert_snapshot!("percentiles", chart::percentiles(&fields[0]).unwrap());
-    insta::assert_snapshot!("rounds", chart::rounds(&fields[0]).unwrap());
+    insta::assert_snapshot!("percentiles", chart::percentiles(&each_compared[0]).unwrap());
+    insta::assert_snapshot!("rounds", chart::rounds(&each_compared[0]).unwrap());
     insta::assert_snapshot!("cpu", bars::cpu(&first).unwrap());
     insta::assert_snapshot!("memory", bars::memory(&first).unwrap());
-    let scaling = scaling(&fields);
+    let scaling = scaling(&each_compared);
     insta::assert_snapshot!("connections", scaling[0].svg);
-    let matrix = fields.iter().find(|field| field.contest().view == View::Matrix).unwrap();
+    let matrix = each_compared.iter().find(|compared| compared.contest().view == View::Matrix).unwrap();
     insta::assert_snapshot!("heat", heat::heat(&matrix.result()).unwrap());
 }
 
@@ -55,15 +60,15 @@ fn the_tables_stay_as_they_are() {
 #[test]
 fn the_script_has_the_ranks_of_the_tables() {
     let record = small();
-    let fields = fields(&record);
-    let json = Data::new(fields.iter().filter_map(contest_data).collect(), &record).json();
+    let each_compared = fields(&record);
+    let json = Data::new(each_compared.iter().filter_map(contest_data).collect(), &record).json();
     let data: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let shown = fields.iter().filter(|field| field.contest().view != View::Matrix);
-    for (contest, field) in data["contests"].as_array().unwrap().iter().zip(shown) {
-        let result = field.result();
+    let shown = each_compared.iter().filter(|compared| compared.contest().view != View::Matrix);
+    for (contest, compared) in data["contests"].as_array().unwrap().iter().zip(shown) {
+        let result = compared.result();
         for choice in CHOICES {
             let key = choice.key;
-            let Some(measure) = choice.measure(field) else { continue };
+            let Some(measure) = choice.measure(compared) else { continue };
             let of = &contest["measures"][key];
             let order: Vec<usize> = serde_json::from_value(of["order"].clone()).unwrap_or_default();
             let better = |arm: usize, than: usize| of["better_than"][arm].as_str().unwrap().as_bytes()[than];
@@ -187,11 +192,11 @@ fn changes_and_lists_are_pages_too() {
     let told = Told::new("2026-11-22.1".to_owned(), &record.setup, "index.html");
     let changes = crate::analysis::changes(&record, &record).unwrap();
     let page = changes_page(&told, &told, &changes, &[], &[]).unwrap();
-    assert!(page.contains("no difference seen") && !page.contains("Not comparable"));
+    assert!(page.contains("statistically indistinguishable") && !page.contains("Not comparable"));
     let different =
         [Difference { name: "kernel".to_owned(), was: "6.1".to_owned(), is: "<6.18>".to_owned() }];
     let causes = changes_page(&told, &told, &changes, &[], &different).unwrap();
-    assert!(causes.contains("Possible causes") && causes.contains("no difference seen"));
+    assert!(causes.contains("Possible causes") && causes.contains("statistically indistinguishable"));
     let page = changes_page(&told, &told, &changes, &different, &[]).unwrap();
     assert!(
         page.contains("not comparable") && page.contains("&#60;6.18&#62;"),
@@ -208,7 +213,7 @@ fn a_line_of_response_times_ends_where_its_arm_is_overloaded() {
     let grain = |epoch: usize| 1.0 + epoch as f64 * 1e-3;
     let record = at_rates(|name, rate, epoch, _| queue(most(name), rate) * grain(epoch));
     let contest = &record.setup.contests[0];
-    let capacity = Field::read(contest, &record, Scope::Capacity).unwrap();
+    let capacity = Compared::read(contest, &record, Scope::Capacity).unwrap();
     let picture = chart::responses(&capacity).unwrap();
     let said = |name: &str| {
         let of_it = picture.split(&format!("{name} ")).nth(1).unwrap();
@@ -225,6 +230,6 @@ fn a_line_of_response_times_ends_where_its_arm_is_overloaded() {
         "in the chooser"
     );
     assert!(
-        Field::read_all(contest, &record).unwrap().iter().skip(1).all(|it| chart::responses(it).is_none())
+        Compared::read_all(contest, &record).unwrap().iter().skip(1).all(|it| chart::responses(it).is_none())
     );
 }

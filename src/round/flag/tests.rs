@@ -56,6 +56,8 @@ fn round() -> Round {
         server: Cost { user_s: 0.3, kernel: Some(KernelCounters::default()), ..Cost::default() },
         client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },
         fallbacks: Vec::new(),
+        begun_apart: None,
+        idle_kernel_bytes: None,
     }
 }
 

@@ -33,6 +33,8 @@ enum Forbidden {
     Calls(&'static [libc::c_long]),
     /// `setsockopt` with SO_BINDTODEVICE.
     BindToDevice,
+    /// What container/seccomp.json refuses, of the calls that a program could need at all.
+    OwnProfile,
 }
 
 const NAMESPACES: Forbidden = Forbidden::Calls(&[libc::SYS_unshare, libc::SYS_setns]);
@@ -221,6 +223,13 @@ static ROWS: &[Row] = &[
         0,
         "recorded in",
     ),
+    without(
+        Forbidden::OwnProfile,
+        "a container with the profile of this repository",
+        "ioduel duel epoll uring --network own --quick --epochs 1 --workload solo --out $OUT",
+        0,
+        "recorded in",
+    ),
     // Limits.
     row(
         "512 descriptors",
@@ -350,7 +359,7 @@ static ROWS: &[Row] = &[
     ),
     row(
         "a narrow terminal",
-        "COLUMNS=60 ioduel report $RECORD >$OUT/told && ! grep -E '.{61}' $OUT/told && echo fits",
+        "COLUMNS=60 ioduel report $RECORD --format text >$OUT/told && ! grep -E '.{61}' $OUT/told && echo fits",
         0,
         "fits",
     ),
@@ -380,6 +389,12 @@ static ROWS: &[Row] = &[
         "cd $OUT && ioduel bench -- --help && test ! -e results",
         0,
         "--sample-size",
+    ),
+    row(
+        "a bench in a source that is read only",
+        "with_disk ro 'cd $OUT && $OUT/../ioduel bench -- --bench --quick --sample-size 1 \"^duel/(epoll|mio)$\"'; code=$?; rm -rf $OUT/../results; exit $code",
+        0,
+        "recorded in",
     ),
     row(
         "a request beyond all bounds",
@@ -460,11 +475,35 @@ fn run(row: &Row, program: &Path, out: &Path) -> Output {
     })
 }
 
+/// The numbers of the system calls in container/seccomp.json.
+fn refused_by_own_profile() -> Vec<libc::c_long> {
+    macro_rules! numbers {
+        ($($name:literal => $number:ident),+ $(,)?) => { [$(($name, libc::$number)),+] };
+    }
+    let numbers = numbers! {
+        "acct" => SYS_acct, "add_key" => SYS_add_key, "bpf" => SYS_bpf, "clock_settime" => SYS_clock_settime,
+        "delete_module" => SYS_delete_module, "finit_module" => SYS_finit_module, "init_module" => SYS_init_module,
+        "kexec_file_load" => SYS_kexec_file_load, "kexec_load" => SYS_kexec_load, "keyctl" => SYS_keyctl,
+        "mount" => SYS_mount, "move_mount" => SYS_move_mount, "open_by_handle_at" => SYS_open_by_handle_at,
+        "open_tree" => SYS_open_tree, "pivot_root" => SYS_pivot_root, "quotactl" => SYS_quotactl, "reboot" => SYS_reboot,
+        "request_key" => SYS_request_key, "setdomainname" => SYS_setdomainname, "sethostname" => SYS_sethostname,
+        "settimeofday" => SYS_settimeofday, "swapoff" => SYS_swapoff, "swapon" => SYS_swapon, "umount2" => SYS_umount2,
+        "userfaultfd" => SYS_userfaultfd,
+    };
+    let profile: serde_json::Value =
+        serde_json::from_str(include_str!("../../../container/seccomp.json")).unwrap();
+    let names = profile["syscalls"][0]["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    names
+        .map(|name| numbers.iter().find(|(is, _)| *is == name).unwrap_or_else(|| panic!("{name}")).1)
+        .collect()
+}
+
 impl Forbidden {
     fn filter(self) -> Option<BpfProgram> {
         let rules: Vec<(libc::c_long, Vec<SeccompRule>)> = match self {
             Self::Nothing => return None,
             Self::Calls(calls) => calls.iter().map(|call| (*call, Vec::new())).collect(),
+            Self::OwnProfile => refused_by_own_profile().into_iter().map(|call| (call, Vec::new())).collect(),
             Self::BindToDevice => {
                 let is = |argument, value: i32| {
                     let value = u64::from(value.cast_unsigned());

@@ -4,9 +4,10 @@ use super::{Args, PACED_BLOCKS, QUICK_SHARE, ViewChoice, refuse_twice};
 use crate::{
     cli::{
         duel::lineup::{self, Lineup},
+        machines::Machines,
         millis, output, wrong_usage,
     },
-    duel::{Terms, fit, handicapped, slices},
+    duel::{ContestPlan, fit, handicapped, slices},
     load::Workload,
     placement::{Cpus, Placement},
     record::{Arrivals, Class, Contest, Schedule, View},
@@ -31,7 +32,7 @@ impl Args {
                     continue;
                 }
                 let placement = self.placement(*class, workload.arrivals.is_some())?;
-                let terms = Terms {
+                let plan = ContestPlan {
                     workload: workload.clone(),
                     arrivals: self.arrivals(workload),
                     schedule: self.schedule(workload, self.view(workload, view)?, lineup),
@@ -40,7 +41,7 @@ impl Args {
                     workers: lineup::workers(*class, workers, &placement),
                     placement,
                 };
-                contests.push(self.handicap(lineup.contest(&terms, workers)?));
+                contests.push(self.handicap(lineup.contest(&plan, workers)?));
             }
         }
         if contests.is_empty() {
@@ -90,7 +91,8 @@ impl Args {
 
     /// Whether several workers have processors beside the pacer's own: where it was said where they run, or here.
     fn has_room_for_several(&self) -> anyhow::Result<bool> {
-        let said = self.server_cpus.is_some() || self.server_exec.is_some();
+        let machines = self.machines();
+        let said = machines.server_cpus.is_some() || !machines.server_exec.is_empty();
         Ok(said || Cpus::of_this_process()?.count() > 2)
     }
 
@@ -136,19 +138,21 @@ impl Args {
     /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
     /// processors for both of several. A pacer has the last for itself, where there are two.
     pub(super) fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
+        let Machines { server_exec, server_cpus, client_exec, client_cpus, .. } = self.machines();
+        let (server_elsewhere, client_elsewhere) = (!server_exec.is_empty(), !client_exec.is_empty());
         if is_paced {
             let several = (class == Class::Multi).then(Cpus::but_the_last).transpose()?;
             let placed = Placement::apart(
-                (self.server_cpus.clone().or(several), self.server_exec.is_some()),
-                (self.client_cpus.clone(), !self.client_exec.is_empty()),
+                (server_cpus.or(several), server_elsewhere),
+                (client_cpus, client_elsewhere),
             );
             return placed.map_err(wrong_usage);
         }
         let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
         let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
         Placement::with_prefixes(
-            (or_all(&self.server_cpus)?, self.server_exec.is_some()),
-            (or_all(&self.client_cpus)?, !self.client_exec.is_empty()),
+            (or_all(&server_cpus)?, server_elsewhere),
+            (or_all(&client_cpus)?, client_elsewhere),
         )
         .map_err(wrong_usage)
     }
@@ -158,7 +162,8 @@ impl Args {
         if workload.arrivals.is_some() {
             return Schedule::Rounds { blocks: PACED_BLOCKS };
         }
-        if self.rounds || self.server_exec.is_some() || !self.client_exec.is_empty() {
+        let Machines { server_exec, client_exec, .. } = self.machines();
+        if self.rounds || !server_exec.is_empty() || !client_exec.is_empty() {
             return Schedule::Rounds { blocks: 1 };
         }
         if let Some(name) = lineup.not_sliceable(view) {

@@ -4,14 +4,14 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use super::{
     Alarm, ArmResult, ContestResult, Ranked,
-    ledger::{Ledger, Scope},
+    arm_rounds::{ArmRounds, Scope},
     measure::Measure,
 };
 use crate::{
     contestant::Description,
     load::{LatencyHistogram, Objective},
     record::{Arm, Arrivals, Contest, Record},
-    round::Neighbours,
+    round::{BegunApart, Neighbours},
     stats::{Comparison, Draws, Estimate, Judgement, Measured, Series, mean_with_interval},
 };
 
@@ -29,11 +29,13 @@ pub struct ResponsePoint {
 }
 
 /// The arms of a contest with all that was measured of them. Arms are named by their number, the reference's is 0.
-pub struct Field<'a> {
+pub struct Compared<'a> {
     contest: &'a Contest,
     scope: Scope,
-    ledgers: Vec<Ledger<'a>>,
+    rounds_of: Vec<ArmRounds<'a>>,
     neighbours: Neighbours,
+    begun_apart: Option<BegunApart>,
+    idle_kernel_bytes: Option<f64>,
     /// Why nothing can be said of an arm, for each.
     barred: Vec<Option<String>>,
     /// Which arms are loops by hand, and not ranked; none where everyone is.
@@ -43,7 +45,7 @@ pub struct Field<'a> {
     judged: RefCell<BTreeMap<Measure, Arc<Judgement>>>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> Compared<'a> {
     /// Reads all rounds of a contest: those of a closed loop together; of a load at rates first what they say of the capacity,
     /// where there is an objective, and then those at each rate.
     ///
@@ -65,13 +67,15 @@ impl<'a> Field<'a> {
     /// # Errors
     /// As [`read_all`](Self::read_all).
     pub fn read(contest: &'a Contest, record: &Record, scope: Scope) -> anyhow::Result<Self> {
-        let ledgers = Ledger::read_all(contest, record, scope)?;
-        let barred = barred(&ledgers);
+        let rounds_of = ArmRounds::read_all(contest, record, scope)?;
+        let barred = barred(&rounds_of);
         Ok(Self {
             contest,
             scope,
-            ledgers,
-            neighbours: Ledger::neighbours(contest, record),
+            rounds_of,
+            neighbours: ArmRounds::neighbours(contest, record),
+            begun_apart: ArmRounds::begun_apart(contest, record),
+            idle_kernel_bytes: ArmRounds::idle_kernel_bytes(contest, record),
             barred,
             floors: contest.arms.iter().map(|arm| is_floor(arm, record)).collect(),
             draws: Draws::new(record.setup.seed),
@@ -119,7 +123,7 @@ impl<'a> Field<'a> {
     /// half of the epochs had none.
     pub fn response_curve(&self, arm: usize) -> Vec<ResponsePoint> {
         let finite = |responses: &[f64]| responses.iter().filter(|it| it.is_finite()).count();
-        let by_rate = self.ledgers[arm].responses().into_iter();
+        let by_rate = self.rounds_of[arm].responses().into_iter();
         let answered = by_rate.take_while(|(_, responses)| finite(responses) * 2 > responses.len());
         let point = |(rate, responses): (f64, Vec<f64>)| {
             let log_us = responses.iter().filter(|it| it.is_finite()).map(|it| (it * 1e6).ln());
@@ -138,45 +142,45 @@ impl<'a> Field<'a> {
     /// The arms that are compared and ranked: all but the second copy of the reference, and those without a verdict.
     pub fn arms(&self) -> Vec<usize> {
         let judged = |arm: &usize| self.barred[*arm].is_none() && !self.arm(*arm).copy;
-        (0..self.ledgers.len()).filter(judged).collect()
+        (0..self.rounds_of.len()).filter(judged).collect()
     }
 
     fn arm(&self, arm: usize) -> &'a Arm {
-        self.ledgers[arm].arm
+        self.rounds_of[arm].arm
     }
 
     /// The second copy of the reference, unless it has no verdict.
     fn copy(&self) -> Option<usize> {
-        (1..self.ledgers.len()).find(|arm| self.arm(*arm).copy && self.barred[*arm].is_none())
+        (1..self.rounds_of.len()).find(|arm| self.arm(*arm).copy && self.barred[*arm].is_none())
     }
 
     /// What an arm measured in each block.
     pub fn series(&self, measure: Measure, arm: usize) -> Series {
-        self.ledgers[arm].series(measure)
+        self.rounds_of[arm].series(measure)
     }
 
     /// What each whole round of an arm measured, by epoch and block.
     pub fn rounds(&self, measure: Measure, arm: usize) -> Series {
-        self.ledgers[arm].rounds_series(measure)
+        self.rounds_of[arm].rounds_series(measure)
     }
 
     /// The round trips of all rounds of an arm that count.
     pub fn round_trip(&self, arm: usize) -> &LatencyHistogram {
-        self.ledgers[arm].round_trip()
+        self.rounds_of[arm].round_trip()
     }
 
     /// What was measured over all rounds of an arm that has a verdict, named as in the contest.
     pub fn level(&self, measure: Measure, name: &str) -> Option<f64> {
         let arm = self.arms().into_iter().find(|arm| self.arm(*arm).name == name)?;
-        self.ledgers[arm].levels().get(&measure).copied()
+        self.rounds_of[arm].levels().get(&measure).copied()
     }
 
     /// Rounds of an arm that were set aside or failed, each by its epoch and block.
     pub fn lost(&self, arm: usize) -> &[(usize, usize)] {
-        &self.ledgers[arm].lost
+        &self.rounds_of[arm].lost
     }
 
-    /// What is said by one measure of the arms that are compared, which go by their places in [`Field::arms`].
+    /// What is said by one measure of the arms that are compared, which go by their places in [`Compared::arms`].
     fn judgement(&self, measure: Measure) -> Arc<Judgement> {
         let make = || {
             let measured = Measured {
@@ -233,7 +237,7 @@ impl<'a> Field<'a> {
 
     /// What is known of each arm, compared with the first.
     pub fn result(&self) -> ContestResult {
-        let mut arms: Vec<ArmResult> = (0..self.ledgers.len()).map(|arm| self.arm_result(arm)).collect();
+        let mut arms: Vec<ArmResult> = (0..self.rounds_of.len()).map(|arm| self.arm_result(arm)).collect();
         let mut alarms = Vec::new();
         for measure in Measure::ALL {
             for (arm, found) in self.comparisons(measure, 0) {
@@ -268,6 +272,8 @@ impl<'a> Field<'a> {
             shape: workload.clone(),
             schedule: *schedule,
             neighbours: self.neighbours,
+            begun_apart: self.begun_apart,
+            idle_kernel_bytes: self.idle_kernel_bytes,
             view: *view,
             class: *class,
             headline: self.headline(),
@@ -300,21 +306,21 @@ impl<'a> Field<'a> {
     }
 
     fn arm_result(&self, arm: usize) -> ArmResult {
-        let ledger = &self.ledgers[arm];
+        let arm_rounds = &self.rounds_of[arm];
         ArmResult {
-            arm: ledger.arm.clone(),
+            arm: arm_rounds.arm.clone(),
             headline: self.headline(),
             floor: self.is_floor(arm),
-            rounds: ledger.rounds(),
-            excluded: ledger.excluded.clone(),
+            rounds: arm_rounds.rounds(),
+            excluded: arm_rounds.excluded.clone(),
             no_verdict: self.barred[arm].clone(),
-            client_bound: ledger.client_bound(),
+            client_bound: arm_rounds.client_bound(),
             ranks: BTreeMap::new(),
             better_than: BTreeMap::new(),
-            levels: ledger.levels(),
-            session_time: ledger.session_time(),
-            response_time: ledger.response_time(),
-            longest_us: ledger.longest_us(),
+            levels: arm_rounds.levels(),
+            session_time: arm_rounds.session_time(),
+            response_time: arm_rounds.response_time(),
+            longest_us: arm_rounds.longest_us(),
             comparisons: BTreeMap::new(),
         }
     }
@@ -325,12 +331,13 @@ fn is_floor(arm: &Arm, record: &Record) -> bool {
     record.setup.contestants.get(&arm.server).is_some_and(Description::is_floor)
 }
 
-/// Why nothing can be said of each arm: its own reason, or that the reference or its second copy is no witness.
-fn barred(ledgers: &[Ledger<'_>]) -> Vec<Option<String>> {
-    let own: Vec<Option<String>> = ledgers.iter().map(Ledger::no_verdict).collect();
-    let witness = |arm: &usize| *arm == 0 || ledgers[*arm].arm.copy;
-    let lost = (0..ledgers.len()).filter(witness).find_map(|arm| Some((ledgers[arm].arm, own[arm].clone()?)));
+/// Why nothing can be said of each arm: its own reason, or that the reference or its second copy was not measured well enough.
+fn barred(rounds_of: &[ArmRounds<'_>]) -> Vec<Option<String>> {
+    let own: Vec<Option<String>> = rounds_of.iter().map(ArmRounds::no_verdict).collect();
+    let witness = |arm: &usize| *arm == 0 || rounds_of[*arm].arm.copy;
+    let lost =
+        (0..rounds_of.len()).filter(witness).find_map(|arm| Some((rounds_of[arm].arm, own[arm].clone()?)));
     let Some((arm, why)) = lost else { return own };
-    let all = || format!("{} is no witness: {why}", arm.name);
+    let all = || format!("nothing to compare with: {}: {why}", arm.name);
     own.into_iter().map(|own| Some(own.unwrap_or_else(all))).collect()
 }

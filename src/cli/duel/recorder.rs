@@ -13,7 +13,7 @@ use std::{
 use crate::{
     analysis::{Analysis, Measure, Ranked, analyse_as},
     cli::{output, pages},
-    duel::{DuelPlan, Next, Until, Witness},
+    duel::{DuelPlan, Next, Observer, Until},
     record::{Line, Record, RecordWriter, Schedule, Setup},
     report,
     stats::Precision,
@@ -34,7 +34,7 @@ pub(super) struct Shown {
 }
 
 /// Writes every block down, and says when enough was seen.
-pub(super) struct Scribe {
+pub(super) struct Recorder {
     writer: RecordWriter,
     record: Record,
     precision: Option<Precision>,
@@ -47,7 +47,7 @@ pub(super) struct Scribe {
     told: BTreeSet<String>,
 }
 
-impl Scribe {
+impl Recorder {
     /// Begins a record that is written by `writer`; `until` is the width of interval that is enough.
     pub(super) fn new(
         writer: RecordWriter,
@@ -155,7 +155,7 @@ impl Scribe {
     }
 }
 
-impl Witness for Scribe {
+impl Observer for Recorder {
     fn lines(&mut self, lines: Vec<Line>, elapsed: Duration) -> anyhow::Result<Next> {
         self.tell_errors(&lines);
         let kept = self.writer.append(&lines);

@@ -1,24 +1,24 @@
-//! Whether another duel is at work on this machine: each slows the other down, and neither sees why.
+//! Whether another run measures on this machine: each slows the other down, and neither sees why.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
 };
 
-/// An advisory lock (flock(2)) that every duel holds, shared, until it ends.
-pub(super) struct DuelLock {
+/// An advisory lock (flock(2)) that everything that measures holds, shared, until it ends.
+pub(super) struct MeasuringLock {
     /// Nothing where there is no file to lock.
     _file: Option<File>,
-    /// Whether another duel held it before.
+    /// Whether another held it before.
     is_shared: bool,
 }
 
-impl DuelLock {
+impl MeasuringLock {
     /// Takes the lock, whoever else has it. Without a file to lock, nothing is known of others.
     pub(super) fn take() -> Self {
         let taken = || -> io::Result<(File, bool)> {
             let file = open()?;
-            // Nobody but a first duel gets it exclusively, and that one shares it at once.
+            // Nobody but the first gets it exclusively, and that one shares it at once.
             let is_shared = match file.try_lock() {
                 Ok(()) => false,
                 Err(TryLockError::WouldBlock) => true,
@@ -33,9 +33,9 @@ impl DuelLock {
         }
     }
 
-    /// What a duel that began beside another must know, and its readers.
+    /// What a run that began beside another must know, and its readers.
     pub(super) fn warning(&self) -> Option<String> {
-        let told = "another duel: it is at work on this machine; wait for its end, for each slows the other";
+        let told = "another run: it measures on this machine; wait for its end, for each slows the other";
         self.is_shared.then(|| told.to_owned())
     }
 }

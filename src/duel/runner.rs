@@ -1,15 +1,15 @@
-//! The arena of agents: real processes, real sockets.
+//! The runner of agents: real processes, real sockets.
 
 use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use crate::{
-    duel::Arena,
+    duel::Runner,
     load::Extent,
     placement::Cpus,
     record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
     round::{
-        Flag, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength, SlicedPair,
-        paced_window_ms,
+        Flag, IdleMemory, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength,
+        SlicedPair, paced_window_ms,
     },
     seeded::mix,
 };
@@ -18,7 +18,7 @@ use crate::{
 const IDLE_CONNECTIONS: usize = 1000;
 
 /// Starts agents for every arm of an epoch, and lets them fight.
-pub struct AgentArena {
+pub struct AgentRunner {
     launch: Launch,
     /// The file of the program that agents are started from, as it was at the beginning.
     program: Option<ProgramFile>,
@@ -26,6 +26,8 @@ pub struct AgentArena {
     measures_idle: bool,
     /// The pair of each arm of the contest at hand, or why there is none.
     arms: Vec<Result<Fighter, String>>,
+    /// The arms that can't be started in this epoch.
+    given_up: Vec<usize>,
     /// What was watched since the first slice.
     watch: Option<Watch>,
 }
@@ -66,11 +68,19 @@ struct Watch {
     away_from: Option<Cpus>,
 }
 
-impl AgentArena {
-    /// Prepares an arena; the seed decides where in their sessions connections begin.
+impl AgentRunner {
+    /// Prepares an runner; the seed decides where in their sessions connections begin.
     pub fn new(launch: Launch, seed: u64) -> Self {
         let program = ProgramFile::of(&launch);
-        Self { launch, program, seed, measures_idle: true, arms: Vec::new(), watch: None }
+        Self {
+            launch,
+            program,
+            seed,
+            measures_idle: true,
+            arms: Vec::new(),
+            given_up: Vec::new(),
+            watch: None,
+        }
     }
 
     /// Leaves out what an idle connection costs.
@@ -112,6 +122,20 @@ impl AgentArena {
         outcome
     }
 
+    /// Starts an arm again that failed in its last round: on another machine a client may be gone, and the next is there. One that can't
+    /// be started is not tried again in this epoch.
+    fn start_again(&mut self, contest: &Contest, arm: usize) {
+        if let Err(error) = &self.arms[arm]
+            && !self.given_up.contains(&arm)
+        {
+            let again = self.start(contest, &contest.arms[arm], self.seed);
+            if again.is_err() {
+                self.given_up.push(arm);
+            }
+            self.arms[arm] = again.map_err(|again| format!("{error}; started again: {again:#}"));
+        }
+    }
+
     /// What each arm has spent; those that failed no longer tell.
     fn spent(&self) -> Vec<Option<Duration>> {
         (0..self.arms.len()).map(|arm| self.spent_by(arm)).collect()
@@ -145,16 +169,18 @@ impl AgentArena {
     }
 }
 
-impl Arena for AgentArena {
+impl Runner for AgentRunner {
     fn idle(&mut self, contest: &Contest, place: Place) -> Option<Line> {
         // The memory of a server at a rate is measured there.
         let measures = self.measures_idle && contest.arrivals == Arrivals::Closed;
         let arm = contest.arms.iter().find(|arm| arm.name == place.arm).filter(|_| measures)?;
         let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
         let measured = Pair::start(&launch, pair_plan(contest, arm))
-            .and_then(|mut pair| pair.idle_bytes_per_connection(IDLE_CONNECTIONS));
+            .and_then(|mut pair| pair.idle_memory(IDLE_CONNECTIONS));
         match measured {
-            Ok(bytes) => bytes.map(|bytes_per_connection| Line::Idle { place, bytes_per_connection }),
+            Ok(IdleMemory { server_bytes, kernel_bytes }) => server_bytes.map(|bytes_per_connection| {
+                Line::Idle { place, bytes_per_connection, kernel_bytes_per_connection: kernel_bytes }
+            }),
             // The rounds of this epoch fail with the same error, and tell it.
             Err(_) => None,
         }
@@ -165,6 +191,7 @@ impl Arena for AgentArena {
         let seed = self.seed.wrapping_add(epoch as u64);
         let start = |arm: &Arm| self.start(contest, arm, seed).map_err(|error| format!("{error:#}"));
         self.arms = contest.arms.iter().map(start).collect();
+        self.given_up = (0..self.arms.len()).filter(|arm| self.arms[*arm].is_err()).collect();
         if let Schedule::Slices { .. } = contest.schedule {
             let away_from = contest.placement.make_room();
             let machine = MachineWatch::begin();
@@ -204,6 +231,7 @@ impl Arena for AgentArena {
     fn round(&mut self, contest: &Contest, arm: usize, place: Place) -> Line {
         let (ramp_ms, window_ms) = (contest.workload.ramp_ms, contest.workload.window_ms);
         let offer = self.offer(contest, &place);
+        self.start_again(contest, arm);
         let measured = self.with_arm(arm, |fighter| match (fighter, offer) {
             (Fighter::Whole(pair), Some(offer)) => pair.paced(&contest.workload, offer),
             (Fighter::Whole(pair), None) => {
@@ -268,5 +296,7 @@ fn round_line(place: Place, round: Round) -> RoundLine {
         open: round.run.open.as_deref().zip(round.offer).map(|(open, offer)| OpenLine::new(offer.rate, open)),
         worker_spread,
         timer_lateness,
+        begun_apart: round.begun_apart,
+        idle_kernel_bytes: round.idle_kernel_bytes,
     }
 }

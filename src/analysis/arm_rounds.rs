@@ -10,7 +10,7 @@ use super::{
 use crate::{
     load::{LatencyHistogram, Workload},
     record::{Arm, Contest, Line, Place, Record, RoundLine, Schedule},
-    round::Neighbours,
+    round::{BegunApart, Neighbours},
     stats::{MIN_EPOCHS, Series},
 };
 
@@ -40,7 +40,7 @@ impl Scope {
 }
 
 /// The rounds of one arm, read and merged.
-pub(super) struct Ledger<'a> {
+pub(super) struct ArmRounds<'a> {
     pub(super) arm: &'a Arm,
     /// The figures of each round that counts, by epoch and block.
     rounds: BTreeMap<(usize, usize), Figures>,
@@ -69,8 +69,8 @@ pub(super) struct Ledger<'a> {
     capacities: Option<Capacities>,
 }
 
-impl<'a> Ledger<'a> {
-    /// Reads the ledgers of all arms of a contest, in their order.
+impl<'a> ArmRounds<'a> {
+    /// Reads the rounds_of of all arms of a contest, in their order.
     ///
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.
@@ -87,7 +87,7 @@ impl<'a> Ledger<'a> {
             line => line.place().block + 1,
         };
         let Workload { messages, connections, counts_sessions, .. } = contest.workload;
-        let mut ledger = Self {
+        let mut arm_rounds = Self {
             arm,
             rounds: BTreeMap::new(),
             slices: BTreeMap::new(),
@@ -110,14 +110,14 @@ impl<'a> Ledger<'a> {
             capacities: (scope == Scope::Capacity).then(|| Capacities::new(contest)),
         };
         let mut mine = lines.iter().filter(|line| line.place().arm == arm.name);
-        match ledger.capacities.take() {
-            None => mine.try_for_each(|line| ledger.enter(line))?,
+        match arm_rounds.capacities.take() {
+            None => mine.try_for_each(|line| arm_rounds.enter(line))?,
             Some(mut capacities) => {
-                mine.try_for_each(|line| ledger.enter_at_rate(line, &mut capacities))?;
-                ledger.conclude(capacities);
+                mine.try_for_each(|line| arm_rounds.enter_at_rate(line, &mut capacities))?;
+                arm_rounds.conclude(capacities);
             }
         }
-        Ok(ledger)
+        Ok(arm_rounds)
     }
 
     /// Takes a round that is one of those at all rates.
@@ -173,6 +173,29 @@ impl<'a> Ledger<'a> {
         })
     }
 
+    /// How far apart several clients of a contest began, in the round in which they did most.
+    pub(super) fn begun_apart(contest: &Contest, record: &Record) -> Option<BegunApart> {
+        let of_contest = record.lines.iter().filter(|line| contest.has(line.place()));
+        let told = of_contest.filter_map(|line| match line {
+            Line::Round(round) => round.begun_apart,
+            Line::Failed { .. } | Line::Idle { .. } => None,
+        });
+        told.max_by(|one, other| one.us.total_cmp(&other.us))
+    }
+
+    /// What a silent connection took of the kernel's own memory in a contest, in the middle of all that were measured, in bytes.
+    pub(super) fn idle_kernel_bytes(contest: &Contest, record: &Record) -> Option<f64> {
+        let of_contest = record.lines.iter().filter(|line| contest.has(line.place()));
+        let told = of_contest.filter_map(|line| match line {
+            Line::Round(round) => round.idle_kernel_bytes,
+            Line::Idle { kernel_bytes_per_connection, .. } => *kernel_bytes_per_connection,
+            Line::Failed { .. } => None,
+        });
+        let mut told: Vec<f64> = told.collect();
+        told.sort_unstable_by(f64::total_cmp);
+        told.get(told.len() / 2).copied()
+    }
+
     fn enter(&mut self, line: &Line) -> anyhow::Result<()> {
         match line {
             Line::Round(round) if round.excluded.is_empty() => {
@@ -193,7 +216,7 @@ impl<'a> Ledger<'a> {
             Line::Failed { place, error } => {
                 self.lose(place, format!("failed: {error}"), self.blocks_of_a_round);
             }
-            Line::Idle { place, bytes_per_connection } => {
+            Line::Idle { place, bytes_per_connection, .. } => {
                 self.idle.insert(place.epoch, *bytes_per_connection);
             }
         }
