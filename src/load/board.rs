@@ -117,8 +117,10 @@ impl Board {
     /// # Errors
     /// When there is no folder in which it can be.
     pub fn create() -> io::Result<Self> {
-        let file = NamedTempFile::with_prefix_in("ioduel-", IN_MEMORY)
-            .or_else(|_| NamedTempFile::with_prefix_in("ioduel-", env::temp_dir()))?;
+        // By whom it is made is seen by its name.
+        let prefix = format!("ioduel-{}-", std::process::id());
+        let file = NamedTempFile::with_prefix_in(&prefix, IN_MEMORY)
+            .or_else(|_| NamedTempFile::with_prefix_in(&prefix, env::temp_dir()))?;
         let (file, made) = file.into_parts();
         file.set_len(size_of::<Page>() as u64)?;
         let mut board = Self::map(&file, made.to_path_buf())?;

@@ -74,14 +74,14 @@ fn a_slower_arm_is_told_and_fails_ci_and_a_slower_machine_is_not() {
     let changes = json(&output);
     assert_eq!(
         verdicts(&changes),
-        [("tokio", "no_difference_seen"), ("threads", "no_difference_seen")],
+        [("tokio", "indistinguishable"), ("threads", "indistinguishable")],
         "{changes}"
     );
 
     let output = compare(&old, &slower_arm, &["--json", "--fail-on", "worse"]);
     assert_eq!(output.status.code(), Some(1));
     let changes = json(&output);
-    assert_eq!(verdicts(&changes), [("tokio", "worse"), ("threads", "no_difference_seen")], "{changes}");
+    assert_eq!(verdicts(&changes), [("tokio", "worse"), ("threads", "indistinguishable")], "{changes}");
     let tokio = &changes["changes"][0];
     let number = |name: &str| tokio[name].as_f64().unwrap();
     assert!((number("ratio") - 0.9).abs() < 0.01 && number("low") < 0.9 && number("high") > 0.89, "{tokio}");
@@ -114,7 +114,7 @@ fn another_kernel_is_a_possible_cause_and_another_window_another_design() {
     let causes = changes["possible_causes"].as_array().unwrap();
     let names: Vec<&str> = causes.iter().map(|cause| cause["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["crates.tokio", "kernel"]);
-    assert_eq!(verdicts(&changes)[0], ("tokio", "no_difference_seen"));
+    assert_eq!(verdicts(&changes)[0], ("tokio", "indistinguishable"));
     let told = compare(&old, &kernel, &[]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("possible cause: kernel was "));
 

@@ -194,7 +194,7 @@ fn bad_words_are_told_in_one_line() {
     );
     wrong(
         &["duel", "--class", "multi", "--workers", "1"],
-        "error: so many workers are not of that class: --workers 1 is the single one\n",
+        "error: the single class has --workers 1, and the multi class has more\n",
     );
     wrong(
         &["duel", "tokio-current", "threads"],

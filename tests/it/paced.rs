@@ -1,8 +1,6 @@
 //! Loads at a rate: what the pacer counts of a server that stands still, and a duel that finds capacities.
 
 use std::{
-    collections::BTreeMap,
-    fs,
     process::{Command, Output},
     thread,
     time::{Duration, Instant},
@@ -273,44 +271,4 @@ fn within_a_round_a_pacer_makes_the_calls_of_its_sockets_alone() {
     let known = ["epoll_wait", "write", "sendto", "read", "recvfrom", "timerfd_settime", "---"];
     let others: Vec<&String> = names.iter().filter(|name| !known.contains(&name.as_str())).collect();
     assert!(others.is_empty(), "{others:?}");
-}
-
-/// The system calls that a pacer makes for its sockets, and for the timer where it sleeps.
-const OF_ITS_SOCKETS: [&str; 7] =
-    ["epoll_wait", "epoll_pwait", "read", "recvfrom", "write", "sendto", "timerfd_settime"];
-
-#[test]
-fn a_longer_round_makes_no_other_system_calls_than_those_of_its_sockets() {
-    let counts = |duration: &str| -> Option<BTreeMap<String, u64>> {
-        let results = Results::new(&format!("strace-{duration}"));
-        fs::create_dir_all(&results.0).unwrap();
-        let file = results.0.join("counts");
-        let strace = format!("strace -f -c -o {}", file.display());
-        let words = ["run", "epoll", "--rate", "2000", "--duration", duration, "--client-exec", &strace];
-        let output = Command::new(PROGRAM).args(words).output().unwrap();
-        let text = fs::read_to_string(&file).ok().filter(|_| output.status.success())?;
-        // % time, seconds, usecs/call, calls, errors where there were some, syscall.
-        let calls = text.lines().filter_map(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            Some((words.last()?.to_string(), words.get(3)?.parse().ok()?))
-        });
-        Some(calls.filter(|(name, _)| name != "total").collect())
-    };
-    let (Some(short), Some(long)) = (counts("300ms"), counts("1500ms")) else {
-        eprintln!("skipped: strace is not available");
-        return;
-    };
-    let of_sockets = |counts: &BTreeMap<String, u64>| -> u64 {
-        counts
-            .iter()
-            .filter(|(name, _)| OF_ITS_SOCKETS.contains(&name.as_str()))
-            .map(|(_, count)| count)
-            .sum()
-    };
-    assert!(of_sockets(&long) > 2 * of_sockets(&short), "{short:?}\n{long:?}");
-    for (name, count) in long.iter().filter(|(name, _)| !OF_ITS_SOCKETS.contains(&name.as_str())) {
-        let before = short.get(name).copied().unwrap_or(0);
-        // Reading /proc before and after takes a call more or less.
-        assert!(*count <= before + 20, "{name}: {count} calls, and {before} in a fifth of the time");
-    }
 }

@@ -184,7 +184,8 @@ fn arms_at_rest_are_gone_when_the_duel_is_killed() {
 /// Stops a server for a while in the middle of a round of a workload, and says how long the longest round trip was, as
 /// `run --json` tells it.
 fn longest_of_a_round_with_a_stop(workload: &str, stop: Duration) -> (f64, String) {
-    let words = ["run", "epoll", "--workload", workload, "--duration", "1s", "--json"];
+    // In the network of all: there the server is the first process that is started.
+    let words = ["run", "epoll", "--workload", workload, "--duration", "1s", "--json", "--network", "shared"];
     let is_paced = workload.parse::<Workload>().unwrap().arrivals.is_some();
     let rate: &[&str] = if is_paced { &["--rate", "2000"] } else { &[] };
     let run = Command::new(env!("CARGO_BIN_EXE_ioduel"))

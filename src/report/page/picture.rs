@@ -98,7 +98,7 @@ pub fn picture(contest: &ContestResult, source: &str) -> String {
         label: title.clone(),
         title,
         note: format!(
-            "Ratios in the same blocks with 95% intervals; dashed: loops by hand. Right: {}. {source}",
+            "Ratios in the same blocks with 95% intervals; dashed: hand-written loops. Right: {}. {source}",
             measure.name()
         ),
         same: place(1.0),
