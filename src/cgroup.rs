@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
@@ -73,8 +73,10 @@ fn groups(controller: &str) -> Vec<Group> {
 /// The folders of a group and of all above it, where `root` of the tree is mounted at `mount_point`.
 fn folders(mount_point: &Path, root: &str, group: &str) -> Vec<PathBuf> {
     // A group outside the namespace's root is told by steps up, which lead nowhere below this mount.
-    let within = group.strip_prefix(root).unwrap_or(group).trim_start_matches('/').trim_start_matches("../");
-    let own = mount_point.join(within);
+    let group = Path::new(group);
+    let within = group.strip_prefix(root).or_else(|_| group.strip_prefix("/")).unwrap_or(group);
+    let within = within.components().filter(|part| matches!(part, Component::Normal(_)));
+    let own = within.fold(mount_point.to_owned(), |folder, part| folder.join(part));
     own.ancestors().take_while(|it| it.starts_with(mount_point)).map(Path::to_owned).collect()
 }
 
@@ -94,11 +96,12 @@ pub fn processors_of(quota: &str) -> f64 {
     }
 }
 
-/// For how long the groups of this process have had to stand still until now, because their quota was used up.
+/// For how long processors of this process have had to stand still until now, because a quota was used up: of the level at which that
+/// was longest, summed over processors (`throttled_usec` in the kernel's admin-guide/cgroup-v2.rst).
 pub fn throttled() -> Option<Duration> {
     static GROUPS: OnceLock<Vec<Group>> = OnceLock::new();
     let limited = || groups("cpu").into_iter().filter(|it| it.throttled().is_some()).collect();
-    GROUPS.get_or_init(limited).iter().filter_map(Group::throttled).reduce(|one, other| one + other)
+    GROUPS.get_or_init(limited).iter().filter_map(Group::throttled).max()
 }
 
 /// A number that is limited.
@@ -151,6 +154,8 @@ mod tests {
         assert_eq!(of("/", "/"), named(&["/sys/fs/cgroup"]));
         // In a container the mount begins at the container's own group.
         assert_eq!(of("/docker/x", "/docker/x/y"), named(&["/sys/fs/cgroup/y", "/sys/fs/cgroup"]));
+        let beside = ["/sys/fs/cgroup/docker/xyz", "/sys/fs/cgroup/docker", "/sys/fs/cgroup"];
+        assert_eq!(of("/docker/x", "/docker/xyz"), named(&beside));
         assert_eq!(of("/", "/../other"), named(&["/sys/fs/cgroup/other", "/sys/fs/cgroup"]));
     }
 }

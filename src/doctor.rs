@@ -70,7 +70,7 @@ pub fn warnings(checks: &[Check]) -> Vec<String> {
 fn governor(environment: &Environment) -> Check {
     let found = environment.governors.join(", ");
     match found.as_str() {
-        "" => Check::new("governor", "not told (a virtual machine, or none)", None),
+        "" => Check::new("governor", "unknown (a virtual machine, or none)", None),
         "performance" => Check::new("governor", found, None),
         _ => Check::new("governor", found, Some("cpupower frequency-set --governor performance")),
     }
@@ -78,7 +78,7 @@ fn governor(environment: &Environment) -> Check {
 
 fn turbo(environment: &Environment) -> Check {
     match environment.turbo {
-        None => Check::new("turbo", "not told", None),
+        None => Check::new("turbo", "unknown", None),
         Some(false) => Check::new("turbo", "off", None),
         Some(true) => {
             let mend = "echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > \
@@ -96,7 +96,7 @@ fn smt(environment: &Environment) -> Check {
             Check::new("SMT", "on: two processors may be one core", Some(mend))
         }
         Some(false) => Check::new("SMT", "off", None),
-        None => Check::new("SMT", "not told", None),
+        None => Check::new("SMT", "unknown", None),
     }
 }
 
@@ -154,7 +154,7 @@ fn memory(environment: &Environment) -> Check {
     let limit = environment.cgroup_memory_max.as_ref().and_then(|text| text.parse::<u64>().ok());
     let machine = environment.memory_kib.map(|kib| kib * 1024);
     let Some(bytes) = limit.into_iter().chain(machine).min() else {
-        return Check::new("memory", "not told", None);
+        return Check::new("memory", "unknown", None);
     };
     let mend = (bytes < MEMORY_BYTES).then_some("allow 1 GiB (memory.max), or name fewer backends");
     Check::new("memory", format!("{} MiB", bytes >> 20), mend)
@@ -164,7 +164,7 @@ fn clock() -> Check {
     let source = line("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let quick = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
     match source {
-        None => Check::new("clock source", "not told", None),
+        None => Check::new("clock source", "unknown", None),
         Some(source) if quick.contains(&source.as_str()) => Check::new("clock source", source, None),
         Some(source) => {
             let mend = if cfg!(target_arch = "x86_64") {
@@ -180,12 +180,12 @@ fn clock() -> Check {
 fn huge_pages() -> Check {
     let setting = line("/sys/kernel/mm/transparent_hugepage/enabled");
     let chosen = setting.as_deref().and_then(|text| text.split_once('[')?.1.split_once(']'));
-    Check::new("huge pages", chosen.map_or("not told", |(chosen, _)| chosen), None)
+    Check::new("huge pages", chosen.map_or("unknown", |(chosen, _)| chosen), None)
 }
 
 fn network(environment: &Environment) -> Check {
-    let found = environment.network.as_deref().unwrap_or("not told");
-    let mend = found.contains("cannot make").then_some(
+    let found = environment.network.as_deref().unwrap_or("unknown");
+    let mend = found.starts_with("shared: ").then_some(
         "allow network namespaces: run as root, or sysctl kernel.unprivileged_userns_clone=1 and \
          kernel.apparmor_restrict_unprivileged_userns=0; without, what others send is in the counters, and ports are shared",
     );
@@ -203,13 +203,13 @@ fn loopback(environment: &Environment) -> Check {
         }
         Some(true) => Check::new("loopback", "up", None),
         Some(false) => Check::new("loopback", "down", Some("ip link set lo up")),
-        None => Check::new("loopback", "not told", None),
+        None => Check::new("loopback", "unknown", None),
     }
 }
 
 fn conntrack(environment: &Environment) -> Check {
     if is_own(environment) {
-        return Check::new("connection tracking", "not in a run's own network", None);
+        return Check::new("connection tracking", "off in a run's own network", None);
     }
     let (count, most) =
         (number("net/netfilter/nf_conntrack_count"), number("net/netfilter/nf_conntrack_max"));
@@ -304,11 +304,11 @@ fn io_uring() -> Check {
 }
 
 fn told(number: Option<u64>) -> String {
-    number.map_or_else(|| "not told".to_owned(), |number| number.to_string())
+    number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
 }
 
 fn processors() -> Check {
-    let Ok(allowed) = Cpus::of_this_process() else { return Check::new("processors", "not told", None) };
+    let Ok(allowed) = Cpus::of_this_process() else { return Check::new("processors", "unknown", None) };
     let cores = Machine::read().cores(allowed.numbers());
     let mend = (cores < 2)
         .then_some("use a machine with two cores, so that this program does not run beside what it measures");
@@ -331,8 +331,7 @@ fn interrupts() -> Check {
     let allowed = Cpus::of_this_process().map(|cpus| cpus.numbers().to_vec()).unwrap_or_default();
     match (machine.busiest(), machine.quiet(&allowed)) {
         (Some(busiest), Some(quiet)) => {
-            let found =
-                format!("most are processor {busiest}'s; unless told otherwise, {quiet} is measured on");
+            let found = format!("mostly on processor {busiest}; by default {quiet} is measured on");
             let mend = machine.share_a_core(busiest, quiet).then_some(
                 "measure elsewhere (--server-cpus, --client-cpus), or move them: /proc/irq/*/smp_affinity",
             );

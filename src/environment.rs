@@ -42,7 +42,7 @@ pub struct Environment {
     pub kernel: Option<String>,
     /// The settings that matter, by their paths below `/proc/sys`, where the agents are.
     pub settings: BTreeMap<String, String>,
-    /// The network that the agents are in: `own`, or `shared` and why; absent where it was not recorded.
+    /// The network that the agents are in: `own`, or `shared`, and why, where the system refused one; absent where it was not recorded.
     #[serde(default)]
     pub network: Option<String>,
     /// The compiler.
@@ -106,9 +106,10 @@ impl Environment {
         }
     }
 
-    /// Takes the agents to be in this network; `why` they are not in one of their own, where that is so.
-    pub fn of(self, network: &Network, why: &str) -> Self {
-        let told = if network.is_own() { "own".to_owned() } else { format!("shared: {why}") };
+    /// Takes the agents to be in this network; `refused` says why they have none of their own, where that was tried.
+    pub fn of(self, network: &Network, refused: Option<&str>) -> Self {
+        let shared = || refused.map_or("shared".to_owned(), |why| format!("shared: {why}"));
+        let told = if network.is_own() { "own".to_owned() } else { shared() };
         Self { settings: network.settings(), network: Some(told), ..self }
     }
 

@@ -208,8 +208,8 @@ impl Pair {
             client.ask(&Request::Cost, PATIENCE)?;
         }
         self.server.ask(asking, PATIENCE)?;
-        let others = self.begin_to_watch(&asked)?;
         let clocks = self.agree_on_begin(self.clients.len().min(asked.connections))?;
+        let others = self.begin_to_watch(&asked)?;
         let (before, watch) = (self.counters(), MachineWatch::begin());
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;

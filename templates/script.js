@@ -146,7 +146,7 @@
         cell(row, "ratio").textContent = arm === reference ? "1" : found ? found[0].toFixed(3) : "–";
         cell(row, "interval").textContent = found ? `${found[1].toFixed(3)} to ${found[2].toFixed(3)}` : "";
         cell(row, "verdict").textContent = (arm === reference ? "reference" : verdict(found, wish.reference)) +
-          (rank === Infinity ? "; a floor, not ranked" : "");
+          (rank === Infinity ? "; by hand, not ranked" : "");
         draw(row, found, place, arm === reference);
         return row;
       };

@@ -14,7 +14,13 @@ fuzz_target!(|line: &str| {
         let again = serde_json::to_string(&request).expect("what was read can be written");
         assert_eq!(serde_json::from_str::<Request>(&again).expect("and read again"), request);
     }
-    if let Ok(Reply { answer: Answer::Drove(run), .. }) = serde_json::from_str(line) {
+    let Ok(reply) = serde_json::from_str::<Reply>(line) else { return };
+    let again = serde_json::to_string(&reply).expect("what was read can be written");
+    // What is no number is written as null, and not read again.
+    if let Ok(same) = serde_json::from_str::<Reply>(&again) {
+        assert_eq!(serde_json::to_string(&same).expect("it was written before"), again);
+    }
+    if let Answer::Drove(run) = reply.answer {
         let _ = (run.messages_per_second(), run.sessions_per_second(), run.little_departure(64, 8));
         let mut both = (*run).clone();
         both.merge(&run);

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    hint,
     io::{self, BufRead, Read as _, Write},
     net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -261,10 +260,13 @@ impl Own {
     /// Waits until the instant that was agreed on, if one was.
     fn begin(&mut self) -> anyhow::Result<()> {
         if let Some(at) = self.begin_at.take() {
-            thread::sleep(at.saturating_sub(monotonic()?).saturating_sub(SPINS));
-            while monotonic()? < at {
-                hint::spin_loop();
-            }
+            let ahead = at.saturating_sub(monotonic()?);
+            anyhow::ensure!(
+                ahead < MOST_AHEAD,
+                "it is to begin in {ahead:?}, and waits {MOST_AHEAD:?} at most"
+            );
+            // Not spinning: of several clients on one processor the last would wait for all others.
+            thread::sleep(at.saturating_sub(monotonic()?));
         }
         self.began = Some(monotonic()?);
         Ok(())
@@ -294,8 +296,8 @@ impl Own {
     }
 }
 
-/// For how long before an agreed instant a client spins: a sleep ends too late by some tens of microseconds.
-const SPINS: Duration = Duration::from_micros(300);
+/// How far ahead the instant of a begin may be.
+const MOST_AHEAD: Duration = Duration::from_secs(10);
 
 fn monotonic() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from)

@@ -22,13 +22,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let checks = examine(&network::Chosen::new(args.network, &program, false)?.environment());
     match Format::new(args.json) {
         Format::Json => checks.iter().try_for_each(output::print_json)?,
-        Format::Table => output::print(&render(&checks))?,
+        Format::Table => output::print(&format!("{}\n{}", render(&checks), sum(&checks)))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn sum(checks: &[Check]) -> String {
+    match checks.iter().filter(|check| check.mend.is_some()).count() {
+        0 => "Nothing distorts a measurement here.".to_owned(),
+        1 => "1 problem.".to_owned(),
+        problems => format!("{problems} problems."),
+    }
+}
+
 fn render(checks: &[Check]) -> String {
-    let mut table = Table::new(["", "what", "found", "mend it with"]);
+    let mut table = Table::new(["", "what", "found", "fix"]);
     for Check { what, found, mend } in checks {
         let state = if mend.is_some() { "!!" } else { "ok" };
         table.add([state.to_owned(), (*what).to_owned(), found.clone(), mend.clone().unwrap_or_default()]);

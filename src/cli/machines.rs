@@ -5,7 +5,7 @@ use std::{fs, net::IpAddr, process::ExitCode, str::FromStr};
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     placement::{Cpus, Placement},
     processes::own_program,
@@ -37,7 +37,9 @@ enum Command {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Plan { file } = args.command;
-    let placement = Placement { server: file.server_cpus.clone(), client: file.client_cpus.clone() };
+    let server = (file.server_cpus.clone(), !file.server_exec.is_empty());
+    let client = (file.client_cpus.clone(), !file.client_exec.is_empty());
+    let placement = Placement::with_prefixes(server, client).map_err(wrong_usage)?;
     let launch =
         file.launch(Launch { network: Network::shared(), ..Launch::here(own_program()?, placement) });
     for command in launch.commands() {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::output;
 use crate::{environment::Environment, round::Network};
 
 /// What was asked for.
@@ -13,38 +14,44 @@ pub(super) enum Choice {
     Shared,
 }
 
-/// The network that was chosen, and why it is not one of its own, where it is not.
+/// The network that was chosen, and why the system refused one of its own, where it did.
 pub(super) struct Chosen {
     pub(super) network: Network,
-    pub(super) why_shared: String,
+    refused: Option<String>,
 }
-
-/// What keeps a run in the network that this program was started in.
-pub(super) const ELSEWHERE: &str =
-    "an agent runs behind a prefix, or the server listens at an address that was asked for";
 
 impl Chosen {
     /// Takes what was asked for, or one of its own where the system allows that; `elsewhere` says that agents run behind prefixes, or
-    /// listen at an address of this network.
+    /// listen at an address of this network, which keeps them in this one.
     ///
     /// # Errors
-    /// When one of its own was asked for and can't be had.
+    /// When one of its own was asked for and is not available.
     pub(super) fn new(asked: Option<Choice>, program: &Path, elsewhere: bool) -> anyhow::Result<Self> {
-        let shared = |why: String| Ok(Self { network: Network::shared(), why_shared: why });
-        match asked {
-            Some(Choice::Shared) => shared("it was asked for".to_owned()),
-            Some(Choice::Own) if elsewhere => anyhow::bail!("--network own: {ELSEWHERE}"),
-            None if elsewhere => shared(ELSEWHERE.to_owned()),
-            asked => match Network::own(program) {
-                Ok(network) => Ok(Self { network, why_shared: String::new() }),
-                Err(why) if asked.is_some() => Err(why.context("--network own")),
-                Err(why) => shared(format!("{why:#}")),
-            },
+        anyhow::ensure!(
+            asked != Some(Choice::Own) || !elsewhere,
+            "--network own: an agent runs behind a prefix, or the server listens at an address of this network"
+        );
+        if elsewhere || asked == Some(Choice::Shared) {
+            return Ok(Self { network: Network::shared(), refused: None });
+        }
+        match Network::own(program) {
+            Ok(network) => Ok(Self { network, refused: None }),
+            Err(why) if asked.is_some() => Err(why.context("--network own")),
+            Err(why) => Ok(Self { network: Network::shared(), refused: Some(format!("{why:#}")) }),
+        }
+    }
+
+    /// Tells that the system refused a network of its own, where it did, and what that costs.
+    pub(super) fn tell(&self) {
+        if let Some(why) = &self.refused {
+            output::tell(&format!(
+                "note: measured in the shared network, with its traffic and its ports: {why}"
+            ));
         }
     }
 
     /// The machine, with this network.
     pub(super) fn environment(&self) -> Environment {
-        Environment::read().of(&self.network, &self.why_shared)
+        Environment::read().of(&self.network, self.refused.as_deref())
     }
 }

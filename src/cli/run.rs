@@ -17,7 +17,7 @@ use crate::{
     round::{Launch, Offer, Pair, PairPlan, Round},
 };
 
-/// Measure one backend's client against its own server, or another's, in processes of their own.
+/// Measure one client against one server, in separate processes.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel run tokio\n  ioduel run mio --server tokio --workload stream --duration 5s\n  \
@@ -40,22 +40,22 @@ pub(super) struct Args {
     /// Measure this many sessions instead of a fixed time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
-    /// Send this many messages per second, without waiting for replies; the client is the pacer
+    /// Send this many messages per second, without waiting for replies; by the built-in client for that
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
-    /// Repeat the measurement this many times, in the same processes
+    /// Repeat the measurement this many times, without restarting
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors [default: one for both, the least disturbed]
+    /// The server's processors [default: server and client share the quietest one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
-    /// What to start the server with, such as 'perf stat --'
+    /// Prefix of the server's command, such as 'perf stat --'
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     server_exec: Option<Words>,
-    /// What to start the client with
+    /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
@@ -142,8 +142,10 @@ impl Args {
         }
         let program = crate::processes::own_program()?;
         let elsewhere = self.server_exec.is_some() || self.client_exec.is_some();
+        let chosen = network::Chosen::new(self.network, &program, elsewhere)?;
+        chosen.tell();
         Ok(Launch {
-            network: network::Chosen::new(self.network, &program, elsewhere)?.network,
+            network: chosen.network,
             server_exec: self.server_exec.clone().map_or_else(Vec::new, |words| words.0),
             client_exec: self.client_exec.iter().map(|words| words.0.clone()).collect(),
             ..Launch::here(program, placement)

@@ -1,6 +1,6 @@
 //! The runner of agents: real processes, real sockets.
 
-use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use crate::{
     duel::Runner,
@@ -14,6 +14,9 @@ use crate::{
     seeded::mix,
 };
 
+/// How often an arm is started again in an epoch.
+const MOST_RESTARTS: usize = 5;
+
 /// Connections that are held to see what an idle one costs.
 const IDLE_CONNECTIONS: usize = 1000;
 
@@ -26,8 +29,8 @@ pub struct AgentRunner {
     measures_idle: bool,
     /// The pair of each arm of the contest at hand, or why there is none.
     arms: Vec<Result<Fighter, String>>,
-    /// The arms that can't be started in this epoch.
-    given_up: Vec<usize>,
+    /// How often each arm was started again in this epoch.
+    restarts: BTreeMap<usize, usize>,
     /// What was watched since the first slice.
     watch: Option<Watch>,
 }
@@ -69,7 +72,7 @@ struct Watch {
 }
 
 impl AgentRunner {
-    /// Prepares an runner; the seed decides where in their sessions connections begin.
+    /// Prepares a runner; the seed decides where in their sessions connections begin.
     pub fn new(launch: Launch, seed: u64) -> Self {
         let program = ProgramFile::of(&launch);
         Self {
@@ -78,7 +81,7 @@ impl AgentRunner {
             seed,
             measures_idle: true,
             arms: Vec::new(),
-            given_up: Vec::new(),
+            restarts: BTreeMap::new(),
             watch: None,
         }
     }
@@ -105,7 +108,7 @@ impl AgentRunner {
         })
     }
 
-    /// Runs `work` with the processes of an arm; one that fails is not asked again before the next epoch.
+    /// Runs `work` with the processes of an arm; those that fail are not asked again.
     fn with_arm<T>(
         &mut self,
         arm: usize,
@@ -122,16 +125,16 @@ impl AgentRunner {
         outcome
     }
 
-    /// Starts an arm again that failed in its last round: on another machine a client may be gone, and the next is there. One that can't
-    /// be started is not tried again in this epoch.
+    /// Starts fresh processes of an arm that failed in its last round, behind prefixes alone: there a machine may be gone, and back a
+    /// moment later. Not more often than [`MOST_RESTARTS`] in an epoch, for one that hangs costs its patience each time.
     fn start_again(&mut self, contest: &Contest, arm: usize) {
-        if let Err(error) = &self.arms[arm]
-            && !self.given_up.contains(&arm)
-        {
+        let restarts = self.restarts.entry(arm).or_default();
+        if self.launch.is_here() || *restarts >= MOST_RESTARTS {
+            return;
+        }
+        if let Err(error) = &self.arms[arm] {
+            *restarts += 1;
             let again = self.start(contest, &contest.arms[arm], self.seed);
-            if again.is_err() {
-                self.given_up.push(arm);
-            }
             self.arms[arm] = again.map_err(|again| format!("{error}; started again: {again:#}"));
         }
     }
@@ -187,11 +190,12 @@ impl Runner for AgentRunner {
     }
 
     fn begin_epoch(&mut self, contest: &Contest, epoch: usize) {
+        self.launch.network.renew(&self.launch.program);
         // The same for all arms of an epoch: where connections begin is everybody's.
         let seed = self.seed.wrapping_add(epoch as u64);
         let start = |arm: &Arm| self.start(contest, arm, seed).map_err(|error| format!("{error:#}"));
         self.arms = contest.arms.iter().map(start).collect();
-        self.given_up = (0..self.arms.len()).filter(|arm| self.arms[*arm].is_err()).collect();
+        self.restarts.clear();
         if let Schedule::Slices { .. } = contest.schedule {
             let away_from = contest.placement.make_room();
             let machine = MachineWatch::begin();

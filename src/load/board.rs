@@ -5,8 +5,8 @@
 //! its times in **active time**, which stands still while it rests; and what of it counts. The client in turn counts
 //! its replies there, so that the coordinator can read them while the client runs, without asking.
 //!
-//! The page is a file in memory, which both sides find by its path and no other user can open. The path is removed once the client
-//! has it, and at the latest when the coordinator ends.
+//! The page is a file in memory, or where there is no such place among temporary files, which both sides find by its path and no other
+//! user can open. The path is removed once the client has it; a coordinator that is killed before leaves it behind.
 
 use std::{
     env,

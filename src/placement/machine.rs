@@ -5,14 +5,21 @@ use std::{collections::BTreeMap, fs, path::Path};
 /// A processor, as the kernel numbers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Processor {
-    /// The package and the core in it; two of one core take turns at its units.
-    pub core: (usize, usize),
+    /// The lowest number of those that are one core with it; two of one core take turns at its units.
+    pub core: usize,
     /// The memory that it is near to.
     pub node: usize,
     /// How much it can do, compared with others of this machine alone.
     pub capacity: u64,
     /// Interrupts of devices that it has taken since boot.
     pub interrupts: u64,
+}
+
+impl Processor {
+    /// Whether it is of the kind that can do so much: cores of one kind differ by some percent where some are favoured.
+    fn is_of(&self, capacity: u64) -> bool {
+        self.capacity * 10 >= capacity * 9 && self.capacity * 9 <= capacity * 10
+    }
 }
 
 /// The processors of a machine, by their numbers.
@@ -38,10 +45,10 @@ impl Machine {
         let processors = list(&numbers).into_iter().map(|number| {
             let own = folder.join("cpu").join(format!("cpu{number}"));
             let read = |name: &str| fs::read_to_string(own.join(name)).ok()?.trim().parse::<u64>().ok();
-            let whole = |name: &str| read(name).and_then(|it| usize::try_from(it).ok());
-            let package = whole("topology/physical_package_id").unwrap_or(0);
+            // Numbers of cores begin anew in each cluster of some machines; siblings don't.
+            let siblings = fs::read_to_string(own.join("topology/thread_siblings_list")).unwrap_or_default();
             let processor = Processor {
-                core: (package, whole("topology/core_id").unwrap_or(number)),
+                core: list(&siblings).first().copied().unwrap_or(number),
                 node: 0,
                 capacity: read("cpu_capacity").or_else(|| read("cpufreq/cpuinfo_max_freq")).unwrap_or(0),
                 interrupts: 0,
@@ -62,7 +69,7 @@ impl Machine {
     }
 
     fn get(&self, number: usize) -> Processor {
-        let unknown = || Processor { core: (0, number), ..Processor::default() };
+        let unknown = || Processor { core: number, ..Processor::default() };
         self.0.get(&number).cloned().unwrap_or_else(unknown)
     }
 
@@ -90,7 +97,7 @@ impl Machine {
     /// nothing is allowed.
     pub fn quiet(&self, allowed: &[usize]) -> Option<usize> {
         let most = allowed.iter().map(|number| self.get(*number).capacity).max()?;
-        let capable = || allowed.iter().copied().filter(|number| self.get(*number).capacity == most);
+        let capable = || allowed.iter().copied().filter(|number| self.get(*number).is_of(most));
         let is_disturbed = |number: usize| self.busiest().is_some_and(|it| self.share_a_core(it, number));
         capable().find(|number| !is_disturbed(*number)).or_else(|| capable().next())
     }
@@ -103,7 +110,7 @@ impl Machine {
         left.max_by_key(|number| {
             let it = self.get(*number);
             let apart = taken.iter().all(|other| !self.share_a_core(*number, *other));
-            (apart, it.capacity == own.capacity, it.node == own.node, *number)
+            (apart, it.is_of(own.capacity), it.node == own.node, *number)
         })
     }
 
@@ -133,7 +140,8 @@ fn device_interrupts(text: &str) -> BTreeMap<usize, u64> {
     let mut sums: BTreeMap<usize, u64> = numbers.iter().map(|number| (*number, 0)).collect();
     for line in lines {
         let Some((name, counts)) = line.split_once(':') else { continue };
-        if name.trim().parse::<u32>().is_err() {
+        // On ARM the timer of each processor has a number too.
+        if name.trim().parse::<u32>().is_err() || counts.contains("timer") {
             continue;
         }
         for (number, count) in numbers.iter().zip(counts.split_whitespace()) {
@@ -152,8 +160,7 @@ mod tests {
     fn two_packages(cores: usize) -> Machine {
         let of = |number: usize| {
             let core = number % (2 * cores);
-            let package = core / cores;
-            Processor { core: (package, core % cores), node: package, capacity: 1024, interrupts: 0 }
+            Processor { core, node: core / cores, capacity: 1024, interrupts: 0 }
         };
         Machine((0..4 * cores).map(|number| (number, of(number))).collect())
     }
@@ -206,9 +213,10 @@ mod tests {
     #[test]
     fn capable_cores_come_first_where_there_are_unlike_ones() {
         let little =
-            |number: usize| (number, Processor { core: (0, number), capacity: 400, ..Processor::default() });
-        let big =
-            |number: usize| (number, Processor { core: (0, number), capacity: 1024, ..Processor::default() });
+            |number: usize| (number, Processor { core: number, capacity: 400, ..Processor::default() });
+        let big = |number: usize| {
+            (number, Processor { core: number, capacity: 1024 - number as u64, ..Processor::default() })
+        };
         let machine = Machine([little(0), little(1), big(2), big(3), little(4)].into_iter().collect());
         let all: Vec<usize> = (0..5).collect();
         assert_eq!(machine.quiet(&all), Some(2));
@@ -217,8 +225,7 @@ mod tests {
 
     #[test]
     fn only_lines_of_devices_count() {
-        let text =
-            "           CPU0       CPU2\n 24:  1  5  IO-APIC\nLOC:  100 200 Local timer\n 30: 2 7 PCI-MSIX\n";
+        let text = "           CPU0       CPU2\n 24:  1  5  IO-APIC\nLOC:  100 200 Local timer\n 30: 2 7 PCI-MSIX\n 11: 900 900 GICv3 27 Level arch_timer\n";
         assert_eq!(device_interrupts(text), [(0, 3), (2, 12)].into_iter().collect());
         assert_eq!(list("0-2,7\n"), [0, 1, 2, 7]);
         assert_eq!(list(""), [0; 0]);

@@ -3,6 +3,7 @@
 use super::words::{FLOORS, alarm_words, best_words, cautions, heading, percent, rank_text, sign, versions};
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult},
+    backend::Maintenance,
     record::Setup,
     stats::Comparison,
 };
@@ -17,8 +18,13 @@ const LEAST: usize = 40;
 const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "Ratios are of the same blocks, with 95% intervals. ▲ better, ▼ worse; ~ suggestive, = statistically indistinguishable, and \
-                     beside them the difference that a verdict needed. Arms of one rank are not distinguished.";
+const SIGNS: &str = "Each ratio compares neighbouring stretches of time, with a 95% interval; so it may differ from dividing the \
+                     rates. ▲ better, ▼ worse; ~ suggestive and = statistically indistinguishable, with the smallest difference \
+                     that would have been told. Rank: 1 + the number of arms that are told better. † not actively maintained.";
+
+/// How to go on from here.
+const GO_ON: &str = "Latency, CPU and memory: `ioduel report RECORD --format markdown`, or the page. Your own sizes and connections: \
+                     `ioduel workloads session > mine.toml`, edit it, `ioduel duel --workload mine.toml`.";
 
 /// Renders what a terminal of so many columns shows of a record.
 pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
@@ -33,7 +39,7 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
         lines.push(String::new());
     }
     for contest in &analysis.contests {
-        lines.extend(contest_lines(contest, width));
+        lines.extend(contest_lines(setup, contest, width));
         lines.push(String::new());
     }
     for (name, version) in versions(setup) {
@@ -47,16 +53,18 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     }
     let has_floors = analysis.contests.iter().any(|contest| contest.arms.iter().any(|arm| arm.floor));
     let floors = if has_floors { FLOORS } else { "" };
-    lines.extend(wrapped(&format!("{SIGNS}{floors} All measures are in the page, and in Markdown (`duel --wide`, `report --format markdown`)."), "", "", width));
+    lines.extend(wrapped(&format!("{SIGNS}{floors} {GO_ON}"), "", "", width));
     lines.join("\n")
 }
 
-fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
-    let title = format!("{}: {}", contest.title, heading(contest.view, contest.class));
+fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
+    let shape = &contest.shape;
+    let load = format!("{} connections, {}{}", shape.connections, shape.in_words(), shape.beside());
+    let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
     lines.push(String::new());
-    lines.extend(table(contest, width));
+    lines.extend(table(setup, contest, width));
     let without = contest.arms.iter().filter_map(|arm| Some((arm, arm.no_verdict.as_ref()?)));
     for (arm, why) in without {
         lines.extend(wrapped(&format!("{} has no verdict: {why}", arm.arm.name), "- ", "  ", width));
@@ -65,14 +73,14 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
 }
 
 /// Rank, arm, level and ratio; with the interval and a bar where there is room for them.
-fn table(contest: &ContestResult, width: usize) -> Vec<String> {
+fn table(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
     let measure = match contest.headline.unit() {
         "" | "1/s" => contest.headline.name().to_owned(),
         unit => format!("{}, {unit}", contest.headline.name()),
     };
     let head = |ratio: String| ["rank".to_owned(), "arm".to_owned(), measure.clone(), ratio];
     let rows = |with_interval: bool| -> Vec<[String; 4]> {
-        let arms = contest.arms.iter().map(|arm| row(arm, contest, with_interval));
+        let arms = contest.arms.iter().map(|arm| row(setup, arm, contest, with_interval));
         std::iter::once(head(format!("to {}", contest.reference))).chain(arms).collect()
     };
     let widest = |lines: &[String]| lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
@@ -112,7 +120,7 @@ fn aligned(rows: &[[String; 4]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-fn row(arm: &ArmResult, contest: &ContestResult, with_interval: bool) -> [String; 4] {
+fn row(setup: &Setup, arm: &ArmResult, contest: &ContestResult, with_interval: bool) -> [String; 4] {
     let level =
         arm.levels.get(&contest.headline).map_or_else(|| "–".to_owned(), |level| format!("{level:.0}"));
     let ratio = match arm.comparisons.get(&contest.headline) {
@@ -120,7 +128,10 @@ fn row(arm: &ArmResult, contest: &ContestResult, with_interval: bool) -> [String
         None if arm.arm.name == contest.reference => "1".to_owned(),
         None => "–".to_owned(),
     };
-    [rank_text(arm), arm.arm.name.clone(), level, ratio]
+    let server = setup.contestants.get(&arm.arm.server);
+    let is_maintained = server.is_none_or(|it| it.maintenance == Maintenance::Active);
+    let name = format!("{}{}", arm.arm.name, if is_maintained { "" } else { " †" });
+    [rank_text(arm), name, level, ratio]
 }
 
 /// A ratio with the sign of its verdict; without a verdict, with the difference that was needed for one.

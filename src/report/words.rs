@@ -13,14 +13,14 @@ pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own int
                                 verdict";
 
 /// What a floor is, as it stands at every table that has one.
-pub(super) const FLOORS: &str = " A floor is a hand-written loop on the system calls. No service can depend on it. It shows what \
-                                 generality costs, and is not ranked.";
+pub(super) const FLOORS: &str = " By hand: a loop on the system calls, and no library. It shows what a runtime costs, and is not \
+                                 ranked.";
 
 /// The rank of an arm as tables have it.
 pub(super) fn rank_text(arm: &ArmResult) -> String {
     match arm.rank() {
         Some(rank) => rank.to_string(),
-        None if arm.floor => "floor".to_owned(),
+        None if arm.floor => "by hand".to_owned(),
         None => String::new(),
     }
 }
@@ -200,6 +200,8 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "others" => {
             "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
         }
+        "begun apart" => "several clients began further apart than half the ramp",
+        "throttled" => "a CPU quota stopped everything for a while",
         "late" => {
             "the slice lasted twice as long as it was to, or could not be read at one moment: the machine stood still"
         }

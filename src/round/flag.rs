@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::Round;
+use super::{BegunApart, Round};
 use crate::{
     load::{Extent, LoadRun},
     net::{KernelCounters, PortLimit},
@@ -20,8 +20,11 @@ const LITTLE_REPLIES: u64 = 20;
 /// The share of the processors that others may have.
 const MOST_OTHERS: f64 = 0.05;
 
-/// The share of the time for which a quota may make all stand still.
+/// The share of the processors' time for which a quota may make them stand still.
 const MOST_THROTTLED: f64 = 0.01;
+
+/// The share of the ramp by which clients may begin apart.
+const MOST_APART: f64 = 0.5;
 
 /// The share of its processors from which on a client is taken for the bottleneck.
 const CLIENT_BUSY: f64 = 0.95;
@@ -68,11 +71,13 @@ pub enum Flag {
     },
     /// A quota of processor time was used up, and all stood still until its next period.
     Throttled {
-        /// For which share of the time.
+        /// For which share of the processors' time.
         share: f64,
         /// Whether slices tell which of them it hit.
         is_sliced: bool,
     },
+    /// Several clients began further apart than the ramp bears.
+    BegunApart(BegunApart),
     /// The client was the bottleneck: the server could have done more.
     ClientBound {
         /// The share of its processors that the client used.
@@ -111,6 +116,7 @@ impl Flag {
             | Self::Kernel(_)
             | Self::Little { .. }
             | Self::Others { .. }
+            | Self::BegunApart(_)
             | Self::PacerLate { .. }
             | Self::PacerStoodStill { .. }
             | Self::Throttled { is_sliced: false, .. } => true,
@@ -132,6 +138,7 @@ impl Flag {
             Self::Little { .. } => "Little's law",
             Self::Others { .. } => "others",
             Self::Throttled { .. } => "throttled",
+            Self::BegunApart(_) => "begun apart",
             Self::ClientBound { .. } => "client-bound",
             Self::PacerLate { .. } => "pacer late",
             Self::PacerStoodStill { .. } => "pacer stood still",
@@ -160,10 +167,13 @@ impl fmt::Display for Flag {
                 write!(f, "rate × time is {:+.1}% off the number of connections", departure * 100.0)
             }
             Self::Others { share } => write!(f, "others had {:.1}% of the processors", share * 100.0),
+            Self::BegunApart(BegunApart { us, within_us }) => {
+                write!(f, "clients began {:.1} ms apart, known within {:.1} ms", us / 1e3, within_us / 1e3)
+            }
             Self::Throttled { share, .. } => {
                 write!(
                     f,
-                    "a CPU quota was used up, and all stood still for {:.1}% of the time",
+                    "a CPU quota was used up: processors stood still for {:.1}% of their time",
                     share * 100.0
                 )
             }
@@ -260,11 +270,18 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     let others = round.neighbours.share().filter(|share| *share > MOST_OTHERS);
     flags.extend(others.map(|share| Flag::Others { share }));
     let throttled = round.neighbours.throttled.filter(|share| *share > MOST_THROTTLED);
+    flags.extend(round.begun_apart.filter(|it| is_apart(it, &round.extent)).map(Flag::BegunApart));
     let is_sliced = !round.slices.is_empty();
     flags.extend(throttled.map(|share| Flag::Throttled { share, is_sliced }));
     flags.extend(client_bound(round));
     flags.extend(paced_flags(round));
     flags
+}
+
+/// Whether clients began so far apart, as far as that is known, that one may not have been there when the window opened.
+fn is_apart(apart: &BegunApart, extent: &Extent) -> bool {
+    let Extent::Timed { ramp_ms, .. } = extent else { return false };
+    apart.us + apart.within_us > MOST_APART * *ramp_ms as f64 * 1e3
 }
 
 fn client_bound(round: &Round) -> Option<Flag> {

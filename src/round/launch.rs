@@ -47,6 +47,24 @@ impl Launch {
         }
     }
 
+    /// The words that start an agent, with its prefix: on this machine on its processors, in the network of the run.
+    fn words(
+        &self,
+        own: &Path,
+        program: Program<'_>,
+        prefix: &[String],
+        cpus: Option<&Cpus>,
+    ) -> Vec<OsString> {
+        let cpus = cpus.filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
+        let mut words = agent_words(own, cpus, program);
+        if prefix.is_empty() {
+            // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
+            words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
+            words.splice(2..2, self.network.options());
+        }
+        behind(prefix, words)
+    }
+
     /// Starts the agent of a contestant, on these processors and with this prefix.
     fn start(
         &self,
@@ -62,16 +80,10 @@ impl Launch {
                 (contestant.own_file(), contestant.program())
             }
         };
-        let cpus = cpus.filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
-        let mut words = agent_words(file.unwrap_or(&self.program), cpus, program);
-        if prefix.is_empty() {
-            // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
-            words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
-            words.splice(2..2, self.network.options());
-        }
+        let command = self.words(file.unwrap_or(&self.program), program, prefix, cpus);
         // Behind a prefix nobody's CPU time is read from here.
         let is_supervised = program.is_supervised() && prefix.is_empty();
-        let mut agent = Agent::start(&AgentCommand { name, command: behind(prefix, words), is_supervised })?;
+        let mut agent = Agent::start(&AgentCommand { name, command, is_supervised })?;
         if !prefix.is_empty() && program == Program::Own && file.is_none() {
             check_build(&mut agent, prefix)?;
         }
@@ -82,7 +94,7 @@ impl Launch {
     pub fn commands(&self) -> Vec<AgentCommand> {
         let command = |name: String, prefix: &[String], cpus: Option<&Cpus>| AgentCommand {
             name,
-            command: behind(prefix, agent_words(&self.program, cpus, Program::Own)),
+            command: self.words(&self.program, Program::Own, prefix, cpus),
             is_supervised: false,
         };
         let server = command("server".to_owned(), &self.server_exec, self.placement.server.as_ref());
@@ -118,20 +130,17 @@ impl Launch {
 
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
     pub(super) fn idle_holder(&self) -> AgentCommand {
-        let mut words = agent_words(&self.program, self.placement.client.as_ref(), Program::Own);
         let prefix = self.client_exec.first().map_or(&[][..], Vec::as_slice);
-        if prefix.is_empty() {
-            words.splice(2..2, self.network.options());
-        }
+        let cpus = self.placement.client.as_ref();
         AgentCommand {
             name: "the holder of silent connections".to_owned(),
-            command: behind(prefix, words),
+            command: self.words(&self.program, Program::Own, prefix, cpus),
             is_supervised: false,
         }
     }
 
     /// Whether all agents run here, in one network.
-    pub(super) fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         self.server_exec.is_empty() && self.client_exec.is_empty()
     }
 

@@ -11,7 +11,7 @@ use nix::sys::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup;
+use crate::{cgroup, placement::Cpus};
 
 /// Clock ticks of `/proc/stat` in a second, the same on every Linux since 2.6 (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -30,7 +30,7 @@ pub struct Neighbours {
     /// The share of time in which somebody waited for a processor, on average over ten seconds: the measured themselves
     /// too, where they share one.
     pub cpu_pressure: Option<f64>,
-    /// The share of the time in which a quota of processor time made this process and the measured stand still.
+    /// The share of the time of all processors that may be used in which a quota made this process and the measured stand still.
     pub throttled: Option<f64>,
 }
 
@@ -78,7 +78,9 @@ impl MachineWatch {
     fn throttled(&self) -> Option<f64> {
         let (since, was) = self.throttled?;
         let stood_still = cgroup::throttled()?.saturating_sub(was);
-        Some((stood_still.as_secs_f64() / since.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)).min(1.0))
+        let processors = Cpus::of_this_process().map_or(1, |cpus| cpus.count());
+        let all = since.elapsed().as_secs_f64() * processors as f64;
+        Some((stood_still.as_secs_f64() / all.max(f64::MIN_POSITIVE)).min(1.0))
     }
 }
 

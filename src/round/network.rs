@@ -39,12 +39,30 @@ impl Network {
         let mut keeper = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
         match keeper.ask(&Request::Settings, PATIENCE)?.answer {
             Answer::Settings(settings) => {
-                let namespace = Path::new("/proc").join(keeper.process_id().to_string()).join("ns/net");
-                // Others find it there.
-                fs::metadata(&namespace).with_context(|| namespace.display().to_string())?;
-                Ok(Self(Some(Rc::new(Own { keeper, settings }))))
+                let network = Self(Some(Rc::new(Own { keeper, settings })));
+                network.try_to_join(program).context("it cannot be joined")?;
+                Ok(network)
             }
             other => bail!("asked for its settings, it answered {other:?}"),
+        }
+    }
+
+    /// Lets an agent join it, as those of a run will.
+    fn try_to_join(&self, program: &Path) -> anyhow::Result<()> {
+        let mut words = agent_words(program, None, Program::Own);
+        words.extend(self.options());
+        let name = "one who joins the network".to_owned();
+        let mut joins = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
+        joins.ask(&Request::Settings, PATIENCE).map(drop)
+    }
+
+    /// Makes another one in place of one of a run's own whose keeper is gone, or takes the shared one where that can't be.
+    pub fn renew(&mut self, program: &Path) {
+        // A process that has ended has no namespaces, and its number is not given to another before it is waited for.
+        let is_gone =
+            |own: &Rc<Own>| fs::metadata(format!("/proc/{}/ns/net", own.keeper.process_id())).is_err();
+        if self.0.as_ref().is_some_and(is_gone) {
+            *self = Self::own(program).unwrap_or_default();
         }
     }
 

@@ -18,8 +18,9 @@ use crate::{
 /// How often each clock is asked for.
 const EXCHANGES: usize = 8;
 
-/// How far ahead the instant is, beside the time that telling it takes.
-const AHEAD: Duration = Duration::from_millis(5);
+/// How far ahead the instant is, beside the time that telling it takes: the server is asked some things before, and a message to a client
+/// may be late. One that comes after the instant shows in how far apart they began.
+const AHEAD: Duration = Duration::from_millis(20);
 
 /// The version of requests from which on an agent can be told when to begin.
 const SPEAKS: u32 = 3;

@@ -40,7 +40,9 @@ fn three_clients_send_the_plan_of_one_and_begin_at_one_instant() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let rounds = rounds(&results);
         let several = !clients.is_empty();
-        assert!(rounds.iter().all(|round| round.begun_apart.is_some() == several), "{several}");
+        // Far more than a machine with three others at work needs, and far less than a ramp.
+        let together = |round: &RoundLine| round.begun_apart.is_some_and(|apart| apart.us < 200_000.0);
+        assert!(rounds.iter().all(|round| together(round) == several), "{several}: {rounds:?}");
         let planned = |round: &RoundLine| {
             (round.place.arm.clone(), round.place.block, round.open.as_ref().unwrap().planned)
         };

@@ -47,31 +47,31 @@ const LONGEST: Duration = Duration::from_secs(600);
                   ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
 )]
 pub(in crate::cli) struct Args {
-    /// The backends, the reference first [default: all that run here]
+    /// The backends; the first is the reference [default: all that run here]
     backends: Vec<Chosen>,
     /// The workloads: names, or files such as mine.toml; `ioduel workloads` shows them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// What differs between the arms [default: own; server, where a server alone takes part]
+    /// What differs between the arms [default: own; server if a server without a client takes part]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// How many threads the arms run on [default: both, or the one that all who are named can be in]
+    /// How many threads the arms run on [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice [default: 1 in the single class, and one for each processor, but at least
     /// 2, in the other]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// The server's processors [default: one for both, the least disturbed]
+    /// The server's processors [default: server and client share the quietest one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
-    /// What to start servers with, such as 'ip netns exec a'
+    /// Prefix of the server's command, such as 'ip netns exec a'
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     server_exec: Option<Words>,
-    /// What to start clients with; repeat it for several load machines
+    /// Prefix of the client's command; repeat it for several load machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
@@ -87,7 +87,7 @@ pub(in crate::cli) struct Args {
     /// after 10 minutes, or --time
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
-    /// Stop after this time
+    /// The total time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Stop after this many epochs [default: 10, or 6 with --quick]
@@ -102,7 +102,7 @@ pub(in crate::cli) struct Args {
     /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
     #[arg(long = "objective", value_name = "OBJECTIVE", conflicts_with = "rate")]
     objectives: Vec<Objective>,
-    /// The seed of the order [default: drawn]
+    /// The seed of the order of runs [default: random]
     #[arg(long)]
     seed: Option<u64>,
     /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
@@ -148,9 +148,9 @@ enum ViewChoice {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ClassChoice {
-    /// One worker each
+    /// One thread each
     Single,
-    /// Several workers each, or a thread for each connection
+    /// Several threads each
     Multi,
 }
 

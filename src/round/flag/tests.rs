@@ -155,3 +155,25 @@ fn flags_read_well() {
         ]
     );
 }
+
+#[test]
+fn clients_that_begin_further_apart_than_half_a_ramp_are_excluded() {
+    let begun = |us: f64| Round {
+        extent: Extent::Timed { ramp_ms: 100, window_ms: 1000 },
+        begun_apart: Some(BegunApart { us, within_us: 1000.0 }),
+        ..round()
+    };
+    assert_eq!(names(&begun(48_000.0)), [""; 0]);
+    assert_eq!(names(&begun(50_000.0)), ["begun apart"]);
+}
+
+#[test]
+fn a_quota_that_was_used_up_excludes_a_whole_round() {
+    let throttled = |share| {
+        let neighbours = Neighbours { throttled: Some(share), ..Neighbours::default() };
+        Round { neighbours, ..round() }
+    };
+    assert_eq!(names(&throttled(0.2)), ["throttled"]);
+    assert!(round_flags(&throttled(0.2))[0].excludes());
+    assert_eq!(names(&throttled(0.005)), [""; 0]);
+}
