@@ -240,7 +240,12 @@ static ROWS: &[Row] = &[
     row("512 descriptors, told by the doctor", "ulimit -n 512; ioduel doctor", 0, "512 per process"),
     row("64 descriptors", "ulimit -n 64; ioduel run epoll", 1, "raise the hard limit"),
     row("half a processor, told by the doctor", "cpu_quota 50000; ioduel doctor", 0, "0.50 processors"),
-    row("half a processor", "cpu_quota 50000; ioduel run epoll --duration 1s", 0, "a CPU quota was used up"),
+    row(
+        "a twentieth of a processor",
+        "cpu_quota 5000; ioduel run epoll --duration 1s",
+        0,
+        "a CPU quota was used up",
+    ),
     row(
         "half a processor, in a duel",
         "cpu_quota 50000; ioduel duel epoll mio --quick --epochs 1 --out $OUT",
@@ -249,7 +254,7 @@ static ROWS: &[Row] = &[
     ),
     row(
         "a duel of one record a line, whose rounds tell the quota",
-        "cpu_quota 50000; ioduel duel epoll mio --quick --epochs 1 --out $OUT && cat $OUT/*/rounds.jsonl",
+        "cpu_quota 5000; ioduel duel epoll mio --quick --epochs 1 --out $OUT && cat $OUT/*/rounds.jsonl",
         0,
         "throttled: ",
     ),
