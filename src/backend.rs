@@ -184,6 +184,8 @@ pub use about::{About, Maintenance, Model, Threading, WorkersError, check_offloa
 pub use list::{
     OwnBackendError, UnknownBackend, add, all, crate_versions, find, is_own, left_out, not_built,
 };
+#[cfg(feature = "kimojio")]
+use workers::serve_when_ready;
 use workers::{Listeners, listeners_of, on_threads, serve_on_threads};
 
 use crate::{load::Load, service::Service};

@@ -27,7 +27,7 @@ use kimojio::{
 use socket2::SockRef;
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_on_threads, uring,
+    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_when_ready, uring,
 };
 use crate::{
     load::{Load, Slot},
@@ -66,9 +66,13 @@ impl Backend for Kimojio {
         // connections.
         let accepts = if workers == 1 { ACCEPTS } else { 1 };
         let listeners = (0..workers).map(|_| listener.try_clone()).collect::<io::Result<_>>()?;
-        let set_up = |listener| Ok((new_runtime(ExitBehavior::WhenMainTaskCompletes), listener));
-        serve_on_threads(service, listeners, set_up, |(runtime, listener)| {
-            run(runtime, serve(listener, accepts, Arc::clone(service)));
+        serve_when_ready(service, listeners, |listener, ready| {
+            let (runtime, service) = (new_runtime(ExitBehavior::WhenMainTaskCompletes), Arc::clone(service));
+            // It takes its last descriptor when its loop begins.
+            run(runtime, async move {
+                ready.wait_for_all();
+                serve(listener, accepts, service).await;
+            });
             Ok(())
         })
     }

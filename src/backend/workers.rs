@@ -4,7 +4,7 @@ use std::{
     io,
     net::TcpListener,
     panic::resume_unwind,
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::Builder,
 };
 
@@ -70,38 +70,45 @@ pub(super) fn serve_on_threads<T: Send, S>(
     set_up: impl Fn(T) -> io::Result<S> + Sync,
     work: impl Fn(S) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
-    let all = Gate::new(parts.len());
-    // A worker that never begins has arrived, and stops the service, as one that can't go on.
-    let parts = parts.into_iter().map(|part| (part, Arrives(&all), Stops(service))).collect();
-    on_threads(parts, |(part, arrives, _stops)| {
+    serve_when_ready(service, parts, |part, ready| {
         let own = set_up(part);
-        drop(arrives);
-        all.wait();
+        ready.wait_for_all();
         work(own?)
     })
 }
 
-/// Lets nobody through before all have arrived.
+/// Serves as [`serve_on_threads`] does, where setting up ends only within `work`: it says when it is ready.
+pub(super) fn serve_when_ready<T: Send>(
+    service: &Service,
+    parts: Vec<T>,
+    work: impl Fn(T, Ready) -> io::Result<()> + Sync,
+) -> io::Result<()> {
+    let gate = Arc::new(Gate { missing: Mutex::new(parts.len()), open: Condvar::new() });
+    // A worker that never begins is ready, and stops the service, as one that can't go on.
+    let parts = parts.into_iter().map(|part| (part, Ready(Arc::clone(&gate)), Stops(service))).collect();
+    on_threads(parts, |(part, ready, _stops)| work(part, ready))
+}
+
+/// Where workers wait for each other.
 struct Gate {
     missing: Mutex<usize>,
     open: Condvar,
 }
 
-impl Gate {
-    fn new(expected: usize) -> Self {
-        Self { missing: Mutex::new(expected), open: Condvar::new() }
-    }
+/// A worker's word that it is set up; given when it is dropped, also while its thread panics.
+pub(super) struct Ready(Arc<Gate>);
 
-    fn wait(&self) {
-        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.open.wait_while(missing, |missing| *missing > 0));
+impl Ready {
+    /// Says that this worker is set up, and waits until all are.
+    pub(super) fn wait_for_all(self) {
+        let gate = Arc::clone(&self.0);
+        drop(self);
+        let missing = gate.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(gate.open.wait_while(missing, |missing| *missing > 0));
     }
 }
 
-/// Arrives at the gate when it is dropped, also while its thread panics.
-struct Arrives<'a>(&'a Gate);
-
-impl Drop for Arrives<'_> {
+impl Drop for Ready {
     fn drop(&mut self) {
         *self.0.missing.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.open.notify_all();

@@ -132,10 +132,10 @@ impl AgentRunner {
         if self.launch.is_here() || *restarts >= MOST_RESTARTS {
             return;
         }
-        if let Err(error) = &self.arms[arm] {
+        if self.arms[arm].is_err() {
             *restarts += 1;
             let again = self.start(contest, &contest.arms[arm], self.seed);
-            self.arms[arm] = again.map_err(|again| format!("{error}; started again: {again:#}"));
+            self.arms[arm] = again.map_err(|error| format!("{error:#}"));
         }
     }
 
