@@ -83,7 +83,7 @@ memory_limit() { if [ -d /sys/fs/cgroup/memory ]; then limit memory memory.limit
 # An ordinary user, for whom the program lies where anybody may read it.
 as_nobody() { [ "$(id -u)" = 0 ] || exit 77; chmod 777 "$OUT"; setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 # A network namespace of somebody else's, with loopback up.
-in_network() { unshare --user --map-root-user --net sh -c "ip link set lo up && $1" || { code=$?; unshare -Urn true || exit 77; return $code; }; }
+in_network() { command -v ip >/dev/null || exit 77; unshare --user --map-root-user --net sh -c "ip link set lo up && $1" || { code=$?; unshare -Urn true || exit 77; return $code; }; }
 # A small disk of its own, mounted at $OUT.
 with_disk() { unshare --user --map-root-user --mount sh -c "mount -t tmpfs -o $1 tmpfs $OUT && $2" || { code=$?; unshare -Urm true || exit 77; return $code; }; }
 "#;
