@@ -44,6 +44,7 @@ pub mod analysis;
 pub mod backend;
 pub mod cgroup;
 pub mod cli;
+mod clock;
 pub mod conform;
 pub mod contestant;
 pub mod doctor;

@@ -5,6 +5,7 @@
 
 mod claims;
 mod flag;
+mod idle;
 mod launch;
 mod machine;
 mod measured;
@@ -21,16 +22,17 @@ use crate::{
     agent::{Agent, AgentCommand, Answer, Cost, Reply, Request},
     contestant,
     load::{Board, Extent, LoadPlan, LoadRun, Workload},
-    net::{KernelCounters, kernel_memory_bytes},
+    net::KernelCounters,
     pacer,
     placement::{Cpus, Placement},
-    protocol::{Framing, Shape},
+    protocol::Shape,
     service::{ServerConfig, ThreadWork},
     work::Work,
 };
 
 use claims::untrue;
 pub use flag::{Flag, load_flags};
+pub use idle::IdleMemory;
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
 pub use measured::Round;
@@ -44,9 +46,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a message may take on average before the whole is taken for a hang: some twenty times the slowest seen.
 const PATIENCE_PER_MESSAGE: Duration = Duration::from_millis(1);
-
-/// Connections that come and go before an idle one's memory is measured.
-const FIRST: usize = 16;
 
 /// What is measured against what.
 #[derive(Clone, Debug)]
@@ -140,34 +139,6 @@ impl Pair {
             }
             other => bail!("server {}: asked to serve, it answered {other:?}", plan.server),
         }
-    }
-
-    /// What an agent is asked that is to hold so many connections.
-    fn hold(&self, connections: usize) -> Request {
-        let Framing::Fixed { message_bytes, reply_bytes } = self.plan.shape.framing() else {
-            unreachable!("a shape has messages of one size")
-        };
-        Request::Hold { destinations: self.destinations.clone(), connections, message_bytes, reply_bytes }
-    }
-
-    /// Holds so many silent connections from now on; the first that are asked for stay.
-    fn hold_idle(&mut self, connections: usize) -> anyhow::Result<()> {
-        if connections == 0 || self.idle.is_some() {
-            return Ok(());
-        }
-        let hold = self.hold(connections);
-        let each = PATIENCE_PER_MESSAGE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
-        let mut holder = Agent::start(&self.idle_holder)?;
-        let before = self.kernel_memory();
-        holder.ask(&hold, PATIENCE + each)?;
-        self.idle_kernel_bytes = each_of(connections, before, self.kernel_memory());
-        self.idle = Some(holder);
-        Ok(())
-    }
-
-    /// The kernel's own memory, where both ends are in it.
-    fn kernel_memory(&self) -> Option<u64> {
-        self.here.then(kernel_memory_bytes).flatten()
     }
 
     /// The process of the server.
@@ -352,27 +323,6 @@ impl Pair {
         merged.context("a pair has at least one client")
     }
 
-    /// What an idle connection costs: so many are opened by a client of no backend, each exchanges one message, and all are held.
-    ///
-    /// # Errors
-    /// When an agent fails, dies or hangs.
-    pub fn idle_memory(&mut self, connections: usize) -> anyhow::Result<IdleMemory> {
-        let [first, hold] = [FIRST, connections].map(|connections| self.hold(connections));
-        let client = self.clients.first_mut().context("a pair has at least one client")?;
-        // What a server makes once, for its first connections, is not what each costs.
-        client.ask(&first, PATIENCE)?;
-        client.ask(&Request::Release, PATIENCE)?;
-        let before = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
-        let of_kernel = self.kernel_memory();
-        let client = self.clients.first_mut().context("a pair has at least one client")?;
-        client.ask(&hold, PATIENCE)?;
-        let kernel_bytes = each_of(connections, of_kernel, self.kernel_memory());
-        let after = self.server.ask(&Request::Cost, PATIENCE)?.cost.resident_bytes;
-        let client = self.clients.first_mut().context("a pair has at least one client")?;
-        client.ask(&Request::Release, PATIENCE)?;
-        Ok(IdleMemory { server_bytes: each_of(connections, before, after), kernel_bytes })
-    }
-
     /// How many workers the server and the client have; `None` where connections or a prefix decide.
     fn workers(&self) -> anyhow::Result<[Option<usize>; 2]> {
         let PairPlan { server, client, .. } = &self.plan;
@@ -397,20 +347,6 @@ impl Pair {
         self.hold_idle(workload.idle)?;
         self.round(workload.connections, workload.messages, extent)
     }
-}
-
-/// What an idle connection costs, in bytes; absent where it is not told.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct IdleMemory {
-    /// Resident memory of the server.
-    pub server_bytes: Option<f64>,
-    /// The kernel's own memory, both ends together.
-    pub kernel_bytes: Option<f64>,
-}
-
-/// What each of so many has added to what there was.
-fn each_of(connections: usize, before: Option<u64>, after: Option<u64>) -> Option<f64> {
-    before.zip(after).map(|(before, after)| (after as f64 - before as f64) / connections as f64)
 }
 
 /// What a round was asked to be.

@@ -11,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use nix::time::{ClockId, clock_gettime};
 
 use super::{Answer, Build, Cost, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
+    clock::{monotonic, nanoseconds},
     load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit, settings},
     pacer::Pacer,
@@ -298,14 +298,6 @@ impl Own {
 
 /// How far ahead the instant of a begin may be.
 const MOST_AHEAD: Duration = Duration::from_secs(10);
-
-fn monotonic() -> nix::Result<Duration> {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from)
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
 
 fn usable(name: &str) -> anyhow::Result<&'static dyn Backend> {
     let backend = backend::find(name)?;

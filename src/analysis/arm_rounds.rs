@@ -70,7 +70,7 @@ pub(super) struct ArmRounds<'a> {
 }
 
 impl<'a> ArmRounds<'a> {
-    /// Reads the rounds_of of all arms of a contest, in their order.
+    /// Reads the rounds of all arms of a contest, in their order.
     ///
     /// # Errors
     /// When a histogram cannot be decoded, or two rounds claim the same place.

@@ -334,9 +334,10 @@ fn is_floor(arm: &Arm, record: &Record) -> bool {
 /// Why nothing can be said of each arm: its own reason, or that the reference or its second copy was not measured well enough.
 fn barred(rounds_of: &[ArmRounds<'_>]) -> Vec<Option<String>> {
     let own: Vec<Option<String>> = rounds_of.iter().map(ArmRounds::no_verdict).collect();
-    let witness = |arm: &usize| *arm == 0 || rounds_of[*arm].arm.copy;
-    let lost =
-        (0..rounds_of.len()).filter(witness).find_map(|arm| Some((rounds_of[arm].arm, own[arm].clone()?)));
+    let is_reference = |arm: &usize| *arm == 0 || rounds_of[*arm].arm.copy;
+    let lost = (0..rounds_of.len())
+        .filter(is_reference)
+        .find_map(|arm| Some((rounds_of[arm].arm, own[arm].clone()?)));
     let Some((arm, why)) = lost else { return own };
     let all = || format!("nothing to compare with: {}: {why}", arm.name);
     own.into_iter().map(|own| Some(own.unwrap_or_else(all))).collect()

@@ -133,7 +133,7 @@ fn serve_connection(stream: &TcpStream, mut connection: Connection, place: Open<
 /// message comes meanwhile. Registered anew, a stream is ready when epoll says so, after all that was there before it.
 fn take_turns(stream: &TcpStream, connection: &mut Connection) -> Result<(), SessionError> {
     let mut registered = register(stream)?;
-    while converse(&mut registered, connection)? == Outcome::Again {
+    while converse(&mut registered, connection)? == AfterTurn::Again {
         drop(registered);
         registered = register(stream)?;
         registered.wait_io();
@@ -187,7 +187,7 @@ fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionEr
 
 /// How a turn ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum AfterTurn {
     /// There may be more to do at once; others first.
     Again,
     /// The session is over.
@@ -195,7 +195,7 @@ enum Outcome {
 }
 
 /// The blocking loop, of server and client alike: it yields where a thread would sleep.
-fn converse<S: Read + Write>(stream: &mut S, end: &mut impl End) -> Result<Outcome, SessionError> {
+fn converse<S: Read + Write>(stream: &mut S, end: &mut impl End) -> Result<AfterTurn, SessionError> {
     let mut full_reads = 0;
     loop {
         match end.want() {
@@ -204,7 +204,7 @@ fn converse<S: Read + Write>(stream: &mut S, end: &mut impl End) -> Result<Outco
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             },
-            Want::Read(_) if full_reads == FULL_READS_PER_TURN => return Ok(Outcome::Again),
+            Want::Read(_) if full_reads == FULL_READS_PER_TURN => return Ok(AfterTurn::Again),
             Want::Read(buffer) => {
                 let room = buffer.len();
                 match stream.read(buffer) {
@@ -222,7 +222,7 @@ fn converse<S: Read + Write>(stream: &mut S, end: &mut impl End) -> Result<Outco
                 end.woke(Instant::now());
             }
             Want::Offload(_) => unreachable!("may is not asked to offload"),
-            Want::Close => return Ok(Outcome::Over),
+            Want::Close => return Ok(AfterTurn::Over),
         }
     }
 }

@@ -81,11 +81,11 @@ pub(super) fn serve_on_threads<T: Send, S>(
 pub(super) fn serve_when_ready<T: Send>(
     service: &Service,
     parts: Vec<T>,
-    work: impl Fn(T, Ready) -> io::Result<()> + Sync,
+    work: impl Fn(T, AtGate) -> io::Result<()> + Sync,
 ) -> io::Result<()> {
     let gate = Arc::new(Gate { missing: Mutex::new(parts.len()), open: Condvar::new() });
     // A worker that never begins is ready, and stops the service, as one that can't go on.
-    let parts = parts.into_iter().map(|part| (part, Ready(Arc::clone(&gate)), Stops(service))).collect();
+    let parts = parts.into_iter().map(|part| (part, AtGate(Arc::clone(&gate)), Stops(service))).collect();
     on_threads(parts, |(part, ready, _stops)| work(part, ready))
 }
 
@@ -96,9 +96,9 @@ struct Gate {
 }
 
 /// A worker's word that it is set up; given when it is dropped, also while its thread panics.
-pub(super) struct Ready(Arc<Gate>);
+pub(super) struct AtGate(Arc<Gate>);
 
-impl Ready {
+impl AtGate {
     /// Says that this worker is set up, and waits until all are.
     pub(super) fn wait_for_all(self) {
         let gate = Arc::clone(&self.0);
@@ -108,7 +108,7 @@ impl Ready {
     }
 }
 
-impl Drop for Ready {
+impl Drop for AtGate {
     fn drop(&mut self) {
         *self.0.missing.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.open.notify_all();

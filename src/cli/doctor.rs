@@ -19,7 +19,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let program = crate::processes::own_program()?;
-    let checks = examine(&network::Chosen::new(args.network, &program, false)?.environment());
+    let checks = examine(&network::ChosenNetwork::new(args.network, &program, false)?.environment());
     match Format::new(args.json) {
         Format::Json => checks.iter().try_for_each(output::print_json)?,
         Format::Table => output::print(&format!("{}\n{}", render(&checks), sum(&checks)))?,

@@ -15,12 +15,12 @@ pub(super) enum Choice {
 }
 
 /// The network that was chosen, and why the system refused one of its own, where it did.
-pub(super) struct Chosen {
+pub(super) struct ChosenNetwork {
     pub(super) network: Network,
     refused: Option<String>,
 }
 
-impl Chosen {
+impl ChosenNetwork {
     /// Takes what was asked for, or one of its own where the system allows that; `elsewhere` says that agents run behind prefixes, or
     /// listen at an address of this network, which keeps them in this one.
     ///

@@ -142,7 +142,7 @@ impl Args {
         }
         let program = crate::processes::own_program()?;
         let elsewhere = self.server_exec.is_some() || self.client_exec.is_some();
-        let chosen = network::Chosen::new(self.network, &program, elsewhere)?;
+        let chosen = network::ChosenNetwork::new(self.network, &program, elsewhere)?;
         chosen.tell();
         Ok(Launch {
             network: chosen.network,

@@ -21,8 +21,9 @@ use std::{
 };
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::time::{ClockId, clock_gettime};
 use tempfile::{NamedTempFile, TempPath};
+
+use crate::clock::{monotonic, nanoseconds};
 
 /// Where files are in memory (shm_overview(7)).
 const IN_MEMORY: &str = "/dev/shm";
@@ -271,8 +272,8 @@ fn add_one(counter: &AtomicU64) {
 fn origin() -> io::Result<(Instant, u64)> {
     let read = || -> io::Result<(Duration, Instant, u64)> {
         let before = Instant::now();
-        let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
-        Ok((before.elapsed(), before, nanoseconds(Duration::from(time))))
+        let time = monotonic()?;
+        Ok((before.elapsed(), before, nanoseconds(time)))
     };
     let mut best = read()?;
     for _ in 0..10 {
@@ -282,10 +283,6 @@ fn origin() -> io::Result<(Instant, u64)> {
         }
     }
     Ok((best.1, best.2))
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     agent::{Cost, Reply, Request},
+    clock::nanoseconds,
     load::{Board, Done, Extent, Workload},
     net::KernelCounters,
 };
@@ -304,8 +305,4 @@ impl Spent {
         let client = pair.clients.first().context("a pair has at least one client")?;
         Ok(Self { server: pair.server.cpu_time()?, client: client.cpu_time()? })
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

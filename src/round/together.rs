@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{PATIENCE, Pair};
 use crate::{
     agent::{Agent, Answer, Request},
+    clock::{monotonic, nanoseconds},
     contestant, pacer,
 };
 
@@ -37,14 +37,14 @@ pub struct BegunApart {
 
 /// A clock as it stands to the one here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Clock {
+pub(super) struct ClockOffset {
     /// What it says when the one here says 0, in nanoseconds.
     ahead_ns: i128,
     /// How long the exchange took that told this, in nanoseconds.
     took_ns: u64,
 }
 
-impl Clock {
+impl ClockOffset {
     /// What it says of an exchange that was begun and over at these times here, and answered at that time there.
     fn of(begun_ns: u64, there_ns: u64, over_ns: u64) -> Self {
         let took_ns = over_ns.saturating_sub(begun_ns);
@@ -63,7 +63,7 @@ impl Clock {
 }
 
 /// How far apart some began, by their own clocks.
-fn begun_apart(clocks: &[Clock], began_ns: &[u64]) -> Option<BegunApart> {
+fn begun_apart(clocks: &[ClockOffset], began_ns: &[u64]) -> Option<BegunApart> {
     let here = clocks.iter().zip(began_ns).map(|(clock, began)| clock.here(*began));
     let (first, last) = (here.clone().min()?, here.max()?);
     let mut took: Vec<u64> = clocks.iter().map(|clock| clock.took_ns).collect();
@@ -73,14 +73,13 @@ fn begun_apart(clocks: &[Clock], began_ns: &[u64]) -> Option<BegunApart> {
     Some(BegunApart { us: (last - first) as f64 / 1e3, within_us: within_ns as f64 / 1e3 })
 }
 
-fn now_ns() -> anyhow::Result<u64> {
-    let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
-    Ok(u64::try_from(now.as_nanos())?)
+fn now_ns() -> nix::Result<u64> {
+    monotonic().map(nanoseconds)
 }
 
 impl Pair {
     /// Tells so many clients to begin at one instant, if there are several and they can be told; returns their clocks.
-    pub(super) fn agree_on_begin(&mut self, clients: usize) -> anyhow::Result<Vec<Clock>> {
+    pub(super) fn agree_on_begin(&mut self, clients: usize) -> anyhow::Result<Vec<ClockOffset>> {
         let speaks = match self.plan.client.as_str() {
             pacer::NAME => SPEAKS,
             name => contestant::find(name)?.speaks(),
@@ -89,9 +88,9 @@ impl Pair {
             return Ok(Vec::new());
         }
         let clients = &mut self.clients[..clients];
-        let clocks = clients.iter_mut().map(read_clock).collect::<anyhow::Result<Vec<Clock>>>()?;
+        let clocks = clients.iter_mut().map(read_clock).collect::<anyhow::Result<Vec<ClockOffset>>>()?;
         let telling: u64 = clocks.iter().map(|clock| clock.took_ns).sum();
-        let ahead_ns = u64::try_from(AHEAD.as_nanos())?;
+        let ahead_ns = nanoseconds(AHEAD);
         let instant = now_ns()? + ahead_ns + 4 * telling;
         for (client, clock) in clients.iter_mut().zip(&clocks) {
             client.ask(&Request::BeginAt { at_ns: clock.there(instant) }, PATIENCE)?;
@@ -100,7 +99,7 @@ impl Pair {
     }
 
     /// How far apart the clients with these clocks began.
-    pub(super) fn begun_apart(&mut self, clocks: &[Clock]) -> anyhow::Result<Option<BegunApart>> {
+    pub(super) fn begun_apart(&mut self, clocks: &[ClockOffset]) -> anyhow::Result<Option<BegunApart>> {
         let mut began = Vec::new();
         for client in &mut self.clients[..clocks.len()] {
             match client.ask(&Request::Clock, PATIENCE)?.answer {
@@ -112,14 +111,14 @@ impl Pair {
     }
 }
 
-fn read_clock(client: &mut Agent) -> anyhow::Result<Clock> {
-    let mut best: Option<Clock> = None;
+fn read_clock(client: &mut Agent) -> anyhow::Result<ClockOffset> {
+    let mut best: Option<ClockOffset> = None;
     for _ in 0..EXCHANGES {
         let begun = now_ns()?;
         let Answer::Clock { now_ns: there, .. } = client.ask(&Request::Clock, PATIENCE)?.answer else {
             bail!("it does not tell its clock")
         };
-        let clock = Clock::of(begun, there, now_ns()?);
+        let clock = ClockOffset::of(begun, there, now_ns()?);
         best = best.filter(|best| best.took_ns <= clock.took_ns).or(Some(clock));
     }
     best.ok_or_else(|| anyhow::anyhow!("no clock was asked for"))
@@ -132,18 +131,19 @@ mod tests {
     #[test]
     fn a_clock_is_known_to_half_of_what_its_exchange_took() {
         // It is 1,000,000 ahead; the answer was given 30 after the begin of an exchange of 100.
-        let clock = Clock::of(500, 500 + 30 + 1_000_000, 600);
+        let clock = ClockOffset::of(500, 500 + 30 + 1_000_000, 600);
         let error = clock.ahead_ns - 1_000_000;
         assert!(error.unsigned_abs() <= 50, "{error}");
         assert_eq!(clock.here(clock.there(12_345)), 12_345);
-        let behind = Clock::of(1_000_000, 40, 1_000_010);
+        let behind = ClockOffset::of(1_000_000, 40, 1_000_010);
         assert_eq!(behind.there(1_000_005), 40);
         assert_eq!(behind.there(0), 0, "there was no such time there");
     }
 
     #[test]
     fn how_far_apart_is_told_by_the_clock_here() {
-        let clocks = [Clock { ahead_ns: 1000, took_ns: 40 }, Clock { ahead_ns: -500, took_ns: 100 }];
+        let clocks =
+            [ClockOffset { ahead_ns: 1000, took_ns: 40 }, ClockOffset { ahead_ns: -500, took_ns: 100 }];
         let apart = begun_apart(&clocks, &[3000, 1700]).unwrap();
         assert_eq!(apart, BegunApart { us: 0.2, within_us: 0.07 });
         assert_eq!(begun_apart(&[], &[]), None);

@@ -7,6 +7,8 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::clock::nanoseconds;
+
 /// How much of what is left is spent before the clock is looked at again: the loop may be half as fast now as when it was measured,
 /// where the other thread of its core is busy.
 const AT_A_TIME: f64 = 0.5;
@@ -39,10 +41,6 @@ pub(super) fn prepare() {
 /// The CPU time of this thread; `None` where the kernel does not tell.
 fn thread_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Spends CPU time on nothing: a counted loop, for a clock would go on while another thread has the processor.

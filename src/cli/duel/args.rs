@@ -241,8 +241,8 @@ impl Args {
     }
 
     /// The network of the agents.
-    pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::Chosen> {
-        network::Chosen::new(self.network, program, self.machines().are_elsewhere())
+    pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::ChosenNetwork> {
+        network::ChosenNetwork::new(self.network, program, self.machines().are_elsewhere())
     }
 
     pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {
