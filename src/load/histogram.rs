@@ -1,8 +1,10 @@
 //! Durations, counted in nanoseconds to three significant digits, in memory that does not grow.
 
-use std::time::Duration;
+use std::{io::Read as _, time::Duration};
 
+use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flate2::read::ZlibDecoder;
 use hdrhistogram::{
     Histogram,
     serialization::{Deserializer, Serializer as _, V2DeflateSerializer},
@@ -136,8 +138,8 @@ impl LatencyHistogram {
     /// # Errors
     /// When it is none.
     pub fn decode(text: &str) -> anyhow::Result<Self> {
-        let encoded = STANDARD.decode(text)?;
-        let decoded = Deserializer::new().deserialize(&mut encoded.as_slice()).map_err(anyhow::Error::msg)?;
+        let plain = inflated(&STANDARD.decode(text)?)?;
+        let decoded = Deserializer::new().deserialize(&mut plain.as_slice()).map_err(anyhow::Error::msg)?;
         let bounds = |histogram: &Histogram<u64>| (histogram.low(), histogram.high(), histogram.sigfig());
         if bounds(&decoded) == (1, LONGEST_NS, DIGITS) {
             return Ok(Self(decoded));
@@ -147,6 +149,24 @@ impl LatencyHistogram {
         histogram.0.add::<&Histogram<u64>>(&decoded).map_err(anyhow::Error::msg)?;
         Ok(histogram)
     }
+}
+
+/// The most that an encoding has to inflate to, in bytes: nine for each of the counts of these bounds, four times over.
+const MOST_INFLATED: u64 = 1 << 20;
+
+/// Takes the compression from an encoding whose lengths are true: its decoder makes room for whatever length it reads.
+fn inflated(encoded: &[u8]) -> anyhow::Result<Vec<u8>> {
+    const CONTENT: usize = 8;
+    let compressed = encoded.get(CONTENT..).context("it is shorter than its header")?;
+    let mut plain = Vec::new();
+    ZlibDecoder::new(compressed).take(MOST_INFLATED + 1).read_to_end(&mut plain)?;
+    ensure!(plain.len() as u64 <= MOST_INFLATED, "it is longer than {MOST_INFLATED} bytes");
+    // The version, the length of the counts, and 32 bytes of bounds before these.
+    const BEFORE_COUNTS: usize = 40;
+    let length = plain.get(4..CONTENT).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+    let counts = plain.len().checked_sub(BEFORE_COUNTS);
+    ensure!(length.is_some_and(|length| Some(length as usize) == counts), "its length is not what it says");
+    Ok(plain)
 }
 
 impl Serialize for LatencyHistogram {
@@ -163,6 +183,11 @@ impl<'de> Deserialize<'de> for LatencyHistogram {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::ZlibEncoder};
+    use hdrhistogram::serialization::V2Serializer;
+
     use super::*;
 
     fn of(micros: &[u64]) -> LatencyHistogram {
@@ -189,6 +214,25 @@ mod tests {
         assert!(json.starts_with("\"HISTFAAAA"), "the encoding that HdrHistogram's own tools read: {json}");
         assert_eq!(serde_json::from_str::<LatencyHistogram>(&json).unwrap(), histogram);
         assert!(serde_json::from_str::<LatencyHistogram>("\"HISTFAAAAB\"").is_err());
+    }
+
+    #[test]
+    fn a_length_that_is_not_true_is_refused_before_room_is_made_for_it() {
+        let mut plain = Vec::new();
+        V2Serializer::new().serialize(&of(&[5]).0, &mut plain).unwrap();
+        let text = |plain: &[u8]| {
+            let mut deflated = ZlibEncoder::new(Vec::new(), Compression::fast());
+            deflated.write_all(plain).unwrap();
+            let deflated = deflated.finish().unwrap();
+            let length = u32::try_from(deflated.len()).unwrap();
+            STANDARD.encode([&0x1c84_9314_u32.to_be_bytes(), &length.to_be_bytes(), &deflated[..]].concat())
+        };
+        assert_eq!(LatencyHistogram::decode(&text(&plain)).unwrap(), of(&[5]));
+        plain[4..8].copy_from_slice(&0x5000_0000_u32.to_be_bytes());
+        let told = LatencyHistogram::decode(&text(&plain)).unwrap_err().to_string();
+        assert_eq!(told, "its length is not what it says");
+        let told = LatencyHistogram::decode(&text(&vec![0; 2 << 20])).unwrap_err().to_string();
+        assert_eq!(told, "it is longer than 1048576 bytes");
     }
 
     #[test]
