@@ -25,6 +25,9 @@ pub trait Prober {
     /// How many arms there are; the reference is number 0.
     fn arms(&self) -> usize;
 
+    /// The lowest rate at which a round has enough messages for the objective, in messages per second.
+    fn lowest(&self) -> f64;
+
     /// Offers an arm far more than it can take; returns how many messages it answers a second.
     ///
     /// # Errors
@@ -59,9 +62,9 @@ pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladd
         arms.map(|arm| knee(prober, arm, saturations[arm])).collect::<anyhow::Result<_>>()?;
     let found = || knees.iter().flatten().copied();
     let (Some(low), Some(high)) = (found().reduce(f64::min), found().reduce(f64::max)) else {
-        let lowest = saturations.iter().map(|it| it * LEAST_SHARE).fold(f64::INFINITY, f64::min);
+        let tried = saturations.iter().map(|it| lowest_tried(prober, *it)).fold(f64::INFINITY, f64::min);
         anyhow::bail!(
-            "no arm meets the objective, not even at {lowest:.0} messages/s, the lowest rate that was tried"
+            "no arm meets the objective, not even at {tried:.0} messages/s, the lowest rate that was tried"
         )
     };
     let reference = knees.first().copied().flatten().unwrap_or(low);
@@ -75,7 +78,10 @@ pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladd
 
 /// Finds where an arm ceases to meet the objective, between nothing and what it can take, halving on a logarithmic scale.
 fn knee(prober: &mut impl Prober, arm: usize, saturation: f64) -> anyhow::Result<Option<f64>> {
-    let (mut low, mut high) = (saturation * LEAST_SHARE, saturation);
+    let (mut low, mut high) = (lowest_tried(prober, saturation), saturation);
+    if low >= high {
+        return Ok(None);
+    }
     // Asked twice: the machine may have stood still.
     if !prober.meets(arm, low)? && !prober.meets(arm, low)? {
         return Ok(None);
@@ -85,6 +91,11 @@ fn knee(prober: &mut impl Prober, arm: usize, saturation: f64) -> anyhow::Result
         *(if prober.meets(arm, middle)? { &mut low } else { &mut high }) = middle;
     }
     Ok(Some((low * high).sqrt()))
+}
+
+/// The lowest rate that is tried of an arm that can take so much.
+fn lowest_tried(prober: &impl Prober, saturation: f64) -> f64 {
+    (saturation * LEAST_SHARE).max(prober.lowest())
 }
 
 /// So many rates at equal factors from one to another; fewer where they would be nearer than that tells anything.
@@ -120,11 +131,16 @@ mod tests {
             self.saturations.len()
         }
 
+        fn lowest(&self) -> f64 {
+            459.0
+        }
+
         fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
             Ok(self.saturations[arm])
         }
 
         fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
+            assert!(rate >= self.lowest(), "no round can measure {rate}");
             self.tried += 1;
             Ok(rate <= self.saturations[arm] * self.share)
         }
@@ -160,6 +176,16 @@ mod tests {
             told,
             "no arm meets the objective, not even at 2000 messages/s, the lowest rate that was tried"
         );
+    }
+
+    #[test]
+    fn no_rate_is_tried_at_which_a_round_has_too_few_messages() {
+        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.8, tried: 0 };
+        let ladder = find_rates(&mut arms, 12).unwrap();
+        assert!(ladder.rates.iter().any(|it| (it / 4_800.0).ln().abs() < 0.2), "{ladder:?}");
+        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.0, tried: 0 };
+        let told = find_rates(&mut arms, 12).unwrap_err().to_string();
+        assert!(told.contains("not even at 459 messages/s"), "{told}");
     }
 
     #[test]

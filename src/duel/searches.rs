@@ -63,6 +63,10 @@ impl Prober for Machine {
         2
     }
 
+    fn lowest(&self) -> f64 {
+        1.0
+    }
+
     fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
         Ok(self.speed() / (SERVICE * ARMS[arm * 2]))
     }

@@ -59,11 +59,20 @@ const ENOUGH: u64 = 2;
 ///
 /// No longer, for the machine stands still now and then, and more short rounds see through that where fewer long ones don't.
 pub fn paced_window_ms(rate: f64, objectives: &[Objective], workload_ms: u64) -> Option<u64> {
-    let of_objectives = objectives.iter().map(|it| it.quantile().messages_needed()).max();
-    let messages = ENOUGH * of_objectives.unwrap_or(Quantile::P99.messages_needed());
-    let needed = (messages as f64 / rate * 1e3).ceil() as u64;
+    let needed = (messages_needed(objectives) as f64 / rate * 1e3).ceil() as u64;
     let window = workload_ms.max(needed);
     (window <= LONGEST_WINDOW_MS.max(workload_ms)).then_some(window)
+}
+
+/// The lowest rate that such a window can measure, in messages per second.
+pub fn lowest_paced_rate(objectives: &[Objective], workload_ms: u64) -> f64 {
+    messages_needed(objectives) as f64 / LONGEST_WINDOW_MS.max(workload_ms) as f64 * 1e3
+}
+
+/// How many messages a window has for the strictest quantile of some objectives, p99 without any.
+fn messages_needed(objectives: &[Objective]) -> u64 {
+    let of_objectives = objectives.iter().map(|it| it.quantile().messages_needed()).max();
+    ENOUGH * of_objectives.unwrap_or(Quantile::P99.messages_needed())
 }
 
 /// By how much the pacer may be late where a response time of so much is the objective.
@@ -150,6 +159,8 @@ mod tests {
         assert_eq!(window(2_000.0, &["p99 < 2ms"]), Some(459));
         assert_eq!(window(20_000.0, &["p99.9 < 9ms", "p50 < 1ms"]), Some(461));
         assert_eq!(window(400.0, &["p99 < 2ms"]), None, "two seconds are the most");
+        assert_eq!(lowest_paced_rate(&objectives(&["p99 < 2ms"]), 60), 459.0);
+        assert_eq!((window(459.0, &["p99 < 2ms"]), window(458.0, &["p99 < 2ms"])), (Some(2000), None));
         assert_eq!(paced_window_ms(400.0, &[], 2500), Some(2500), "unless the workload has more");
     }
 

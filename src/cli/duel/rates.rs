@@ -9,7 +9,7 @@ use crate::{
     duel::{Prober, find_rates, fit_blocks, pair_plan},
     load::{Objective, Offered, SHARES, Workload},
     record::{Arrivals, Contest},
-    round::{Flag, Launch, Offer, Pair, Round, paced_window_ms},
+    round::{Flag, Launch, Offer, Pair, Round, lowest_paced_rate, paced_window_ms},
     seeded::mix,
 };
 
@@ -170,10 +170,16 @@ impl Prober for Trials<'_> {
         self.contest.arms.iter().filter(|arm| !arm.copy).count()
     }
 
+    fn lowest(&self) -> f64 {
+        lowest_paced_rate(self.objectives, self.contest.workload.window_ms)
+    }
+
     fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
         // The pacer can't send what it is to, whatever the machine does. Where it is the slower one, this is its own limit, and the
-        // search ends below what the server can take.
-        Ok(self.round(arm, TOO_MUCH, Spoilt::Taken)?.run.messages_per_second())
+        // search ends below what the server can take. A machine that stands still only ever lowers it: the better of two counts.
+        let mut once = || Ok(self.round(arm, TOO_MUCH, Spoilt::Taken)?.run.messages_per_second());
+        let (first, second): (anyhow::Result<f64>, anyhow::Result<f64>) = (once(), once());
+        Ok(first?.max(second?))
     }
 
     /// Two rounds of three decide: one alone may be spoilt by a moment in which the machine stood still.
