@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     load::{Extent, LoadPlan, LoadRun, OpenPlan},
-    net::ListenAt,
+    net::{LinkMeasured, LinkShape, ListenAt, Side},
     service::{Served, ServerConfig, ThreadWork},
 };
 
@@ -75,6 +75,27 @@ pub enum Request {
     Build,
     /// Say what the kernel's settings are where it is.
     Settings,
+    /// Make an end of a link where it is.
+    MakeEnd {
+        /// Which.
+        side: Side,
+        /// The process in whose network namespace the other end is to be, for who makes both.
+        peer: Option<u32>,
+        /// What the link is like.
+        link: LinkShape,
+    },
+    /// Send back the datagrams that arrive at an end of a link, and say where that is.
+    Reflect {
+        /// Which.
+        side: Side,
+    },
+    /// Measure the link to who sends them back.
+    Probe {
+        /// Where that is.
+        to: SocketAddr,
+        /// What the link is to be like.
+        link: LinkShape,
+    },
     /// Drive a load to its end.
     Drive {
         /// The backend.
@@ -117,6 +138,9 @@ impl fmt::Display for Request {
             Self::Clock => f.write_str("tell its clock"),
             Self::BeginAt { .. } => f.write_str("begin at an instant"),
             Self::Settings => f.write_str("tell its settings"),
+            Self::MakeEnd { .. } => f.write_str("make an end of a link"),
+            Self::Reflect { .. } => f.write_str("send datagrams back"),
+            Self::Probe { .. } => f.write_str("measure a link"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
                 write!(f, "drive {} connections with {backend}, ", plan.connections)?;
@@ -177,6 +201,15 @@ pub enum Answer {
     Build(Build),
     /// The settings are these, by their paths below `/proc/sys`.
     Settings(BTreeMap<String, String>),
+    /// Its end of the link is made.
+    Made,
+    /// It sends back what arrives there.
+    Reflects {
+        /// Where.
+        at: SocketAddr,
+    },
+    /// The link was measured.
+    Probed(LinkMeasured),
     /// It could not.
     Failed {
         /// Why.

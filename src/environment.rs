@@ -10,7 +10,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{backend, cgroup, net::settings, placement::Cpus, round::Network};
+use crate::{
+    backend, cgroup,
+    net::{LinkMeasured, LinkShape, settings},
+    placement::Cpus,
+    round::Network,
+};
 
 /// A machine, as it was when something was measured. What it does not tell is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,9 @@ pub struct Environment {
     /// The network that the agents are in: `own`, or `shared`, and why, where the system refused one; absent where it was not recorded.
     #[serde(default)]
     pub network: Option<String>,
+    /// The link between both sides: absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<RecordedLink>,
     /// The compiler.
     pub rustc: String,
     /// The profile that this was built with.
@@ -93,6 +101,7 @@ impl Environment {
             kernel: line("/proc/sys/kernel/osrelease"),
             settings: settings(),
             network: None,
+            link: None,
             load_average: line("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
             rustc: env!("IODUEL_RUSTC").to_owned(),
             profile: env!("IODUEL_PROFILE").to_owned(),
@@ -110,7 +119,8 @@ impl Environment {
     pub fn of(self, network: &Network, refused: Option<&str>) -> Self {
         let shared = || refused.map_or("shared".to_owned(), |why| format!("shared: {why}"));
         let told = if network.is_own() { "own".to_owned() } else { shared() };
-        Self { settings: network.settings(), network: Some(told), ..self }
+        let link = network.link().map(|(asked, measured)| RecordedLink { asked, measured });
+        Self { settings: network.settings(), network: Some(told), link, ..self }
     }
 
     /// Every field by its path, as text.
@@ -121,10 +131,22 @@ impl Environment {
     /// The fields in which another environment differs from this.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut differences = differences(&self.fields(), &other.fields());
-        // A kernel keeps some KiB more or less, and no two minutes have the same load.
-        differences.retain(|difference| !["memory_kib", "load_average"].contains(&difference.name.as_str()));
+        // A kernel keeps some KiB more or less, no two minutes have the same load, and no two measurements of a link are the same.
+        let differs_always =
+            |name: &str| ["memory_kib", "load_average"].contains(&name) || name.starts_with("link.measured");
+        differences.retain(|difference| !differs_always(&difference.name));
         differences
     }
+}
+
+/// A link as it was asked for, and as it was before the first round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedLink {
+    /// What it was to be like.
+    pub asked: LinkShape,
+    /// What it was like.
+    pub measured: LinkMeasured,
 }
 
 /// A field in which two things differ.

@@ -7,18 +7,24 @@
 
 mod counters;
 mod descriptors;
+mod link;
 mod listener;
 mod memory;
 mod namespace;
 mod ports;
+mod probe;
 mod settings;
 mod timer;
+mod veth;
 
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
+pub use link::{LinkMeasured, LinkShape};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
 pub use memory::kernel_memory_bytes;
 pub use namespace::Namespace;
 pub use ports::PortLimit;
+pub use probe::{probe, reflect};
 pub use settings::{setting, settings};
 pub use timer::Timer;
+pub use veth::{Side, make_end};

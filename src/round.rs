@@ -229,6 +229,7 @@ impl Pair {
             neighbours: Neighbours::default(),
             fallbacks: self.fallbacks.clone(),
             begun_apart: None,
+            over_losses: self.network.loses(),
             idle_kernel_bytes: self.idle_kernel_bytes,
         })
     }

@@ -17,7 +17,7 @@ use crate::{
     backend::{self, Backend},
     clock::{monotonic, nanoseconds},
     load::{Load, LoadPlan, LoadRun, OpenPlan},
-    net::{DescriptorLimit, ListenAt, listen, raise_descriptor_limit, settings},
+    net::{DescriptorLimit, ListenAt, listen, make_end, probe, raise_descriptor_limit, reflect, settings},
     pacer::Pacer,
     protocol::{Framing, REPLY_PREFIX},
     service::{Served, ServerConfig, Service, ThreadWork},
@@ -155,6 +155,9 @@ impl Answering for Own {
             }
             Request::Build => Ok(Answer::Build(Build::own())),
             Request::Settings => Ok(Answer::Settings(settings())),
+            Request::MakeEnd { side, peer, link } => make_end(side, peer, &link).map(|()| Answer::Made),
+            Request::Reflect { side } => Ok(Answer::Reflects { at: reflect(side)? }),
+            Request::Probe { to, link } => Ok(Answer::Probed(probe(to, &link)?)),
             Request::Connect { plan } => self.connect(plan).map(|()| Answer::Held),
             Request::Pace => self.pace().map(|run| Answer::Drove(Box::new(run))),
             Request::Drive { backend, plan } => {

@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(long)]
     cpus: Option<Cpus>,
     /// Move to a network namespace of its own, or to that of the process of this number
-    #[arg(long, value_name = "own|PID", hide = true)]
+    #[arg(long, value_name = "own|beside:PID|PID", hide = true)]
     network: Option<Namespace>,
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]

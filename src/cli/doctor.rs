@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use super::{Format, network, output, table::Table};
-use crate::doctor::{Check, examine};
+use crate::{
+    doctor::{Check, examine, links},
+    round::Network,
+};
 
 /// Show what on this machine would distort a measurement, and how to fix it.
 #[derive(clap::Args)]
@@ -19,7 +22,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let program = crate::processes::own_program()?;
-    let checks = examine(&network::ChosenNetwork::new(args.network, &program, false)?.environment());
+    let mut checks = examine(&network::ChosenNetwork::new(args.network, &program, false)?.environment());
+    // Tried, for all that it needs: two namespaces, iproute2, and a kernel that can delay.
+    let delayed = "delay 1ms".parse().map_err(anyhow::Error::msg)?;
+    checks.push(links(Network::linked(&program, &delayed).map(drop)));
     match Format::new(args.json) {
         Format::Json => checks.iter().try_for_each(output::print_json)?,
         Format::Table => output::print(&format!("{}\n{}", render(&checks), sum(&checks)))?,

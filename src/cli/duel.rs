@@ -36,6 +36,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
     let network = args.network(&program)?;
     let environment = network.environment();
+    let has_link = environment.link.is_some();
     let launch = args.launch(program, network.network)?;
     let mut setup = args.setup(&launch.program, environment, command_line)?;
     // Held until the duel is over.
@@ -52,7 +53,8 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     output::tell(&args.intention().unwrap_or_else(usual));
     let interrupted = interrupts()?;
     let mut runner = AgentRunner::new(launch, setup.seed);
-    if args.quick {
+    // Over a link each idle connection takes round trips to open, and costs what it does without one.
+    if args.quick || has_link {
         runner = runner.without_idle();
     }
     let shown = Shown { ranked: super::ranked(args.all), wide: args.wide };

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::output;
-use crate::{environment::Environment, round::Network};
+use crate::{environment::Environment, net::LinkShape, round::Network};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +41,23 @@ impl ChosenNetwork {
             Err(why) if asked.is_some() => Err(why.context("--network own")),
             Err(why) => Ok(Self { network: Network::shared(), refused: Some(format!("{why:#}")) }),
         }
+    }
+
+    /// Makes a link that is like this, and measures it.
+    ///
+    /// # Errors
+    /// When the system does not allow it, or it is not like this.
+    pub(super) fn over(link: &LinkShape, program: &Path, elsewhere: bool) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !elsewhere,
+            "--link {link}: an agent runs behind a prefix, or the server listens at an address of this network, and a link joins two \
+             networks of this machine"
+        );
+        let network = Network::linked(program, link).with_context(|| format!("--link '{link}'"))?;
+        if let Some((_, measured)) = network.link() {
+            output::tell(&format!("over a link, {link}: {measured}"));
+        }
+        Ok(Self { network, refused: None })
     }
 
     /// Tells that the system refused a network of its own, where it did, and what that costs.

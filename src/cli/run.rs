@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     load::{Extent, Summary, Workload, check_plan},
+    net::LinkShape,
     pacer,
     placement::{Cpus, Placement},
     round::{Launch, Offer, Pair, PairPlan, Round},
@@ -61,6 +62,10 @@ pub(super) struct Args {
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
+    /// Measure over a link with this delay (there and back), loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or lan, metro,
+    /// wan, mobile, plain [default: the workload's, or none]
+    #[arg(long, value_name = "LINK", conflicts_with = "network")]
+    link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -82,7 +87,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     server.0.can_serve(&args.workload).map_err(|why| anyhow::anyhow!("{}: {why}", server.name()))?;
     let workload = args.workload();
     let rate = args.checked_rate(&workload)?;
-    let launch = args.launch(rate.is_some())?;
+    let launch = args.launch(&workload)?;
     let client = if rate.is_some() { pacer::NAME } else { args.backend.name() };
     let plan = PairPlan {
         server_workers: args.workers,
@@ -116,7 +121,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 impl Args {
     /// The workload, at the rate and with the window that were asked for.
     fn workload(&self) -> Workload {
-        Workload { window_ms: millis(self.duration), ..self.workload.at(self.rate) }
+        let workload = Workload { window_ms: millis(self.duration), ..self.workload.at(self.rate) };
+        match self.link {
+            Some(link) => workload.over(link),
+            None => workload,
+        }
     }
 
     /// The rate that is offered, in messages per second; `None` in a closed loop.
@@ -127,7 +136,8 @@ impl Args {
         Ok(Some(rate))
     }
 
-    fn launch(&self, is_paced: bool) -> anyhow::Result<Launch> {
+    fn launch(&self, workload: &Workload) -> anyhow::Result<Launch> {
+        let is_paced = workload.arrivals.is_some();
         let server = (self.server_cpus.clone(), self.server_exec.is_some());
         let client = (self.client_cpus.clone(), self.client_exec.is_some());
         let placement = match is_paced {
@@ -142,7 +152,10 @@ impl Args {
         }
         let program = crate::processes::own_program()?;
         let elsewhere = self.server_exec.is_some() || self.client_exec.is_some();
-        let chosen = network::ChosenNetwork::new(self.network, &program, elsewhere)?;
+        let chosen = match workload.link {
+            Some(link) => network::ChosenNetwork::over(&link, &program, elsewhere)?,
+            None => network::ChosenNetwork::new(self.network, &program, elsewhere)?,
+        };
         chosen.tell();
         Ok(Launch {
             network: chosen.network,

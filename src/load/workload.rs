@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Offered, Process, Skew};
-use crate::{protocol::Shape, work::Work};
+use crate::{net::LinkShape, protocol::Shape, work::Work};
 
 /// Sessions that each connection must have run in a window for the window to say something of sessions.
 pub const SESSIONS_THAT_COUNT: u64 = 10;
@@ -50,7 +50,16 @@ pub struct Workload {
     /// Which connections have how much of the traffic; absent where all have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew: Option<Skew>,
+    /// The link that it goes over; absent on loopback, and between machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkShape>,
 }
+
+/// Sessions of a connection that the ramp has over a link at least, and the window.
+const SESSIONS_OVER_LINK: [f64; 2] = [2.0, 10.0];
+
+/// Round trips that they have where sessions do not count.
+const TRIPS_OVER_LINK: [f64; 2] = [20.0, 50.0];
 
 /// The files of the named ones, the headline first. Ramps and windows are for the slowest backend of the slowest machine
 /// that was tried: see METHODOLOGY.md, "Steady state".
@@ -126,6 +135,22 @@ impl Workload {
         Self { arrivals: open.arrivals.map(|arrivals| Offered { rate: Some(rate), ..arrivals }), ..open }
     }
 
+    /// The same over a link, with a ramp and a window that are long enough for its round trips.
+    pub fn over(self, link: LinkShape) -> Self {
+        let trip_ms = (link.delay + link.jitter).as_secs_f64() * 1e3;
+        let [ramp_ms, window_ms] = match self.counts_sessions {
+            true => SESSIONS_OVER_LINK.map(|sessions| sessions * f64::from(self.messages + 1) * trip_ms),
+            false => TRIPS_OVER_LINK.map(|trips| trips * trip_ms),
+        };
+        let at_least = |least: f64, now: u64| now.max(least.ceil() as u64);
+        Self {
+            link: Some(link),
+            ramp_ms: at_least(ramp_ms, self.ramp_ms),
+            window_ms: at_least(window_ms, self.window_ms),
+            ..self
+        }
+    }
+
     /// The same with messages that come by themselves, at rates that are still to be found.
     pub fn open(self) -> Self {
         let process = self.arrivals.as_ref().map_or(Process::Poisson, |arrivals| arrivals.process);
@@ -147,6 +172,9 @@ impl Workload {
         }
         if let Some(skew) = self.skew {
             words += &format!(", {skew}");
+        }
+        if let Some(link) = self.link {
+            words += &format!(", over a link: {link}");
         }
         words
     }

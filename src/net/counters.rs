@@ -61,6 +61,11 @@ impl KernelCounters {
         self == Self::default()
     }
 
+    /// The same without what a link that loses packets makes both ends do.
+    pub fn without_losses(self) -> Self {
+        Self { tcp_timeouts: 0, retransmitted_segments: 0, loss_probes: 0, ..self }
+    }
+
     /// Whether nothing happened but probes. Who is stopped in the middle of a big message does not acknowledge what it has
     /// not read, so its peer's kernel probes a few milliseconds later, in a slice of another arm.
     pub fn is_quiet_but_for_probes(self) -> bool {

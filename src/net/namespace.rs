@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -22,11 +22,13 @@ use nix::{
 };
 use std::os::fd::AsRawFd as _;
 
-/// Which network namespace a process moves to; written `own`, or as the number of a process.
+/// Which network namespace a process moves to; written `own`, `beside:` and the number of a process, or as that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
     /// A new one.
     New,
+    /// A new one that belongs to the same user namespace as that of this process, so that a link can join both.
+    Beside(u32),
     /// That of this process.
     Of(u32),
 }
@@ -38,6 +40,10 @@ impl FromStr for Namespace {
         match (text, text.parse()) {
             ("own", _) => Ok(Self::New),
             (_, Ok(process)) => Ok(Self::Of(process)),
+            (text, _) if text.starts_with("beside:") => {
+                let process = text["beside:".len()..].parse();
+                process.map(Self::Beside).map_err(|_| format!("{text:?} names no process"))
+            }
             _ => Err(format!("{text:?} is neither `own` nor the number of a process")),
         }
     }
@@ -51,6 +57,9 @@ impl Namespace {
     pub fn enter(self) -> anyhow::Result<()> {
         match self {
             Self::New => enter_new(),
+            Self::Beside(process) => join_user(process)
+                .and_then(|()| enter_new())
+                .with_context(|| format!("cannot get beside process {process}")),
             Self::Of(process) => join(process).with_context(|| format!("cannot join process {process}")),
         }
     }
@@ -75,13 +84,23 @@ fn enter_new() -> anyhow::Result<()> {
 }
 
 fn join(process: u32) -> anyhow::Result<()> {
-    let folder = Path::new("/proc").join(process.to_string()).join("ns");
-    if fs::read_link(folder.join("user"))? != fs::read_link("/proc/self/ns/user")? {
-        setns(File::open(folder.join("user"))?, CloneFlags::CLONE_NEWUSER)?;
+    join_user(process)?;
+    setns(File::open(folder_of(process).join("net"))?, CloneFlags::CLONE_NEWNET)?;
+    Ok(())
+}
+
+/// Moves to the user namespace of a process, where that is another.
+fn join_user(process: u32) -> anyhow::Result<()> {
+    let user = folder_of(process).join("user");
+    if fs::read_link(&user)? != fs::read_link("/proc/self/ns/user")? {
+        setns(File::open(&user)?, CloneFlags::CLONE_NEWUSER)?;
         stay_visible()?;
     }
-    setns(File::open(folder.join("net"))?, CloneFlags::CLONE_NEWNET)?;
     Ok(())
+}
+
+fn folder_of(process: u32) -> PathBuf {
+    Path::new("/proc").join(process.to_string()).join("ns")
 }
 
 /// Whoever changes its rights is hidden from others of its user (PR_SET_DUMPABLE, prctl(2)), and so could not be joined.
@@ -131,6 +150,8 @@ mod tests {
     fn a_namespace_is_written_as_own_or_as_a_process() {
         assert_eq!("own".parse(), Ok(Namespace::New));
         assert_eq!("17".parse(), Ok(Namespace::Of(17)));
+        assert_eq!("beside:17".parse(), Ok(Namespace::Beside(17)));
+        assert!("beside:me".parse::<Namespace>().is_err());
         assert!("lo".parse::<Namespace>().is_err());
     }
 

@@ -264,6 +264,7 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
         // Where both sides share a namespace they see the same counters, and one report of them is enough. A slice has
         // readings of its own: those of the processes span the slices of other arms too.
         let seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
+        let seen = seen.map(|it| if round.over_losses { it.without_losses() } else { it });
         flags.extend(seen.filter(|counters| !counters.is_quiet()).take(1).map(Flag::Kernel));
     }
     flags.extend(round.untrue.clone().map(Flag::Untrue));

@@ -12,7 +12,7 @@ use super::{Network, PATIENCE};
 use crate::{
     agent::{Agent, AgentCommand, Answer, Build, Program, Request, agent_words},
     contestant,
-    net::ListenAt,
+    net::{ListenAt, Side},
     pacer,
     placement::{Cpus, Placement},
 };
@@ -54,25 +54,20 @@ impl Launch {
         program: Program<'_>,
         prefix: &[String],
         cpus: Option<&Cpus>,
+        side: Side,
     ) -> Vec<OsString> {
         let cpus = cpus.filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
         let mut words = agent_words(own, cpus, program);
         if prefix.is_empty() {
             // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
             words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
-            words.splice(2..2, self.network.options());
+            words.splice(2..2, self.network.options(side));
         }
         behind(prefix, words)
     }
 
-    /// Starts the agent of a contestant, on these processors and with this prefix.
-    fn start(
-        &self,
-        name: String,
-        contestant: &str,
-        prefix: &[String],
-        cpus: Option<&Cpus>,
-    ) -> anyhow::Result<Agent> {
+    /// Starts the agent of a contestant at a side, with this prefix.
+    fn start(&self, name: String, contestant: &str, prefix: &[String], side: Side) -> anyhow::Result<Agent> {
         let (file, program) = match contestant {
             pacer::NAME => (None, Program::Own),
             name => {
@@ -80,7 +75,7 @@ impl Launch {
                 (contestant.own_file(), contestant.program())
             }
         };
-        let command = self.words(file.unwrap_or(&self.program), program, prefix, cpus);
+        let command = self.words(file.unwrap_or(&self.program), program, prefix, self.cpus(side), side);
         // Behind a prefix nobody's CPU time is read from here.
         let is_supervised = program.is_supervised() && prefix.is_empty();
         let mut agent = Agent::start(&AgentCommand { name, command, is_supervised })?;
@@ -92,15 +87,16 @@ impl Launch {
 
     /// The commands that start the agents of backends of this program, and start none.
     pub fn commands(&self) -> Vec<AgentCommand> {
-        let command = |name: String, prefix: &[String], cpus: Option<&Cpus>| AgentCommand {
+        let command = |name: String, prefix: &[String], side: Side| AgentCommand {
             name,
-            command: self.words(&self.program, Program::Own, prefix, cpus),
+            command: self.words(&self.program, Program::Own, prefix, self.cpus(side), side),
             is_supervised: false,
         };
-        let server = command("server".to_owned(), &self.server_exec, self.placement.server.as_ref());
-        let clients = self.client_prefixes().into_iter().map(|(number, prefix)| {
-            command(format!("client{number}"), prefix, self.placement.client.as_ref())
-        });
+        let server = command("server".to_owned(), &self.server_exec, Side::Server);
+        let clients = self
+            .client_prefixes()
+            .into_iter()
+            .map(|(number, prefix)| command(format!("client{number}"), prefix, Side::Client));
         std::iter::once(server).chain(clients).collect()
     }
 
@@ -117,13 +113,13 @@ impl Launch {
 
     pub(super) fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
         let name = format!("server {contestant}");
-        self.start(name, contestant, &self.server_exec, self.placement.server.as_ref())
+        self.start(name, contestant, &self.server_exec, Side::Server)
     }
 
     pub(super) fn start_clients(&self, contestant: &str) -> anyhow::Result<Vec<Agent>> {
         let start = |(number, prefix): (String, &[String])| {
             let name = format!("client {contestant}{number}");
-            self.start(name, contestant, prefix, self.placement.client.as_ref())
+            self.start(name, contestant, prefix, Side::Client)
         };
         self.client_prefixes().into_iter().map(start).collect()
     }
@@ -131,11 +127,18 @@ impl Launch {
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
     pub(super) fn idle_holder(&self) -> AgentCommand {
         let prefix = self.client_exec.first().map_or(&[][..], Vec::as_slice);
-        let cpus = self.placement.client.as_ref();
         AgentCommand {
             name: "the holder of silent connections".to_owned(),
-            command: self.words(&self.program, Program::Own, prefix, cpus),
+            command: self.words(&self.program, Program::Own, prefix, self.cpus(Side::Client), Side::Client),
             is_supervised: false,
+        }
+    }
+
+    /// The processors of a side; all of its machine's when `None`.
+    fn cpus(&self, side: Side) -> Option<&Cpus> {
+        match side {
+            Side::Server => self.placement.server.as_ref(),
+            Side::Client => self.placement.client.as_ref(),
         }
     }
 
@@ -145,7 +148,9 @@ impl Launch {
     }
 
     pub(super) fn listen_at(&self) -> ListenAt {
-        self.server_address.map_or(ListenAt::Loopback, |ip| ListenAt::Address((ip, 0).into()))
+        self.server_address
+            .or_else(|| self.network.server_address())
+            .map_or(ListenAt::Loopback, |ip| ListenAt::Address((ip, 0).into()))
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Round {
     pub fallbacks: Vec<String>,
     /// How far apart several clients began; `None` for one.
     pub begun_apart: Option<BegunApart>,
+    /// Whether it went over a link that loses packets: what is sent again then is a part of it.
+    pub over_losses: bool,
     /// What each connection that is silent beside takes of the kernel's own memory, both ends together, in bytes.
     pub idle_kernel_bytes: Option<f64>,
 }

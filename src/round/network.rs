@@ -1,26 +1,39 @@
-//! The network that the agents of a run share: this machine's, or one of their own.
+//! The network that the agents of a run are in: this machine's, one of their own, or the two ends of a link.
 
-use std::{collections::BTreeMap, fs, path::Path, rc::Rc};
+use std::{collections::BTreeMap, ffi::OsString, fs, net::IpAddr, path::Path, rc::Rc, time::Duration};
 
 use anyhow::{Context as _, bail};
 
 use super::PATIENCE;
 use crate::{
     agent::{Agent, AgentCommand, Answer, Program, Request, agent_words},
-    net::{self, KernelCounters, segments_sent},
+    net::{self, KernelCounters, LinkMeasured, LinkShape, Side, segments_sent},
 };
 
 /// The network of a run's agents. One of their own is there for as long as there is a copy of this.
 #[derive(Clone, Debug, Default)]
 pub struct Network(Option<Rc<Own>>);
 
-/// A network namespace that nobody else is in.
+/// A network namespace that nobody else is in; with a link, that of the server.
 #[derive(Debug)]
 struct Own {
     /// The process that made it, and keeps it; it does nothing else.
     keeper: Agent,
     settings: BTreeMap<String, String>,
+    link: Option<Link>,
 }
+
+/// What leads from the namespace of the clients to that of the server.
+#[derive(Debug)]
+struct Link {
+    /// The process that made the namespace of the clients, and keeps it.
+    keeper: Agent,
+    asked: LinkShape,
+    measured: LinkMeasured,
+}
+
+/// How long measuring a link may take beside some round trips: at the slowest rate its datagrams take half an hour.
+const MEASURING: Duration = Duration::from_secs(1800);
 
 impl Network {
     /// The one that this process is in, with everybody else.
@@ -33,36 +46,58 @@ impl Network {
     /// # Errors
     /// When the system does not allow one.
     pub fn own(program: &Path) -> anyhow::Result<Self> {
-        let mut words = agent_words(program, None, Program::Own);
-        words.extend(["--network".into(), "own".into()]);
-        let name = "the keeper of the network".to_owned();
-        let mut keeper = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
-        match keeper.ask(&Request::Settings, PATIENCE)?.answer {
-            Answer::Settings(settings) => {
-                let network = Self(Some(Rc::new(Own { keeper, settings })));
-                network.try_to_join(program).context("it cannot be joined")?;
-                Ok(network)
-            }
-            other => bail!("asked for its settings, it answered {other:?}"),
+        let (keeper, settings) = start_keeper(program, "own".into())?;
+        let network = Self(Some(Rc::new(Own { keeper, settings, link: None })));
+        network.try_to_join(program, Side::Server).context("it cannot be joined")?;
+        Ok(network)
+    }
+
+    /// Two new ones, of the server and of the clients, joined by a link that is like this, and was measured to be so.
+    ///
+    /// # Errors
+    /// When the system does not allow it, or the link is not as it was asked for.
+    pub fn linked(program: &Path, asked: &LinkShape) -> anyhow::Result<Self> {
+        let (mut server, settings) = start_keeper(program, "own".into())?;
+        let beside = format!("beside:{}", server.process_id());
+        let (mut clients, _) = start_keeper(program, beside.into())?;
+        let peer = Some(clients.process_id());
+        make_end(&mut server, Side::Server, peer, asked)?;
+        make_end(&mut clients, Side::Client, None, asked)?;
+        let measured = measure(&mut server, &mut clients, asked)?;
+        measured.check(asked).map_err(anyhow::Error::msg).context("the link is not as it was asked for")?;
+        let link = Link { keeper: clients, asked: *asked, measured };
+        let network = Self(Some(Rc::new(Own { keeper: server, settings, link: Some(link) })));
+        for side in [Side::Server, Side::Client] {
+            network.try_to_join(program, side).context("it cannot be joined")?;
         }
+        Ok(network)
     }
 
     /// Lets an agent join it, as those of a run will.
-    fn try_to_join(&self, program: &Path) -> anyhow::Result<()> {
+    fn try_to_join(&self, program: &Path, side: Side) -> anyhow::Result<()> {
         let mut words = agent_words(program, None, Program::Own);
-        words.extend(self.options());
+        words.extend(self.options(side));
         let name = "one who joins the network".to_owned();
         let mut joins = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
         joins.ask(&Request::Settings, PATIENCE).map(drop)
     }
 
-    /// Makes another one in place of one of a run's own whose keeper is gone, or takes the shared one where that can't be.
+    /// Makes another one in place of one of a run's own whose keeper is gone. Where that can't be, the shared one is taken; but a link
+    /// has nothing in its place, and the agents that are to be at its ends fail.
     pub fn renew(&mut self, program: &Path) {
         // A process that has ended has no namespaces, and its number is not given to another before it is waited for.
-        let is_gone =
-            |own: &Rc<Own>| fs::metadata(format!("/proc/{}/ns/net", own.keeper.process_id())).is_err();
-        if self.0.as_ref().is_some_and(is_gone) {
-            *self = Self::own(program).unwrap_or_default();
+        let is_gone = |keeper: &Agent| fs::metadata(format!("/proc/{}/ns/net", keeper.process_id())).is_err();
+        let Some(own) = &self.0 else { return };
+        if !is_gone(&own.keeper) && !own.link.as_ref().is_some_and(|link| is_gone(&link.keeper)) {
+            return;
+        }
+        match &own.link {
+            None => *self = Self::own(program).unwrap_or_default(),
+            Some(Link { asked, .. }) => {
+                if let Ok(another) = Self::linked(program, asked) {
+                    *self = another;
+                }
+            }
         }
     }
 
@@ -76,24 +111,92 @@ impl Network {
         self.0.as_ref().map_or_else(net::settings, |own| own.settings.clone())
     }
 
-    /// A process that is in it.
-    pub(super) fn process(&self) -> u32 {
-        self.0.as_ref().map_or_else(std::process::id, |own| own.keeper.process_id())
+    /// The link between server and clients, if there is one: as it was asked for, and as it was measured.
+    pub fn link(&self) -> Option<(LinkShape, LinkMeasured)> {
+        self.to_clients().map(|link| (link.asked, link.measured))
     }
 
-    /// The options of an agent that is to be in it.
-    pub(super) fn options(&self) -> Vec<std::ffi::OsString> {
-        let own = self.0.as_ref().map(|own| own.keeper.process_id().to_string());
-        own.into_iter().flat_map(|process| ["--network".into(), process.into()]).collect()
+    fn to_clients(&self) -> Option<&Link> {
+        self.0.as_ref()?.link.as_ref()
+    }
+
+    /// Whether what is sent again is a part of it.
+    pub(super) fn loses(&self) -> bool {
+        self.to_clients().is_some_and(|link| link.asked.loses())
+    }
+
+    /// How long a message and its answer are under way at most, beside what the ends take.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.to_clients().map_or(Duration::ZERO, |link| link.asked.delay + link.asked.jitter)
+    }
+
+    /// Where servers listen, if not on loopback.
+    pub(super) fn server_address(&self) -> Option<IpAddr> {
+        self.to_clients().map(|_| Side::Server.address().into())
+    }
+
+    /// A process that is at that side of it; `None` where that is this one.
+    fn keeper(&self, side: Side) -> Option<u32> {
+        let own = self.0.as_ref()?;
+        let keeper = match (side, &own.link) {
+            (Side::Client, Some(link)) => &link.keeper,
+            _ => &own.keeper,
+        };
+        Some(keeper.process_id())
+    }
+
+    /// A process in each of its namespaces.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let mut processes: Vec<u32> =
+            [Side::Server, Side::Client].into_iter().filter_map(|side| self.keeper(side)).collect();
+        processes.dedup();
+        if processes.is_empty() { vec![std::process::id()] } else { processes }
+    }
+
+    /// The options of an agent that is to be at that side of it.
+    pub(super) fn options(&self, side: Side) -> Vec<OsString> {
+        let keeper = self.keeper(side).map(|process| process.to_string());
+        keeper.into_iter().flat_map(|process| ["--network".into(), process.into()]).collect()
     }
 
     /// What the kernel counted in it until now; `None` where it does not tell.
     pub(super) fn counters(&self) -> Option<KernelCounters> {
-        KernelCounters::of(self.process()).ok()
+        let each = self.processes().into_iter().map(|process| KernelCounters::of(process).ok());
+        each.reduce(|all, one| Some(all? + one?)).flatten()
     }
 
     /// The TCP segments that were sent in it until now; `None` where the kernel does not tell.
     pub(super) fn segments(&self) -> Option<u64> {
-        segments_sent(self.process())
+        self.processes().into_iter().map(segments_sent).sum()
+    }
+}
+
+/// Starts a process that makes a network namespace and keeps it; with the kernel's settings there.
+fn start_keeper(program: &Path, network: OsString) -> anyhow::Result<(Agent, BTreeMap<String, String>)> {
+    let mut words = agent_words(program, None, Program::Own);
+    words.extend(["--network".into(), network]);
+    let name = "the keeper of the network".to_owned();
+    let mut keeper = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
+    match keeper.ask(&Request::Settings, PATIENCE)?.answer {
+        Answer::Settings(settings) => Ok((keeper, settings)),
+        other => bail!("asked for its settings, it answered {other:?}"),
+    }
+}
+
+fn make_end(keeper: &mut Agent, side: Side, peer: Option<u32>, link: &LinkShape) -> anyhow::Result<()> {
+    match keeper.ask(&Request::MakeEnd { side, peer, link: *link }, PATIENCE)?.answer {
+        Answer::Made => Ok(()),
+        other => bail!("asked to make an end of the link, it answered {other:?}"),
+    }
+}
+
+fn measure(server: &mut Agent, clients: &mut Agent, link: &LinkShape) -> anyhow::Result<LinkMeasured> {
+    let to = match server.ask(&Request::Reflect { side: Side::Server }, PATIENCE)?.answer {
+        Answer::Reflects { at } => at,
+        other => bail!("asked to send datagrams back, it answered {other:?}"),
+    };
+    match clients.ask(&Request::Probe { to, link: *link }, MEASURING)?.answer {
+        Answer::Probed(measured) => Ok(measured),
+        other => bail!("asked to measure the link, it answered {other:?}"),
     }
 }

@@ -96,6 +96,9 @@ impl Pair {
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn paced(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<Round> {
         self.hold_idle(workload.idle)?;
+        // What is under way when the window closes has the time to come back.
+        let way = u64::try_from(4 * self.network.round_trip().as_millis()).unwrap_or(u64::MAX);
+        let offer = Offer { drain_ms: offer.drain_ms.saturating_add(way), ..offer };
         self.connect(workload, offer)?;
         let Workload { connections, messages, ramp_ms, .. } = *workload;
         let Offer { window_ms, drain_ms, .. } = offer;

@@ -56,7 +56,7 @@ fn three_clients_send_the_plan_of_one_and_begin_at_one_instant() {
 }
 
 /// The agents that a duel has started, the one that was started last at the end.
-fn agents_below(duel: u32) -> Vec<i32> {
+pub(crate) fn agents_below(duel: u32) -> Vec<i32> {
     let is_below = |process: &Process| process.stat().is_ok_and(|stat| stat.ppid == duel.cast_signed());
     let mut below: Vec<i32> =
         all_processes().unwrap().flatten().filter(is_below).map(|process| process.pid).collect();

@@ -11,6 +11,7 @@ mod conformance;
 mod contestants;
 mod duel;
 mod forbidden;
+mod links;
 mod machines;
 mod others;
 mod paced;

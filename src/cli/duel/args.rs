@@ -15,6 +15,7 @@ use crate::{
     duel::Until,
     environment::Environment,
     load::{Objective, Workload},
+    net::LinkShape,
     placement::Cpus,
     record::{Class, SCHEMA, Setup, View},
     round::{Launch, Network},
@@ -77,6 +78,10 @@ pub(in crate::cli) struct Args {
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
+    /// Measure over a link with this delay (there and back), loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or lan, metro,
+    /// wan, mobile, plain [default: the workload's, or none]
+    #[arg(long, value_name = "LINK", conflicts_with = "network")]
+    link: Option<LinkShape>,
     /// Read the machines of both sides from this file; `ioduel machines plan FILE` shows the commands
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server_exec", "client_exec", "server_address", "server_cpus", "client_cpus"])]
     machines: Option<Machines>,
@@ -240,9 +245,26 @@ impl Args {
         })
     }
 
+    /// The link that all workloads go over, if they do.
+    fn link(&self) -> anyhow::Result<Option<LinkShape>> {
+        let workloads = self.workloads();
+        let link = workloads.first().and_then(|first| first.link);
+        match workloads.iter().find(|workload| workload.link != link) {
+            None => Ok(link),
+            Some(other) => Err(wrong_usage(format!(
+                "{} and {} go over different links; duel with one at a time, or name one for all with --link",
+                workloads[0].name, other.name
+            ))),
+        }
+    }
+
     /// The network of the agents.
     pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::ChosenNetwork> {
-        network::ChosenNetwork::new(self.network, program, self.machines().are_elsewhere())
+        let elsewhere = self.machines().are_elsewhere();
+        match self.link()? {
+            Some(link) => network::ChosenNetwork::over(&link, program, elsewhere),
+            None => network::ChosenNetwork::new(self.network, program, elsewhere),
+        }
     }
 
     pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {

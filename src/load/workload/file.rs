@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::{super::arrivals::Process, Offered, Skew, Workload};
 use crate::{
+    net::LinkShape,
     protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
     work::{Distribution, LEAST_MESSAGE_BYTES, Work, WorkKind},
     written::{self, duration, toml_error},
@@ -39,6 +40,7 @@ struct WireWorkload {
     arrivals: Option<Spanned<WireArrivals>>,
     work: Option<Spanned<WireWork>>,
     skew: Option<Spanned<WireSkew>>,
+    link: Option<LinkShape>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +157,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Workload> {
         arrivals: None,
         work: None,
         skew: None,
+        link: None,
     };
     if let Some(arrivals) = wire.arrivals {
         let span = arrivals.span();
@@ -168,7 +171,10 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Workload> {
         let span = skew.span();
         workload.skew = Some(skew.into_inner().read(&workload).map_err(|what| at(Some(span), what))?);
     }
-    Ok(workload)
+    Ok(match wire.link {
+        Some(link) => workload.over(link),
+        None => workload,
+    })
 }
 
 impl WireArrivals {

@@ -351,6 +351,26 @@ static ROWS: &[Row] = &[
         "messages/s",
     ),
     // Where it prints.
+    row("a link", "ioduel run epoll --link plain --duration 100ms 2>&1", 0, "over a link, plain: round trip"),
+    row(
+        "a link of an ordinary user",
+        "as_nobody ioduel run epoll --link plain --duration 100ms 2>&1",
+        0,
+        "over a link, plain: round trip",
+    ),
+    row(
+        "a link that delays, where the kernel can, and what to do where it can't",
+        "ioduel run epoll --link metro --duration 100ms 2>&1 | grep -E 'over a link, metro|modprobe sch_netem|was not as'",
+        0,
+        "metro",
+    ),
+    row("no link", "ioduel duel epoll mio --link fast", 2, "or name one: plain, lan, metro, wan, mobile"),
+    row(
+        "a link behind a prefix",
+        "ioduel duel epoll mio --link plain --client-exec env",
+        1,
+        "a link joins two networks of this machine",
+    ),
     row("nobody reads", "ioduel workloads | head -n 1", 0, "workload"),
     row("standard output is full", "ioduel list >/dev/full", 1, "No space left on device"),
     row("standard output is closed", "ioduel list >&- && echo goes on", 0, "goes on"),

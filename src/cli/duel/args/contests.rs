@@ -78,7 +78,11 @@ impl Args {
             // An objective is of response times, which a closed loop does not have, and its rates are found.
             if self.objectives.is_empty() { workload.at(self.rate) } else { workload.clone().open() }
         });
-        asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
+        let over = |it: Workload| match self.link {
+            Some(link) => it.over(link),
+            None => it,
+        };
+        asked.map(over).map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
     }
 
     /// Adds copies of the reference that burn CPU time, if any were asked for.
@@ -163,7 +167,8 @@ impl Args {
             return Schedule::Rounds { blocks: PACED_BLOCKS };
         }
         let Machines { server_exec, client_exec, .. } = self.machines();
-        if self.rounds || !server_exec.is_empty() || !client_exec.is_empty() {
+        // Who is stopped for a slice has answers under way on a link, and they come while it is.
+        if self.rounds || workload.link.is_some() || !server_exec.is_empty() || !client_exec.is_empty() {
             return Schedule::Rounds { blocks: 1 };
         }
         if let Some(name) = lineup.not_sliceable(view) {

@@ -1,0 +1,59 @@
+//! Loads over a link: two networks of a run's own, joined for it, and gone with it.
+
+use std::{collections::BTreeSet, fs};
+
+use ioduel::record::{Line, Record, Schedule, Setup};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{machines::agents_below, peers::wait_until, results::Results};
+
+/// The network namespace of a process.
+fn network(process: i32) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{process}/ns/net")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+#[test]
+fn a_duel_over_a_link_records_what_was_asked_for_and_what_was_measured() {
+    let results = Results::new("link");
+    let words = ["epoll", "mio", "--link", "plain", "--workload", "stream", "--quick", "--epochs", "1"];
+    let output = results.duel(&words).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("over a link, plain: round trip"), "{told}");
+    let folder = results.record().unwrap();
+    let Setup { contests, environment, .. } = Setup::read(&folder).unwrap();
+    let link = environment.link.unwrap();
+    assert!(link.asked.is_plain() && link.measured.sent >= 2000 && link.measured.round_trip_us > 0.0);
+    assert_eq!(contests[0].workload.link, Some(link.asked));
+    assert!(
+        matches!(contests[0].schedule, Schedule::Rounds { .. }),
+        "who is stopped misses what is under way"
+    );
+    let rounds = Record::read(&folder).unwrap().lines.into_iter().filter_map(|line| match line {
+        Line::Round(round) => Some(round),
+        Line::Failed { error, .. } => panic!("{error}"),
+        Line::Idle { .. } => None,
+    });
+    let wrong: Vec<_> = rounds.flat_map(|round| round.flags).filter(|flag| flag.contains("untrue")).collect();
+    assert!(wrong.is_empty(), "segments of both ends are counted: {wrong:?}");
+}
+
+#[test]
+fn nothing_of_a_link_is_left_when_the_duel_is_killed() {
+    let results = Results::new("killed-link");
+    let words = ["epoll", "mio", "--link", "plain", "--workload", "stream", "--quick"];
+    let mut duel = results.duel(&words).spawn().unwrap();
+    wait_until("a round is over", || results.lines() > 0);
+    let agents = agents_below(duel.id());
+    let networks: BTreeSet<String> = agents.iter().filter_map(|agent| network(*agent)).collect();
+    assert!(networks.len() == 2 && !networks.contains(&network(std::process::id().cast_signed()).unwrap()));
+    kill(Pid::from_raw(duel.id().cast_signed()), Signal::SIGKILL).unwrap();
+    duel.wait().unwrap();
+    // The kernel takes away namespaces, and the interfaces in them, once no process is there.
+    let is_there = |agent: &i32| network(*agent).is_some_and(|network| networks.contains(&network));
+    wait_until("no process is in either network", || !agents.iter().any(is_there));
+}
