@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    environment::Environment,
     load::{Extent, LoadPlan, LoadRun, OpenPlan},
     net::{LinkMeasured, LinkShape, ListenAt, Side},
     service::{Served, ServerConfig, ThreadWork},
@@ -73,6 +74,8 @@ pub enum Request {
     },
     /// Say which build of this program it is: asked behind a prefix, which may lead to another.
     Build,
+    /// Say what its machine is like: asked behind a prefix, which may lead to another.
+    Environment,
     /// Say what the kernel's settings are where it is.
     Settings,
     /// Make an end of a link where it is.
@@ -135,6 +138,7 @@ impl fmt::Display for Request {
             Self::Pace => f.write_str("pace its load"),
             Self::Release => f.write_str("close what it holds"),
             Self::Build => f.write_str("tell its build"),
+            Self::Environment => f.write_str("tell its machine"),
             Self::Clock => f.write_str("tell its clock"),
             Self::BeginAt { .. } => f.write_str("begin at an instant"),
             Self::Settings => f.write_str("tell its settings"),
@@ -199,6 +203,8 @@ pub enum Answer {
     },
     /// It is this build.
     Build(Build),
+    /// Its machine is this.
+    Environment(Box<Environment>),
     /// The settings are these, by their paths below `/proc/sys`.
     Settings(BTreeMap<String, String>),
     /// Its end of the link is made.

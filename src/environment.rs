@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     backend, cgroup,
-    net::{LinkMeasured, LinkShape, settings},
+    net::{RecordedLink, settings},
     placement::Cpus,
-    round::Network,
 };
 
 /// A machine, as it was when something was measured. What it does not tell is absent.
@@ -115,14 +114,6 @@ impl Environment {
         }
     }
 
-    /// Takes the agents to be in this network; `refused` says why they have none of their own, where that was tried.
-    pub fn of(self, network: &Network, refused: Option<&str>) -> Self {
-        let shared = || refused.map_or("shared".to_owned(), |why| format!("shared: {why}"));
-        let told = if network.is_own() { "own".to_owned() } else { shared() };
-        let link = network.link().map(|(asked, measured)| RecordedLink { asked, measured });
-        Self { settings: network.settings(), network: Some(told), link, ..self }
-    }
-
     /// Every field by its path, as text.
     pub fn fields(&self) -> BTreeMap<String, String> {
         leaves(self)
@@ -137,16 +128,6 @@ impl Environment {
         differences.retain(|difference| !differs_always(&difference.name));
         differences
     }
-}
-
-/// A link as it was asked for, and as it was before the first round.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecordedLink {
-    /// What it was to be like.
-    pub asked: LinkShape,
-    /// What it was like.
-    pub measured: LinkMeasured,
 }
 
 /// A field in which two things differ.

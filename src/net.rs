@@ -19,7 +19,7 @@ mod veth;
 
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
-pub use link::{LinkMeasured, LinkShape};
+pub use link::{LinkMeasured, LinkShape, RecordedLink};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
 pub use memory::kernel_memory_bytes;
 pub use namespace::Namespace;

@@ -71,6 +71,9 @@ pub struct Setup {
     pub warnings: Vec<String>,
     /// The machine.
     pub environment: Environment,
+    /// The machines behind prefixes, as an agent there told them: `server`, `client`, or `client 2`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub elsewhere: BTreeMap<String, Environment>,
 }
 
 impl Setup {

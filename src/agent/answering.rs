@@ -16,6 +16,7 @@ use super::{Answer, Build, Cost, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
     clock::{monotonic, nanoseconds},
+    environment::Environment,
     load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{DescriptorLimit, ListenAt, listen, make_end, probe, raise_descriptor_limit, reflect, settings},
     pacer::Pacer,
@@ -154,6 +155,7 @@ impl Answering for Own {
                 self.clock()
             }
             Request::Build => Ok(Answer::Build(Build::own())),
+            Request::Environment => Ok(Answer::Environment(Box::new(Environment::read()))),
             Request::Settings => Ok(Answer::Settings(settings())),
             Request::MakeEnd { side, peer, link } => make_end(side, peer, &link).map(|()| Answer::Made),
             Request::Reflect { side } => Ok(Answer::Reflects { at: reflect(side)? }),

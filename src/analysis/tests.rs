@@ -73,6 +73,7 @@ fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
         skipped: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment::default(),
+        elsewhere: BTreeMap::new(),
     };
     Record { setup, lines, footprint: None, damage: None }
 }

@@ -39,6 +39,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let has_link = environment.link.is_some();
     let launch = args.launch(program, network.network)?;
     let mut setup = args.setup(&launch.program, environment, command_line)?;
+    setup.elsewhere = launch.elsewhere()?;
     // Held until the duel is over.
     let lock = MeasuringLock::take();
     setup.warnings.extend(lock.warning());

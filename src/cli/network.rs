@@ -5,7 +5,11 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::output;
-use crate::{environment::Environment, net::LinkShape, round::Network};
+use crate::{
+    environment::Environment,
+    net::{LinkShape, RecordedLink},
+    round::Network,
+};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,7 +58,7 @@ impl ChosenNetwork {
              networks of this machine"
         );
         let network = Network::linked(program, link).with_context(|| format!("--link '{link}'"))?;
-        if let Some((_, measured)) = network.link() {
+        if let Some(RecordedLink { measured, .. }) = network.link() {
             output::tell(&format!("over a link, {link}: {measured}"));
         }
         Ok(Self { network, refused: None })
@@ -71,6 +75,13 @@ impl ChosenNetwork {
 
     /// The machine, with this network.
     pub(super) fn environment(&self) -> Environment {
-        Environment::read().of(&self.network, self.refused.as_deref())
+        let shared = || self.refused.as_ref().map_or("shared".to_owned(), |why| format!("shared: {why}"));
+        let network = if self.network.is_own() { "own".to_owned() } else { shared() };
+        Environment {
+            settings: self.network.settings(),
+            network: Some(network),
+            link: self.network.link(),
+            ..Environment::read()
+        }
     }
 }

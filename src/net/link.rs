@@ -233,6 +233,16 @@ impl fmt::Display for LinkMeasured {
     }
 }
 
+/// A link as it was asked for, and as it was before the first round.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedLink {
+    /// What it was to be like.
+    pub asked: LinkShape,
+    /// What it was like.
+    pub measured: LinkMeasured,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

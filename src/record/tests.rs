@@ -43,6 +43,7 @@ fn setup() -> Setup {
         skipped: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment::default(),
+        elsewhere: BTreeMap::new(),
     }
 }
 

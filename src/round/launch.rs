@@ -1,6 +1,7 @@
 //! How the agents of a round are started: by which program, on which processors, behind which prefix.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use super::{Network, PATIENCE};
 use crate::{
     agent::{Agent, AgentCommand, Answer, Build, Program, Request, agent_words},
     contestant,
+    environment::Environment,
     net::{ListenAt, Side},
     pacer,
     placement::{Cpus, Placement},
@@ -83,6 +85,29 @@ impl Launch {
             check_build(&mut agent, prefix)?;
         }
         Ok(agent)
+    }
+
+    /// The machines behind prefixes, each told by an agent there: of the server, and of each client.
+    ///
+    /// # Errors
+    /// When an agent cannot be started there, or is another build.
+    pub fn elsewhere(&self) -> anyhow::Result<BTreeMap<String, Environment>> {
+        let server = ("server".to_owned(), self.server_exec.as_slice(), Side::Server);
+        let clients = self.client_prefixes().into_iter();
+        let clients = clients.map(|(number, prefix)| (format!("client{number}"), prefix, Side::Client));
+        let behind_prefixes =
+            std::iter::once(server).chain(clients).filter(|(_, prefix, _)| !prefix.is_empty());
+        let told = |(name, prefix, side): (String, &[String], Side)| {
+            let command = self.words(&self.program, Program::Own, prefix, self.cpus(side), side);
+            let mut agent =
+                Agent::start(&AgentCommand { name: name.clone(), command, is_supervised: false })?;
+            check_build(&mut agent, prefix)?;
+            match agent.ask(&Request::Environment, PATIENCE)?.answer {
+                Answer::Environment(environment) => Ok((name, *environment)),
+                other => bail!("{name}: asked for its machine, it answered {other:?}"),
+            }
+        };
+        behind_prefixes.map(told).collect()
     }
 
     /// The commands that start the agents of backends of this program, and start none.

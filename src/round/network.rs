@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use super::PATIENCE;
 use crate::{
     agent::{Agent, AgentCommand, Answer, Program, Request, agent_words},
-    net::{self, KernelCounters, LinkMeasured, LinkShape, Side, segments_sent},
+    net::{self, KernelCounters, LinkMeasured, LinkShape, RecordedLink, Side, segments_sent},
 };
 
 /// The network of a run's agents. One of their own is there for as long as there is a copy of this.
@@ -28,8 +28,7 @@ struct Own {
 struct Link {
     /// The process that made the namespace of the clients, and keeps it.
     keeper: Agent,
-    asked: LinkShape,
-    measured: LinkMeasured,
+    is: RecordedLink,
 }
 
 /// How long measuring a link may take beside some round trips: at the slowest rate its datagrams take half an hour.
@@ -65,7 +64,7 @@ impl Network {
         make_end(&mut clients, Side::Client, None, asked)?;
         let measured = measure(&mut server, &mut clients, asked)?;
         measured.check(asked).map_err(anyhow::Error::msg).context("the link is not as it was asked for")?;
-        let link = Link { keeper: clients, asked: *asked, measured };
+        let link = Link { keeper: clients, is: RecordedLink { asked: *asked, measured } };
         let network = Self(Some(Rc::new(Own { keeper: server, settings, link: Some(link) })));
         for side in [Side::Server, Side::Client] {
             network.try_to_join(program, side).context("it cannot be joined")?;
@@ -93,7 +92,7 @@ impl Network {
         }
         match &own.link {
             None => *self = Self::own(program).unwrap_or_default(),
-            Some(Link { asked, .. }) => {
+            Some(Link { is: RecordedLink { asked, .. }, .. }) => {
                 if let Ok(another) = Self::linked(program, asked) {
                     *self = another;
                 }
@@ -112,8 +111,8 @@ impl Network {
     }
 
     /// The link between server and clients, if there is one: as it was asked for, and as it was measured.
-    pub fn link(&self) -> Option<(LinkShape, LinkMeasured)> {
-        self.to_clients().map(|link| (link.asked, link.measured))
+    pub fn link(&self) -> Option<RecordedLink> {
+        self.to_clients().map(|link| link.is)
     }
 
     fn to_clients(&self) -> Option<&Link> {
@@ -122,12 +121,12 @@ impl Network {
 
     /// Whether what is sent again is a part of it.
     pub(super) fn loses(&self) -> bool {
-        self.to_clients().is_some_and(|link| link.asked.loses())
+        self.to_clients().is_some_and(|link| link.is.asked.loses())
     }
 
     /// How long a message and its answer are under way at most, beside what the ends take.
     pub(super) fn round_trip(&self) -> Duration {
-        self.to_clients().map_or(Duration::ZERO, |link| link.asked.delay + link.asked.jitter)
+        self.to_clients().map_or(Duration::ZERO, |link| link.is.asked.delay + link.is.asked.jitter)
     }
 
     /// Where servers listen, if not on loopback.

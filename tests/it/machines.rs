@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ioduel::record::{Line, Record, RoundLine};
+use ioduel::record::{Line, Record, RoundLine, Setup};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -38,6 +38,11 @@ fn three_clients_send_the_plan_of_one_and_begin_at_one_instant() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // Each machine behind a prefix tells what it is like; here all are this one.
+        let setup = Setup::read(&results.record().unwrap()).unwrap();
+        assert_eq!(setup.elsewhere.len(), clients.len() / 2);
+        let kernel = |it: &ioduel::environment::Environment| it.kernel.clone();
+        assert!(setup.elsewhere.values().all(|there| kernel(there) == kernel(&setup.environment)));
         let rounds = rounds(&results);
         let several = !clients.is_empty();
         // Far more than a machine with three others at work needs, and far less than a ramp.

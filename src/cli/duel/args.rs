@@ -3,7 +3,7 @@
 mod contests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -303,6 +303,7 @@ impl Args {
             skipped,
             warnings,
             environment,
+            elsewhere: BTreeMap::new(),
         })
     }
 }
