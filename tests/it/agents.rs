@@ -1,12 +1,6 @@
 //! Server and client in processes of their own: crowds, limits, deaths.
 
-use std::{
-    ffi::OsString,
-    net::SocketAddr,
-    process::Command,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, process::Command, time::Duration};
 
 use ioduel::{
     agent::{Agent, AgentCommand, Answer, Program, Request, agent_words},
@@ -64,16 +58,12 @@ pub(crate) fn drive(agent: &mut Agent, client: &dyn Backend, plan: LoadPlan) -> 
     }
 }
 
-/// Crowds take turns: each asks for most of the machine.
-static CROWD: Mutex<()> = Mutex::new(());
-
 /// The longest that connections are held: many times what the slowest build on a busy machine needs.
 const LONGEST_MS: u64 = 40_000;
 
 /// Opens so many connections, each of which echoes until the time is over: no session ends before. Where the server has not
 /// accepted all of them by then, they are held longer: what is shown is that it can, not how fast.
 fn hold(server: &dyn Backend, client: &dyn Backend, connections: usize, window_ms: u64) {
-    let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
     let mut window_ms = window_ms;
     while !holds(server, client, connections, window_ms) {
         window_ms *= 3;
@@ -117,8 +107,14 @@ fn pairs(backends: &[&'static dyn Backend]) -> Vec<(&'static dyn Backend, &'stat
     all.filter(chosen).collect()
 }
 
+/// One test, for each crowd asks for most of the machine.
 #[test]
-fn every_client_and_every_server_hold_two_thousand_connections_at_once() {
+fn crowds_are_held_by_all_and_ten_thousand_by_each_that_is_driven_by_events() {
+    two_thousand_by_every_client_and_every_server();
+    ten_thousand_by_each_event_driven_backend();
+}
+
+fn two_thousand_by_every_client_and_every_server() {
     for (server, client) in pairs(&available().collect::<Vec<_>>()) {
         // Thousands of threads need a while until each has had a turn.
         let has_threads = [server, client].iter().any(|backend| backend.about().model == Model::Blocking);
@@ -133,8 +129,7 @@ fn available() -> impl Iterator<Item = &'static dyn Backend> {
     here.filter(move |backend| is_thorough() || differs(backend.about().name))
 }
 
-#[test]
-fn every_event_driven_backend_holds_ten_thousand_connections_that_echo() {
+fn ten_thousand_by_each_event_driven_backend() {
     let event_driven = available().filter(|backend| backend.about().model != Model::Blocking);
     for backend in event_driven {
         hold(backend, backend, 10_000, 3000);
