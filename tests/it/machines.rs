@@ -1,6 +1,6 @@
 //! Several clients, as on several machines: here each behind a prefix that changes nothing.
 
-use std::fs;
+use std::{fs, path::Path, process::Command};
 
 use ioduel::record::{Line, Record, RoundLine, Setup};
 use nix::{
@@ -106,4 +106,27 @@ fn a_client_that_dies_costs_one_round_and_the_duel_goes_on() {
     assert!(failures.iter().all(|failure| failure.contains("client pacer")), "{failures:?}");
     assert!(rounds(&results).len() > 3 * KILLED, "{} rounds were measured", rounds(&results).len());
     fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn every_recipe_is_tried_by_the_check_and_its_machines_can_be_planned() {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let figures = fs::read_to_string(scripts.join("figures")).unwrap();
+    let mut planned = 0;
+    for entry in fs::read_dir(scripts.join("elsewhere.d")).unwrap() {
+        let recipe = entry.unwrap().path();
+        if !recipe.is_dir() {
+            continue;
+        }
+        let name = recipe.file_name().unwrap().to_str().unwrap();
+        assert!(figures.contains(&format!("\nelsewhere {name} ")), "scripts/figures does not try {name}");
+        let machines = recipe.join("machines.toml");
+        if machines.exists() {
+            let mut plan = Command::new(env!("CARGO_BIN_EXE_ioduel"));
+            let output = plan.args(["machines", "plan"]).arg(&machines).output().unwrap();
+            assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+            planned += 1;
+        }
+    }
+    assert_eq!(planned, 3, "namespaces, ssh and compose have one");
 }
