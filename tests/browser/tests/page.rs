@@ -207,7 +207,7 @@ fn the_chooser_ranks_as_the_record_says() {
     page.choose("connections", "64");
     let ratio = |name: &str| {
         let cell =
-            format!("document.querySelector('#ranking tr[data-arm={name}] [data-cell=ratio]').textContent");
+            format!("document.querySelector('#ranking [data-arm={name}] [data-cell=ratio]').textContent");
         page.ask(&cell).as_str().unwrap().parse::<f64>().unwrap()
     };
     let to_tokio = ratio("epoll");
@@ -276,17 +276,18 @@ fn nothing_overlaps_or_is_cut_at_any_width() {
     for width in [400, 1000, 1600] {
         for scheme in ["light", "dark"] {
             page.resize(width, scheme);
+            page.ask("document.querySelectorAll('details').forEach((is) => { is.open = true; })");
             let wide =
                 page.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
             assert_eq!(wide, 0, "at {width} pixels the page is wider than the window");
             let wrong = page.ask(
-                "[...document.querySelectorAll('svg.plot')].flatMap((svg) => { \
+                "[...document.querySelectorAll('svg.plot, tr:not([hidden]) > .dots svg')].flatMap((svg) => { \
                  const frame = svg.getBoundingClientRect(); \
                  const texts = [...svg.querySelectorAll('text:not(.lost)')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
                  const cut = texts.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1 || b.top < frame.top - 1 || b.bottom > frame.bottom + 1); \
                  const over = texts.flatMap(([a, r], i) => texts.slice(i + 1).filter(([, s]) => \
                    r.left < s.right - 1 && s.left < r.right - 1 && r.top < s.bottom - 3 && s.top < r.bottom - 3).map(([b]) => `${a} over ${b}`)); \
-                 return [...cut.map(([t]) => `${t} is cut`), ...over].map((t) => `${svg.getAttribute('aria-label').slice(0, 40)}: ${t}`); })",
+                 return [...cut.map(([t]) => `${t} is cut`), ...over].map((t) => `${(svg.getAttribute('aria-label') ?? 'ranking').slice(0, 40)}: ${t}`); })",
             );
             assert_eq!(wrong, serde_json::json!([]), "at {width} pixels");
         }
