@@ -78,10 +78,11 @@
       const best = ranks.filter((is) => is.rank === 1);
       const names = best.map((is) => contest.arms[is.arm]);
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
-      // A size is told against what is ranked, or else the reference, where all who lead are told better than that.
+      // A size is told against what is ranked, or else the reference, or else the next, where all who lead are told better than that.
       const reference = contest.arms.indexOf(wish.reference);
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
-      const against = [baseline, reference].find((than) => than !== null && than >= 0 && measure.ratios[than]
+      const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1));
+      const against = [baseline, reference, ...next].find((than) => than !== null && than >= 0 && measure.ratios[than]
         && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]));
       const sizes = against === undefined || best.length === 0 ? ""
         : `: ${size(best.map((is) => measure.ratios[against][is.arm][0]))} than ${contest.arms[against]}`;

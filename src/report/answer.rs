@@ -2,6 +2,7 @@
 
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
+    report::words::sign,
     stats::Better,
 };
 
@@ -12,49 +13,77 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
 
 /// Who leads a contest, by what its ranks are of, and by how much, in a sentence.
 pub(super) fn lead_words(contest: &ContestResult) -> String {
-    lead_by(contest, contest.headline, |_| true)
+    let measure = contest.headline;
+    let ranked = ranked(contest, measure, |_| true);
+    let best = leaders(measure, &ranked);
+    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
+    let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
+    let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
+    let others = baseline(contest, measure).into_iter().chain(reference).chain(ranked.iter().copied());
+    let size = others.into_iter().find(told).and_then(|than| {
+        let to =
+            |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
+        let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
+        Some(format!(": {} than {}", size_words(&ratios), than.arm.name))
+    });
+    led(&names, ranked.len(), measure, &size.unwrap_or_default())
         .unwrap_or_else(|| "No conclusion: no backend has a verdict.".to_owned())
 }
 
-/// Who leads some of the ranked arms of a contest by a measure, and by how much, in a sentence; nothing where none is ranked by it.
-pub(super) fn lead_by(
-    contest: &ContestResult,
-    measure: Measure,
-    among: impl Fn(&ArmResult) -> bool,
-) -> Option<String> {
-    let ranked: Vec<&ArmResult> =
-        contest.arms.iter().filter(|arm| arm.ranks.contains_key(&measure) && among(arm)).collect();
-    let best = leaders(contest, measure, &ranked);
-    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
-    if names.len() > 1 && names.len() == ranked.len() {
-        return Some(format!(
-            "{} are statistically indistinguishable by {}.",
-            listed(&names),
-            measure.name()
-        ));
-    }
-    let lead = format!("{} {}", listed(&names), if names.len() == 1 { "leads" } else { "lead" });
-    let apart = if names.len() == 1 { "" } else { "; they are statistically indistinguishable" };
-    let told = |against: &&ArmResult| best.iter().all(|arm| is_told_better(arm, against, measure));
-    let size = against(contest, measure).find(told).and_then(|against| {
-        let to =
-            |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(against, contest, measure)?);
-        let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!(": {} than {}", size_words(&ratios), against.arm.name))
+/// Who leads some arms of a contest by its tail, each with its ratio to the reference and what that is marked by, in a sentence;
+/// nothing where none is ranked by it.
+pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
+    let measure = contest.tail()?;
+    let ranked = ranked(contest, measure, among);
+    let mut of = format!(" of {}", contest.reference);
+    let named = leaders(measure, &ranked).into_iter().map(|arm| match arm.comparisons.get(&measure) {
+        Some(found) => {
+            format!(
+                "{} ({:.3}{} {})",
+                arm.arm.name,
+                found.ratio,
+                std::mem::take(&mut of),
+                sign(found.verdict)
+            )
+        }
+        None => arm.arm.name.clone(),
     });
-    (!names.is_empty()).then(|| format!("{lead} by {}{}{apart}.", measure.name(), size.unwrap_or_default()))
+    let names: Vec<String> = named.collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    led(&names, ranked.len(), measure, "")
 }
 
-/// The arms that none of the others is told better than, the best first.
-fn leaders<'a>(contest: &ContestResult, measure: Measure, ranked: &[&'a ArmResult]) -> Vec<&'a ArmResult> {
-    let is_beaten = |arm: &ArmResult| ranked.iter().any(|other| is_told_better(other, arm, measure));
-    let mut best: Vec<&ArmResult> = ranked.iter().copied().filter(|arm| !is_beaten(arm)).collect();
+/// Says that these lead so many, by so much; nothing where there is nobody.
+fn led(names: &[&str], of: usize, measure: Measure, size: &str) -> Option<String> {
+    let by = measure.name();
+    match names {
+        [] => None,
+        [one] => Some(format!("{one} leads by {by}{size}.")),
+        all if all.len() == of => {
+            Some(format!("{} are statistically indistinguishable by {by}.", listed(all)))
+        }
+        several => {
+            Some(format!("{} lead by {by}{size}; they are statistically indistinguishable.", listed(several)))
+        }
+    }
+}
+
+/// Some of the arms that are ranked by a measure, by their ratios, the best first.
+fn ranked(contest: &ContestResult, measure: Measure, among: impl Fn(&ArmResult) -> bool) -> Vec<&ArmResult> {
+    let is_ranked = |arm: &&ArmResult| arm.ranks.contains_key(&measure) && among(arm);
+    let mut ranked: Vec<&ArmResult> = contest.arms.iter().filter(is_ranked).collect();
     let ratio = |arm: &ArmResult| ratio_of(arm, contest, measure).unwrap_or(f64::NAN);
-    best.sort_by(|one, other| match measure.better() {
+    ranked.sort_by(|one, other| match measure.better() {
         Better::More => ratio(other).total_cmp(&ratio(one)),
         Better::Less => ratio(one).total_cmp(&ratio(other)),
     });
-    best
+    ranked
+}
+
+/// Those of some arms that none of the others is told better than.
+fn leaders<'a>(measure: Measure, ranked: &[&'a ArmResult]) -> Vec<&'a ArmResult> {
+    let is_beaten = |arm: &&ArmResult| ranked.iter().any(|other| is_told_better(other, arm, measure));
+    ranked.iter().copied().filter(|arm| !is_beaten(arm)).collect()
 }
 
 /// What the best loop by hand does, where loops by hand are shown apart.
@@ -113,12 +142,6 @@ fn baseline(contest: &ContestResult, measure: Measure) -> Option<&ArmResult> {
     [contest.reference.as_str(), "tokio-current", "tokio"].into_iter().find_map(named)
 }
 
-/// What sizes can be told against: the baseline, and the reference, which may be a floor.
-fn against(contest: &ContestResult, measure: Measure) -> impl Iterator<Item = &ArmResult> {
-    let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
-    baseline(contest, measure).into_iter().chain(reference)
-}
-
 /// Whether an arm is told better than another.
 fn is_told_better(arm: &ArmResult, than: &ArmResult, measure: Measure) -> bool {
     arm.better_than.get(&measure).is_some_and(|worse| worse.contains(&than.arm.name))
@@ -167,8 +190,7 @@ mod tests {
         backend::Maintenance,
         contestant::Description,
         record::{Line, Record},
-        report::{text, words::sign},
-        stats::Verdict,
+        report::text,
     };
 
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
@@ -210,36 +232,44 @@ mod tests {
             let contest = &analysis.contests[0];
             let tail = contest.tail().unwrap();
             prop_assert_eq!(tail, Measure::SessionP99);
+            let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name).unwrap();
+            let is_maintained = |arm: &ArmResult| arm.arm.name != "monoio";
             for measure in [contest.headline, tail] {
-                let ranked = |are: &dyn Fn(&ArmResult) -> bool| -> Vec<&ArmResult> {
-                    contest.arms.iter().filter(|arm| arm.ranks.contains_key(&measure) && are(arm)).collect()
-                };
-                for arm in leaders(contest, measure, &ranked(&|_| true)) {
-                    prop_assert_eq!(arm.ranks[&measure], 1);
-                }
-                let is_maintained = |arm: &ArmResult| arm.arm.name != "monoio";
-                let candidates = ranked(&is_maintained);
-                let best = leaders(contest, measure, &candidates);
+                let candidates = ranked(contest, measure, is_maintained);
+                let best = leaders(measure, &candidates);
                 for arm in &candidates {
                     let beaten = candidates.iter().any(|other| is_told_better(other, arm, measure));
                     prop_assert_eq!(beaten, !best.iter().any(|is| is.arm.name == arm.arm.name));
                 }
-                let said = lead_by(contest, measure, is_maintained).unwrap();
-                prop_assert!(!said.contains("monoio"), "{}", said);
-                for arm in &best {
-                    prop_assert!(said.contains(&arm.arm.name), "{}", said);
-                }
-                // A size is told where every leader is told better, and goes the way that is better.
-                if let Some((size, than)) = said.split_once(" than ") {
-                    let way = if measure.better() == Better::More { "more" } else { "less" };
-                    prop_assert!(size.ends_with(way), "{}", said);
-                    prop_assert!(than.starts_with("reference"), "{}", said);
-                    for arm in &best {
-                        prop_assert_eq!(arm.comparisons[&measure].verdict, Verdict::Better);
-                    }
+                for arm in leaders(measure, &ranked(contest, measure, |_| true)) {
+                    prop_assert_eq!(arm.ranks[&measure], 1);
                 }
             }
-            let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name).unwrap();
+            // A size is told where every leader is told better, and is one of more.
+            let said = lead_words(contest);
+            let leaders_of_all = leaders(contest.headline, &ranked(contest, contest.headline, |_| true));
+            if let Some((size, than)) = said.split_once(" than ") {
+                prop_assert!(size.ends_with("% more"), "{}", said);
+                let than = named(than.split([';', '.']).next().unwrap_or_default());
+                for arm in &leaders_of_all {
+                    prop_assert!(is_told_better(arm, than, contest.headline), "{}", said);
+                }
+            } else {
+                prop_assert!(leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
+            }
+            let said = tail_words(contest, is_maintained).unwrap();
+            let best = leaders(tail, &ranked(contest, tail, is_maintained));
+            for arm in &contest.arms {
+                let leads = best.iter().any(|is| is.arm.name == arm.arm.name);
+                let is_named = said.split([' ', ',']).any(|word| word == arm.arm.name);
+                // The reference is named by the ratios to it, too.
+                prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
+                if let Some(found) = arm.comparisons.get(&tail).filter(|_| leads) {
+                    let [ratio, sign] = [format!("{} ({:.3}", arm.arm.name, found.ratio), format!("{})", sign(found.verdict))];
+                    let rest = said.split_once(&ratio).map(|(_, rest)| rest).unwrap_or_default();
+                    prop_assert!(rest.split(' ').find(|word| word.contains(')')).is_some_and(|word| word.starts_with(&sign)), "{}", said);
+                }
+            }
             let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));
             let stealing = stealing_words(contest).join(" ");
             for measure in [contest.headline, tail] {

@@ -61,9 +61,9 @@ pub(super) fn again(setup: &Setup) -> [String; 2] {
     if !words.starts_with(&["ioduel", "duel"]) {
         words = vec!["ioduel", "duel"];
     }
-    words.extend(["--workload", "mine.toml"]);
+    words.extend(["--workload", "4k.toml"]);
     [
-        format!("ioduel workloads {named} | sed 's/^message_bytes.*/message_bytes=4096/' > mine.toml"),
+        format!("ioduel workloads {named} | sed 's/^message_b.*/message_bytes=4096/' > 4k.toml"),
         shell_words::join(words),
     ]
 }
@@ -78,8 +78,8 @@ mod tests {
         let words = "ioduel duel epoll tokio --workload session --workload=solo --seed 7 --class multi";
         setup.command_line = words.split(' ').map(str::to_owned).collect();
         let [_, again] = super::again(&setup);
-        assert_eq!(again, "ioduel duel epoll tokio --class multi --workload mine.toml");
+        assert_eq!(again, "ioduel duel epoll tokio --class multi --workload 4k.toml");
         setup.command_line = vec!["duel-bench".to_owned(), "--bench".to_owned()];
-        assert_eq!(super::again(&setup)[1], "ioduel duel --workload mine.toml");
+        assert_eq!(super::again(&setup)[1], "ioduel duel --workload 4k.toml");
     }
 }

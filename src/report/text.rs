@@ -1,7 +1,7 @@
 //! A record for a terminal: the answer as a sentence, then a table of what was asked for, as wide as there is room.
 
 use super::{
-    answer::{best_words, lead_by, stealing_words},
+    answer::{best_words, stealing_words, tail_words},
     limits::{again, limits},
     numbers::level_text,
     words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
@@ -75,7 +75,9 @@ fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<St
     let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
-    for words in tail_words(setup, contest).into_iter().chain(stealing_words(contest)) {
+    let tail = tail_words(contest, |arm| is_maintained(setup, arm));
+    let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
+    for words in tail.into_iter().chain(stealing_words(contest)) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
     lines.push(String::new());
@@ -85,12 +87,6 @@ fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<St
         lines.extend(wrapped(&format!("{} has no verdict: {why}", arm.arm.name), "- ", "  ", width));
     }
     lines
-}
-
-/// Who leads by the tail, of what is maintained.
-fn tail_words(setup: &Setup, contest: &ContestResult) -> Option<String> {
-    let lead = lead_by(contest, contest.tail()?, |arm| is_maintained(setup, arm))?;
-    Some(format!("Tail, maintained only: {lead}"))
 }
 
 /// What a table shows beside rank, arm, level and ratio.
@@ -191,7 +187,7 @@ fn columns(setup: &Setup, contest: &ContestResult, form: Form) -> Vec<Column> {
             columns.push(column(to, false, &ratio(tail, RatioParts::Needed)));
         }
         (Some(tail), Tail::Ratio) => {
-            columns.push(column(format!("p99 {to}"), false, &ratio(tail, RatioParts::Sign)));
+            columns.push(column("p99 ratio".to_owned(), false, &ratio(tail, RatioParts::Sign)));
         }
         _ => {}
     }
@@ -230,6 +226,10 @@ fn ratio_text(found: &Comparison, parts: RatioParts) -> String {
 /// Breaks a command between words so that a shell takes it as one.
 fn continued(command: &str, width: usize) -> Vec<String> {
     const BREAK: &str = " \\";
+    let whole = format!("  {command}");
+    if whole.chars().count() <= width {
+        return vec![whole];
+    }
     let mut lines = wrapped(command, "  ", "    ", width - BREAK.len());
     let last = lines.len() - 1;
     lines[..last].iter_mut().for_each(|line| line.push_str(BREAK));

@@ -29,9 +29,9 @@ pub(super) fn axis<'a>(found: impl Iterator<Item = &'a Comparison>) -> LogAxis {
     LogAxis::over(found.flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO)
 }
 
-/// The values along an axis as they are written.
+/// Round values along an axis, so few that they don't touch on a telephone.
 pub(super) fn ticks(axis: &LogAxis) -> Vec<f64> {
-    axis.ticks(6)
+    axis.ticks(4)
 }
 
 /// A ranking, said and shown.
