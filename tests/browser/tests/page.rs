@@ -164,6 +164,22 @@ fn the_script_says_what_the_page_says_without_it() {
 }
 
 #[test]
+fn the_script_draws_what_the_page_shows_without_it() {
+    // Of every row its texts and the place of its mark, and of the axis and the floors the same, to a tenth of a percent.
+    let drawn = "[...document.querySelectorAll('#ranking tr:not([hidden])')].map((row) => [row.textContent.replace(/\\s+/g, ''), \
+                 [...row.querySelectorAll('circle, text, line')].map((it) => \
+                 Math.round(10 * parseFloat(it.getAttribute('cx') ?? it.getAttribute('x') ?? it.getAttribute('x1'))) / 10)])";
+    for record in ["results/2026-11-26.11", "tests/records/small", "results/2026-11-26.5"] {
+        let name = record.replace(['/', '.'], "-");
+        let Some(with) = Page::open_of(record, &format!("{name}-with"), Scripts::On) else { return };
+        let Some(without) = Page::open_of(record, &format!("{name}-without"), Scripts::Off) else { return };
+        let [with, without] = [with, without].map(|page| page.ask(drawn));
+        assert!(without.as_array().unwrap().len() > 3, "{record}: {without}");
+        assert_eq!(with, without, "{record}");
+    }
+}
+
+#[test]
 fn the_chooser_ranks_as_the_record_says() {
     let Some(page) = Page::open("chooser", Scripts::On) else { return };
     let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../records/small");
