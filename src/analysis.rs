@@ -106,6 +106,15 @@ impl ContestResult {
             _ => vec![Measure::Throughput, Measure::RoundTripP50, Measure::RoundTripP99, Measure::ServerCpu],
         }
     }
+
+    /// The measure of the slowest hundredth that a short table shows beside its headline; nothing where arms are ranked by it, or
+    /// it was not measured.
+    pub fn tail(&self) -> Option<Measure> {
+        let is_tail = |measure: &Measure| matches!(measure, Measure::SessionP99 | Measure::RoundTripP99);
+        let is_compared =
+            |measure: &Measure| self.arms.iter().any(|arm| arm.comparisons.contains_key(measure));
+        self.shown().into_iter().filter(is_tail).find(is_compared)
+    }
 }
 
 /// What is known of an arm.

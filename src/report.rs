@@ -1,6 +1,9 @@
 //! An analysis in, a page or a table out; pure.
 
+mod answer;
+mod limits;
 mod markdown;
+mod numbers;
 mod page;
 mod tables;
 mod text;

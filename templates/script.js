@@ -2,12 +2,11 @@
 // The page is whole without this. With it one can choose, and tables can be sorted, filtered, copied and saved.
 // Every text is set as text: nothing of a record is ever taken for markup.
 (() => {
-  // Ranks the arms that are shown, given in the order of their ratios. Rust decides which arm is better than which, and which
-  // are floors; a rank is one more than the number of shown arms that are better. Floors have none, and stand behind.
-  const ranked = (shown, betterThan, floors) => {
-    const rankable = shown.filter((arm) => !floors[arm]);
-    const rank = (arm) => (floors[arm] ? Infinity : 1 + rankable.filter((other) => betterThan[other][arm] === "1").length);
-    return shown.map((arm) => ({ arm, rank: rank(arm) })).sort((one, other) => (one.rank === other.rank ? 0 : one.rank - other.rank));
+  // Ranks the arms that are shown, given in the order of their ratios. Rust decides which arm is better than which; a rank is one
+  // more than the number of shown arms that are better.
+  const ranked = (shown, betterThan) => {
+    const rank = (arm) => 1 + shown.filter((other) => betterThan[other][arm] === "1").length;
+    return shown.map((arm) => ({ arm, rank: rank(arm) })).sort((one, other) => one.rank - other.rank);
   };
 
   // Names in a sentence: a; a and b; a, b and c.
@@ -55,12 +54,19 @@
     }[need];
   };
 
-  const verdict = (found, reference) => {
-    if (!found) return `${reference} has no verdict here`;
-    if (found[4] === 1) return "better";
-    if (found[4] === -1) return "worse";
-    return `${found[4] === 0 ? "statistically indistinguishable" : "suggestive"}; a verdict needed ${(found[3] * 100).toFixed(1)}%`;
+  // What a verdict is called, its sign, and where it is none the difference that was needed for one.
+  const verdict = (found) => ({ 1: "better", "-1": "worse", 0.5: "suggestive", 0: "statistically indistinguishable" })[found[4]];
+  const sign = (found) => ({ 1: "▲", "-1": "▼", 0.5: "~", 0: "=" })[found[4]];
+  const needed = (found) => (Math.abs(found[4]) === 1 ? "" : ` ${(found[3] * 100).toFixed(1)}%`);
+
+  const svg = (name, attributes, ...children) => {
+    const element = document.createElementNS(document.querySelector("svg").namespaceURI, name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    element.append(...children);
+    return element;
   };
+  // A line across a plot, at a place in percent.
+  const across = (look, x, y1 = 0) => svg("line", { class: look, x1: `${x}%`, y1, x2: `${x}%`, y2: "100%" });
 
   const chooser = (form, data) => {
     const table = document.getElementById("ranking");
@@ -72,22 +78,19 @@
       const best = ranks.filter((is) => is.rank === 1);
       const names = best.map((is) => contest.arms[is.arm]);
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
-      // A size is told against what is ranked, and where all who lead are told better than that.
+      // A size is told against what is ranked, or else the reference, or else the next, where all who lead are told better than that.
       const reference = contest.arms.indexOf(wish.reference);
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
-      const ratios = (baseline === null ? null : measure.ratios[baseline]) ?? [];
-      const found = best.map((is) => ratios[is.arm]).filter((is) => is && is[4] === 1);
-      const sizes = found.length === best.length && found.length > 0
-        ? `: ${size(found.map((is) => is[0]))} than ${contest.arms[baseline]}` : "";
-      const floor = ranks.find((is) => is.rank === Infinity && ratios[is.arm]?.[4] === 1);
-      const hand = floor && wish.need === "any"
-        ? ` The hand-written loop ${contest.arms[floor.arm]} has ${size([ratios[floor.arm][0]])} ${measure.name} than ${contest.arms[baseline]}.` : "";
-      const rankable = ranks.filter((is) => is.rank !== Infinity).length;
+      const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1));
+      const against = [baseline, reference, ...next].find((than) => than !== null && than >= 0 && measure.ratios[than]
+        && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]));
+      const sizes = against === undefined || best.length === 0 ? ""
+        : `: ${size(best.map((is) => measure.ratios[against][is.arm][0]))} than ${contest.arms[against]}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
-        : best.length > 1 && best.length === rankable
+        : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} are statistically indistinguishable by ${measure.name}.`
         : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
-          `${best.length === 1 ? "" : "; they are statistically indistinguishable"}.${hand}`;
+          `${best.length === 1 ? "" : "; they are statistically indistinguishable"}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
@@ -103,16 +106,35 @@
         `of ${contest.bytes} bytes (${contest.workload}), ${clients}${threads}.`;
     };
 
-    // Draws the interval; nothing where there is none, but for the reference itself.
-    const draw = (row, found, place, isReference) => {
-      const [same, interval, mark] = ["same", "interval", "mark"].map((name) => row.querySelector(`.glyph .${name}`));
+    // Draws the mark of an arm with its interval, and what it shows beside it; nothing where there is none but of the reference.
+    const draw = (row, look, found, place, isReference) => {
       const [ratio, low, high] = found ?? [1, 1, 1];
-      const set = (element, attributes) => Object.entries(attributes).forEach(([k, v]) => element.setAttribute(k, v));
-      set(same, { x1: place(1), x2: place(1) });
-      set(interval, { x1: place(low), x2: place(high) });
-      set(mark, { cx: place(ratio) });
-      const hidden = found || isReference ? "visible" : "hidden";
-      for (const element of [interval, mark]) set(element, { visibility: hidden });
+      const told = svg("tspan", { "data-cell": "ratio" }, found ? ratio.toFixed(3) : "1");
+      cell(row, "mark").replaceChildren(...(found || isReference ? [
+        svg("line", { class: `interval ${look}`, x1: `${place(low)}%`, y1: "50%", x2: `${place(high)}%`, y2: "50%" }),
+        svg("circle", { class: `mark ${look}`, cx: `${place(ratio)}%`, cy: "50%", r: 4.5 }),
+        svg("text", { x: `${place(high)}%`, y: "50%", dx: 9, dy: ".35em" }, told,
+          ...(found ? [` ${sign(found)}`, svg("tspan", { class: "needed" }, needed(found))] : [])),
+      ] : []));
+    };
+
+    // Draws what is across the plot: its axis, and the floors, the names of each at its own height, so that none is crossed.
+    const drawAcross = (contest, floors, axis, place) => {
+      const ticks = axis.ticks.map((tick) => [place(tick), String(tick)]);
+      const isLeft = (floor) => floor.x > 50;
+      floors.sort((one, other) => isLeft(one) !== isLeft(other) ? isLeft(other) - isLeft(one)
+        : isLeft(one) ? other.x - one.x : one.x - other.x);
+      const labels = floors.flatMap(({ name, ratio, x }, line) => [across("floor", x, 14 * line), svg("text",
+        { "data-arm": name, x: `${x}%`, y: 14 * line, dx: x > 50 ? -5 : 5, dy: 11, "text-anchor": x > 50 ? "end" : "start" },
+        `${name} `, svg("tspan", { "data-cell": "ratio" }, ratio))]);
+      const head = cell(table, "floors");
+      head.setAttribute("height", 14 * floors.length);
+      head.replaceChildren(...labels);
+      cell(table, "ticks").replaceChildren(...ticks.map(([x, text]) => svg("text", { x: `${x}%`, y: 13, "text-anchor": "middle" }, text)));
+      for (const row of rows.values()) {
+        cell(row, "across").replaceChildren(...ticks.map(([x]) => across("grid", x)), across("same", place(1)),
+          ...floors.map(({ x }) => across("floor", x)));
+      }
     };
 
     const show = () => {
@@ -128,39 +150,39 @@
       const measure = contest.measures[wish.measure];
       const needs = contest.servers.map((server) => data.needs[server]);
       const satisfied = satisfies(wish.need, needs.filter((_, arm) => !contest.floors[arm]));
-      const ranks = ranked(measure.order.filter((arm) => wish.need === "any" || (!contest.floors[arm] && satisfied(needs[arm]))), measure.better_than, contest.floors);
+      const ranks = ranked(measure.order.filter((arm) => !contest.floors[arm] && satisfied(needs[arm])), measure.better_than);
       const reference = contest.arms.indexOf(wish.reference);
       const ratios = measure.ratios[reference] ?? [];
-      const shown = ranks.map((is) => ratios[is.arm]).filter(Boolean);
-      const [low, high] = [Math.min(1, ...shown.map((r) => r[1])), Math.max(1, ...shown.map((r) => r[2]))];
-      const place = (value) => (high > low ? 4 + (112 * Math.log(value / low)) / Math.log(high / low) : 60).toFixed(1);
-      cell(table, "unit").textContent = measure.name + (measure.unit && measure.unit !== "1/s" ? `, ${measure.unit}` : "");
-      cell(table, "to").textContent = `ratio to ${wish.reference}`;
+      const axis = measure.axes[reference] ?? { low: 1, high: 10, ticks: [] };
+      const place = (value) => Number((2 + (70 * Math.log(value / axis.low)) / Math.log(axis.high / axis.low)).toFixed(2));
+      const floors = measure.order.filter((arm) => contest.floors[arm] && (ratios[arm] || arm === reference))
+        .map((arm) => ({ name: contest.arms[arm], ratio: ratios[arm]?.[0].toFixed(3) ?? "1", x: place(ratios[arm]?.[0] ?? 1) }));
+      cell(table, "measure").textContent = measure.name;
+      cell(table, "to").textContent = wish.reference;
       say(contest, measure, ranks, wish);
-      const fill = ({ arm, rank }) => {
-        const row = rows.get(contest.arms[arm]);
-        row.hidden = false;
-        const found = ratios[arm];
-        cell(row, "rank").textContent = rank === Infinity ? "–" : rank;
-        cell(row, "level").textContent = measure.levels[arm];
-        cell(row, "ratio").textContent = arm === reference ? "1" : found ? found[0].toFixed(3) : "–";
-        cell(row, "interval").textContent = found ? `${found[1].toFixed(3)} to ${found[2].toFixed(3)}` : "";
-        cell(row, "verdict").textContent = (arm === reference ? "reference" : verdict(found, wish.reference)) +
-          (rank === Infinity ? "; by hand, not ranked" : "");
-        draw(row, found, place, arm === reference);
-        return row;
-      };
-      // What has no verdict in this contest stands last, and says so; what is not what one needs is left out.
-      const unjudged = contest.unjudged.map((name) => {
+      drawAcross(contest, floors, axis, place);
+      const fill = (name, rank, level, said) => {
         const row = rows.get(name);
         row.hidden = false;
-        for (const field of ["rank", "level", "ratio"]) cell(row, field).textContent = "–";
-        cell(row, "interval").textContent = "";
-        cell(row, "verdict").textContent = "no verdict here";
-        draw(row, null, place, false);
+        cell(row, "rank").textContent = rank;
+        cell(row, "level").textContent = level;
+        cell(row, "verdict").textContent = said;
+        return row;
+      };
+      const shown = ranks.map(({ arm, rank }) => {
+        const found = ratios[arm];
+        const said = arm === reference ? "reference" : found ? verdict(found) : `${wish.reference} has no verdict here`;
+        const row = fill(contest.arms[arm], rank, measure.levels[arm], said);
+        draw(row, contest.looks[arm], found, place, arm === reference);
         return row;
       });
-      body.replaceChildren(...ranks.map(fill), ...(wish.need === "any" ? unjudged : []));
+      // What has no verdict in this contest stands last, and says so; what is not what one needs is left out.
+      const unjudged = (wish.need === "any" ? contest.unjudged : []).map((name) => {
+        const row = fill(name, "–", "–", "no verdict here");
+        draw(row, "", null, place, false);
+        return row;
+      });
+      body.replaceChildren(...shown, ...unjudged);
     };
     // What nothing satisfies is not offered.
     const all = Object.values(data.needs);

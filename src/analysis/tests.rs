@@ -15,7 +15,7 @@ use crate::{
     stats::Verdict,
 };
 
-const EPOCHS: usize = 8;
+pub(crate) const EPOCHS: usize = 8;
 
 fn arm(name: &str, copy: bool) -> Arm {
     Arm {
@@ -31,7 +31,13 @@ fn arm(name: &str, copy: bool) -> Arm {
 
 /// A record of a reference, an arm and a second copy, in which `level` says what an arm does in an epoch and a block.
 fn record(level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
-    let arms = vec![arm("reference", false), arm("arm", false), arm("again", true)];
+    record_of(&["reference", "arm"], level)
+}
+
+/// The same with these arms, the reference first.
+pub(crate) fn record_of(names: &[&str], level: impl Fn(&str, usize, usize) -> Option<f64>) -> Record {
+    let named = names.iter().map(|name| arm(name, false));
+    let arms: Vec<Arm> = named.chain([arm("again", true)]).collect();
     let mut lines = Vec::new();
     for (epoch, block) in (0..EPOCHS).flat_map(|epoch| [(epoch, 0), (epoch, 1)]) {
         for (turn, arm) in arms.iter().enumerate() {

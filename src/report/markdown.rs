@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::words::{
-    FLOORS, SIGNS, alarm_words, best_words, cautions, heading, level_text, machine_words, rank_text,
-    ratio_text, versions,
+use super::{
+    answer::best_words,
+    numbers::level_text,
+    words::{FLOORS, SIGNS, alarm_words, cautions, heading, machine_words, rank_text, ratio_text, versions},
 };
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure, ResponseTime, SessionTime},

@@ -1,8 +1,13 @@
 //! A record for a terminal: the answer as a sentence, then a table of what was asked for, as wide as there is room.
 
-use super::words::{FLOORS, alarm_words, best_words, cautions, heading, percent, rank_text, sign, versions};
+use super::{
+    answer::{best_words, stealing_words, tail_words},
+    limits::{again, limits},
+    numbers::level_text,
+    words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
+};
 use crate::{
-    analysis::{Analysis, ArmResult, ContestResult},
+    analysis::{Analysis, ArmResult, ContestResult, Measure},
     backend::Maintenance,
     record::Setup,
     stats::Comparison,
@@ -22,9 +27,8 @@ const SIGNS: &str = "Each ratio compares neighbouring stretches of time, with a 
                      rates. ▲ better, ▼ worse; ~ suggestive and = statistically indistinguishable, with the smallest difference \
                      that would have been told. Rank: 1 + the number of arms that are told better. † not actively maintained.";
 
-/// How to go on from here.
-const GO_ON: &str = "Latency, CPU and memory: `ioduel report RECORD --format markdown`, or the page. Your own sizes and connections: \
-                     `ioduel workloads session > mine.toml`, edit it, `ioduel duel --workload mine.toml`.";
+/// Where the rest stands.
+const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";
 
 /// Renders what a terminal of so many columns shows of a record.
 pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
@@ -53,7 +57,15 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     }
     let has_floors = analysis.contests.iter().any(|contest| contest.arms.iter().any(|arm| arm.floor));
     let floors = if has_floors { FLOORS } else { "" };
-    lines.extend(wrapped(&format!("{SIGNS}{floors} {GO_ON}"), "", "", width));
+    lines.extend(wrapped(&format!("{SIGNS}{floors} {MORE}"), "", "", width));
+    lines.extend(["".to_owned(), "This run can't tell:".to_owned()]);
+    for limit in limits(analysis) {
+        lines.extend(wrapped(&limit, "- ", "  ", width));
+    }
+    lines.push("Again with messages of 4 KiB:".to_owned());
+    for command in again(setup) {
+        lines.extend(continued(&command, width));
+    }
     lines.join("\n")
 }
 
@@ -63,6 +75,11 @@ fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<St
     let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
+    let tail = tail_words(contest, |arm| is_maintained(setup, arm));
+    let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
+    for words in tail.into_iter().chain(stealing_words(contest)) {
+        lines.extend(wrapped(&words, "", "  ", width));
+    }
     lines.push(String::new());
     lines.extend(table(setup, contest, width));
     let without = contest.arms.iter().filter_map(|arm| Some((arm, arm.no_verdict.as_ref()?)));
@@ -72,22 +89,36 @@ fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<St
     lines
 }
 
-/// Rank, arm, level and ratio; with the interval and a bar where there is room for them.
+/// What a table shows beside rank, arm, level and ratio.
+#[derive(Clone, Copy)]
+struct Form {
+    with_interval: bool,
+    tail: Tail,
+}
+
+/// What it shows of the tail.
+#[derive(Clone, Copy)]
+enum Tail {
+    Nothing,
+    Ratio,
+    Whole,
+}
+
+/// What a table can show, the most first.
+const FORMS: [Form; 5] = [
+    Form { with_interval: true, tail: Tail::Whole },
+    Form { with_interval: true, tail: Tail::Ratio },
+    Form { with_interval: false, tail: Tail::Ratio },
+    Form { with_interval: true, tail: Tail::Nothing },
+    Form { with_interval: false, tail: Tail::Nothing },
+];
+
+/// The table that shows the most of what there is room for; with a bar where there is room for that too.
 fn table(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
-    let measure = match contest.headline.unit() {
-        "" | "1/s" => contest.headline.name().to_owned(),
-        unit => format!("{}, {unit}", contest.headline.name()),
-    };
-    let head = |ratio: String| ["rank".to_owned(), "arm".to_owned(), measure.clone(), ratio];
-    let rows = |with_interval: bool| -> Vec<[String; 4]> {
-        let arms = contest.arms.iter().map(|arm| row(setup, arm, contest, with_interval));
-        std::iter::once(head(format!("to {}", contest.reference))).chain(arms).collect()
-    };
     let widest = |lines: &[String]| lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-    let whole = aligned(&rows(true));
-    if widest(&whole) > width {
-        return aligned(&rows(false)).into_iter().map(|line| line.trim_end().to_owned()).collect();
-    }
+    let tables = FORMS.into_iter().map(|form| aligned(&columns(setup, contest, form)));
+    let mut fitting = tables.skip_while(|lines| widest(lines) > width);
+    let whole = fitting.next().unwrap_or_else(|| aligned(&columns(setup, contest, FORMS[FORMS.len() - 1])));
     let room = width.saturating_sub(widest(&whole) + 2).min(BAR.1);
     if room < BAR.0 {
         return whole.into_iter().map(|line| line.trim_end().to_owned()).collect();
@@ -96,7 +127,8 @@ fn table(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
     let most = contest.arms.iter().map(level).fold(0.0, f64::max);
     let bars = contest.arms.iter().map(|arm| bar(level(arm) / most, room));
     let bars = std::iter::once(String::new()).chain(bars);
-    whole.iter().zip(bars).map(|(line, bar)| format!("{line}  {bar}").trim_end().to_owned()).collect()
+    let filled = whole.iter().map(|line| format!("{line:<0$}", widest(&whole)));
+    filled.zip(bars).map(|(line, bar)| format!("{line}  {bar}").trim_end().to_owned()).collect()
 }
 
 /// A bar of a share of so many columns, to an eighth of one.
@@ -106,40 +138,102 @@ fn bar(share: f64, columns: usize) -> String {
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
 
-/// Rows with each column as wide as its widest cell: numbers to the right, all else to the left.
-fn aligned(rows: &[[String; 4]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 4] = std::array::from_fn(width);
-    let line = |row: &[String; 4]| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-            0 | 2 => format!("{cell:>width$}"),
-            _ => format!("{cell:<width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    rows.iter().map(line).collect()
+/// The cells of a column, its head first.
+struct Column {
+    cells: Vec<String>,
+    is_right: bool,
 }
 
-fn row(setup: &Setup, arm: &ArmResult, contest: &ContestResult, with_interval: bool) -> [String; 4] {
-    let level =
-        arm.levels.get(&contest.headline).map_or_else(|| "–".to_owned(), |level| format!("{level:.0}"));
-    let ratio = match arm.comparisons.get(&contest.headline) {
-        Some(found) => ratio_text(found, with_interval),
-        None if arm.arm.name == contest.reference => "1".to_owned(),
-        None => "–".to_owned(),
+/// Lines with each column as wide as its widest cell.
+fn aligned(columns: &[Column]) -> Vec<String> {
+    let width = |column: &Column| column.cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let cell = |column: &Column, line: usize| match (column.is_right, width(column)) {
+        (true, width) => format!("{:>width$}", column.cells[line]),
+        (false, width) => format!("{:<width$}", column.cells[line]),
     };
+    let lines = columns.first().map_or(0, |column| column.cells.len());
+    let line = |line| columns.iter().map(|column| cell(column, line)).collect::<Vec<_>>().join("  ");
+    (0..lines).map(line).collect()
+}
+
+fn columns(setup: &Setup, contest: &ContestResult, form: Form) -> Vec<Column> {
+    let column = |head: String, is_right: bool, cell: &dyn Fn(&ArmResult) -> String| Column {
+        cells: std::iter::once(head).chain(contest.arms.iter().map(cell)).collect(),
+        is_right,
+    };
+    let level = |measure: Measure| {
+        let text = move |level: &f64| level_text(measure, *level);
+        move |arm: &ArmResult| arm.levels.get(&measure).map_or_else(|| "–".to_owned(), text)
+    };
+    let ratio = |measure: Measure, parts: RatioParts| {
+        move |arm: &ArmResult| match arm.comparisons.get(&measure) {
+            Some(found) => ratio_text(found, parts),
+            None if arm.arm.name == contest.reference => "1".to_owned(),
+            None => "–".to_owned(),
+        }
+    };
+    let headline = contest.headline;
+    let parts = if form.with_interval { RatioParts::Interval } else { RatioParts::Needed };
+    let to = format!("to {}", contest.reference);
+    let mut columns = vec![
+        column("rank".to_owned(), true, &rank_text),
+        column("arm".to_owned(), false, &|arm| name(setup, arm)),
+        column(headline.name().to_owned(), true, &level(headline)),
+        column(to.clone(), false, &ratio(headline, parts)),
+    ];
+    match (contest.tail(), form.tail) {
+        (Some(tail), Tail::Whole) => {
+            columns.push(column(tail.name().to_owned(), true, &level(tail)));
+            columns.push(column(to, false, &ratio(tail, RatioParts::Needed)));
+        }
+        (Some(tail), Tail::Ratio) => {
+            columns.push(column("p99 ratio".to_owned(), false, &ratio(tail, RatioParts::Sign)));
+        }
+        _ => {}
+    }
+    columns
+}
+
+fn name(setup: &Setup, arm: &ArmResult) -> String {
+    format!("{}{}", arm.arm.name, if is_maintained(setup, arm) { "" } else { " †" })
+}
+
+/// Whether what an arm's server rests on is actively maintained, as far as the record says.
+fn is_maintained(setup: &Setup, arm: &ArmResult) -> bool {
     let server = setup.contestants.get(&arm.arm.server);
-    let is_maintained = server.is_none_or(|it| it.maintenance == Maintenance::Active);
-    let name = format!("{}{}", arm.arm.name, if is_maintained { "" } else { " †" });
-    [rank_text(arm), name, level, ratio]
+    server.is_none_or(|it| it.maintenance == Maintenance::Active)
 }
 
-/// A ratio with the sign of its verdict; without a verdict, with the difference that was needed for one.
-fn ratio_text(found: &Comparison, with_interval: bool) -> String {
-    let needed = if found.verdict.is_told() { String::new() } else { format!(" {}", percent(found.needed)) };
-    let interval =
-        if with_interval { format!(" ({:.3} to {:.3})", found.low, found.high) } else { String::new() };
-    format!("{:.3}{interval} {}{needed}", found.ratio, sign(found.verdict))
+/// What stands beside a ratio and the sign of its verdict.
+#[derive(Clone, Copy)]
+enum RatioParts {
+    /// Nothing.
+    Sign,
+    /// Without a verdict, the difference that was needed for one.
+    Needed,
+    /// That, and the interval.
+    Interval,
+}
+
+fn ratio_text(found: &Comparison, parts: RatioParts) -> String {
+    match parts {
+        RatioParts::Sign => format!("{:.3} {}", found.ratio, sign(found.verdict)),
+        RatioParts::Needed => format!("{:.3} {}", found.ratio, marked(found)),
+        RatioParts::Interval => words::ratio_text(found),
+    }
+}
+
+/// Breaks a command between words so that a shell takes it as one.
+fn continued(command: &str, width: usize) -> Vec<String> {
+    const BREAK: &str = " \\";
+    let whole = format!("  {command}");
+    if whole.chars().count() <= width {
+        return vec![whole];
+    }
+    let mut lines = wrapped(command, "  ", "    ", width - BREAK.len());
+    let last = lines.len() - 1;
+    lines[..last].iter_mut().for_each(|line| line.push_str(BREAK));
+    lines
 }
 
 /// Breaks a text between words; the first line begins with one text, those behind it with another.

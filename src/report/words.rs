@@ -1,7 +1,7 @@
 //! How figures and verdicts are written, in every table alike.
 
 use crate::{
-    analysis::{Alarm, ArmResult, ContestResult, Measure},
+    analysis::{Alarm, ArmResult, ContestResult},
     record::{Class, SCHEMA, Setup, View},
     round::Neighbours,
     stats::{Comparison, Verdict},
@@ -53,101 +53,6 @@ pub(super) fn class_words(class: Class) -> &'static str {
     }
 }
 
-/// Who leads a contest, by what its ranks are of, and by how much, in a sentence or two.
-pub(super) fn best_words(contest: &ContestResult) -> String {
-    let measure = contest.headline;
-    let best: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank() == Some(1)).collect();
-    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
-    if names.is_empty() {
-        return "No conclusion: no backend has a verdict.".to_owned();
-    }
-    let ranked = contest.arms.iter().filter(|arm| arm.rank().is_some()).count();
-    if names.len() > 1 && names.len() == ranked {
-        return format!("{} are statistically indistinguishable by {}.", listed(&names), measure.name());
-    }
-    let lead = format!("{} {}", listed(&names), if names.len() == 1 { "leads" } else { "lead" });
-    let apart = if names.len() == 1 { "" } else { "; they are statistically indistinguishable" };
-    let against = baseline(contest).filter(|arm| !names.contains(&arm.arm.name.as_str()));
-    let told = |against: &ArmResult| best.iter().all(|arm| is_told_better(arm, against, measure));
-    let size = against.filter(|against| told(against)).and_then(|against| {
-        let ratios = best.iter().map(|arm| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?));
-        Some(format!(": {} than {}", size_words(&ratios.collect::<Option<Vec<f64>>>()?), against.arm.name))
-    });
-    let size = size.unwrap_or_default();
-    format!("{lead} by {}{size}{apart}.{}", measure.name(), floor_words(contest, baseline(contest)))
-}
-
-/// What the best loop by hand does, where loops by hand are shown apart.
-fn floor_words(contest: &ContestResult, against: Option<&ArmResult>) -> String {
-    let Some(against) = against else { return String::new() };
-    let ratio = |arm: &ArmResult| Some(ratio_of(arm, contest)? / ratio_of(against, contest)?);
-    let told = |arm: &&ArmResult| arm.floor && is_told_better(arm, against, contest.headline);
-    let best = contest.arms.iter().filter(told).find_map(|arm| Some((arm, ratio(arm)?)));
-    best.map_or_else(String::new, |(floor, ratio)| {
-        let size = size_words(&[ratio]);
-        format!(
-            " The hand-written loop {} has {size} {} than {}.",
-            floor.arm.name,
-            contest.headline.name(),
-            against.arm.name
-        )
-    })
-}
-
-/// The arm that sizes of a contest are told against, by its name.
-pub(super) fn baseline_name(contest: &ContestResult) -> Option<&str> {
-    baseline(contest).map(|arm| arm.arm.name.as_str())
-}
-
-/// What sizes are told against: the reference, where it is ranked; else tokio, which most know.
-fn baseline(contest: &ContestResult) -> Option<&ArmResult> {
-    let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name && arm.rank().is_some());
-    [contest.reference.as_str(), "tokio-current", "tokio"].into_iter().find_map(named)
-}
-
-/// Whether an arm is told better than another.
-fn is_told_better(arm: &ArmResult, than: &ArmResult, measure: Measure) -> bool {
-    arm.better_than.get(&measure).is_some_and(|worse| worse.contains(&than.arm.name))
-}
-
-/// The ratio of an arm to the reference; 1 for that itself.
-fn ratio_of(arm: &ArmResult, contest: &ContestResult) -> Option<f64> {
-    let found = arm.comparisons.get(&contest.headline).map(|found| found.ratio);
-    found.or((arm.arm.name == contest.reference).then_some(1.0))
-}
-
-/// How much more or less some ratios are, such as `17 to 19% more`.
-fn size_words(ratios: &[f64]) -> String {
-    let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
-    let (low, high) =
-        shares.fold((f64::MAX, f64::MIN), |(low, high), share| (low.min(share), high.max(share)));
-    let [low_text, high_text] = [low, high].map(|share| format!("{:.0}", share.abs()));
-    let way = if low + high >= 0.0 { "more" } else { "less" };
-    match (low_text == high_text, low.signum() == high.signum()) {
-        (true, _) => format!("{high_text}% {way}"),
-        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}"),
-        (false, true) => format!("{low_text} to {high_text}% {way}"),
-        (false, false) => format!("{low:+.0} to {high:+.0}%"),
-    }
-}
-
-/// Names in a sentence: `a`, `a and b`, `a, b and c`.
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [others @ .., last] => format!("{} and {last}", others.join(", ")),
-    }
-}
-
-/// A level with its unit.
-pub(super) fn level_text(measure: Measure, level: f64) -> String {
-    match measure {
-        Measure::Throughput | Measure::Capacity => format!("{level:.0}"),
-        _ => format!("{level:.2} {}", measure.unit()).trim_end().to_owned(),
-    }
-}
-
 /// The sign of a verdict.
 pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
@@ -158,24 +63,22 @@ pub(super) fn sign(verdict: Verdict) -> &'static str {
     }
 }
 
-/// A ratio with its interval and the sign of its verdict; without a verdict, with the difference that was needed for one.
+/// A ratio with its interval and what its verdict is marked by.
 pub(super) fn ratio_text(comparison: &Comparison) -> String {
-    let Comparison { ratio, low, high, needed, verdict, .. } = comparison;
-    let limit = if verdict.is_told() { String::new() } else { format!(" {}", percent(*needed)) };
-    format!("{ratio:.3} ({low:.3} to {high:.3}) {}{limit}", sign(*verdict))
+    let Comparison { ratio, low, high, .. } = comparison;
+    format!("{ratio:.3} ({low:.3} to {high:.3}) {}", marked(comparison))
+}
+
+/// The sign of a verdict; without one, with the difference that was needed.
+pub(super) fn marked(comparison: &Comparison) -> String {
+    let Comparison { needed, verdict, .. } = comparison;
+    let needed = if verdict.is_told() { String::new() } else { format!(" {}", percent(*needed)) };
+    format!("{}{needed}", sign(*verdict))
 }
 
 /// A share as a percentage.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1}%", share * 100.0)
-}
-
-/// A verdict in words; where there is none, with the difference that was needed for one.
-pub(super) fn verdict_words(found: &Comparison) -> String {
-    match found.verdict {
-        told if told.is_told() => told.to_string(),
-        untold => format!("{untold}; a verdict needed {}", percent(found.needed)),
-    }
 }
 
 /// What the reference and its second copy were told apart by, in a sentence.

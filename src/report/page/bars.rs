@@ -1,12 +1,14 @@
 //! Bar charts: where a session's time goes; CPU time per message, server and client; memory per idle connection.
 
 use super::{
-    axis::short,
     forest::{FROM, NAMES, ROW, TOP, WIDTH},
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::analysis::{ArmResult, ContestResult, Measure, SessionTime};
+use crate::{
+    analysis::{ArmResult, ContestResult, Measure, SessionTime},
+    report::numbers::short,
+};
 
 /// Where the longest bar ends.
 const TO: f64 = 300.0;

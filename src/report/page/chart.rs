@@ -1,11 +1,14 @@
 //! Line charts: a percentile curve of each arm, throughput by connections, and rounds over time.
 
 use super::{
-    axis::{LogAxis, short},
+    axis::LogAxis,
     palette::arm_look,
     svg::{Anchor, Svg},
 };
-use crate::analysis::{Compared, Measure, ResponsePoint};
+use crate::{
+    analysis::{Compared, Measure, ResponsePoint},
+    report::numbers::short,
+};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 250.0;

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    axis::short,
+    headline::{axis, ticks},
     need::{Need, needs},
+    palette::arm_look,
 };
 use crate::{
     analysis::{Compared, Measure, Scope},
     load::Workload,
     record::{Class, Record, View},
-    report::words::baseline_name,
+    report::{answer::baseline_name, numbers::level_text},
     stats::{Better, Comparison, Verdict},
 };
 
@@ -77,13 +78,13 @@ pub(super) struct ContestData<'a> {
     /// The arms that took part and have none.
     unjudged: Vec<&'a str>,
     servers: Vec<&'a str>,
+    looks: Vec<String>,
     measures: BTreeMap<&'static str, MeasureData>,
 }
 
 #[derive(Serialize)]
 struct MeasureData {
     name: &'static str,
-    unit: &'static str,
     better: &'static str,
     /// As they are written.
     levels: Vec<String>,
@@ -91,8 +92,18 @@ struct MeasureData {
     order: Vec<usize>,
     /// `[arm][other]`: whether an arm is told better than another, directly or by way of others; 1 or 0.
     better_than: Vec<String>,
+    /// For each reference the axis of the ratios to it.
+    axes: Vec<Axis>,
     /// `[reference][arm]`: ratio, low, high, needed, and the verdict: 1 better, -1 worse, 0.5 suggestive, 0 statistically indistinguishable.
     ratios: Vec<Vec<Option<[f64; 5]>>>,
+}
+
+/// An axis of ratios.
+#[derive(Serialize)]
+struct Axis {
+    low: f64,
+    high: f64,
+    ticks: Vec<f64>,
 }
 
 impl<'a> Data<'a> {
@@ -141,6 +152,7 @@ pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a
         floors: arms.iter().map(|arm| compared.is_floor(*arm)).collect(),
         unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
+        looks: arms.iter().map(|arm| arm_look(&contest.arms[*arm])).collect(),
         measures: measures.collect(),
     })
 }
@@ -169,17 +181,27 @@ fn measure_data(compared: &Compared<'_>, measure: Measure) -> Option<MeasureData
     };
     let level = |arm: &usize| {
         let level = compared.level(measure, &compared.contest().arms[*arm].name);
-        level.map_or_else(|| "–".to_owned(), short)
+        level.map_or_else(|| "–".to_owned(), |level| level_text(measure, level))
     };
     Some(MeasureData {
         name: measure.name(),
-        unit: measure.unit(),
         better: if measure.better() == Better::More { "more" } else { "less" },
         levels: arms.iter().map(level).collect(),
         order,
         better_than: arms.iter().map(|arm| arms.iter().map(|other| bit(*arm, *other)).collect()).collect(),
+        axes: arms.iter().map(|reference| axis_to(compared, measure, *reference)).collect(),
         ratios: arms.iter().map(row).collect(),
     })
+}
+
+fn axis_to(compared: &Compared<'_>, measure: Measure, reference: usize) -> Axis {
+    let found: Vec<Comparison> =
+        compared.comparisons(measure, reference).into_iter().map(|(_, found)| found).collect();
+    let axis = axis(found.iter());
+    let (low, high) = axis.ends();
+    // Steps of a tenth, or of two, are no whole numbers to a computer.
+    let ticks = ticks(&axis).into_iter().map(|tick| (tick * 1e6).round() / 1e6).collect();
+    Axis { low, high, ticks }
 }
 
 fn figures(found: &Comparison) -> [f64; 5] {

@@ -1,13 +1,13 @@
 //! The forest plot: each arm's ratio to the reference with its interval, and the band of the reference's second copy.
 
 use super::{
-    axis::{LogAxis, short},
+    axis::LogAxis,
     palette::arm_look,
     svg::{Anchor, Svg},
 };
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
-    report::words::sign,
+    report::{numbers::short, words::sign},
     stats::{Better, Comparison, Verdict},
 };
 
@@ -25,7 +25,7 @@ const FOOT: f64 = 36.0;
 const TO: f64 = 274.0;
 const RATIOS: f64 = 356.0;
 
-/// Draws all arms of a contest by one measure, in the order of their ranks; nothing when there is nothing to compare.
+/// Draws all arms of a contest by one measure, in the order of their ratios; nothing when there is nothing to compare.
 pub(super) fn forest(contest: &ContestResult, measure: Measure) -> Option<String> {
     let rows = rows(contest, measure);
     let compared = || rows.iter().filter_map(|arm| arm.comparisons.get(&measure));
@@ -53,13 +53,12 @@ fn rows(contest: &ContestResult, measure: Measure) -> Vec<&ArmResult> {
         |arm: &&ArmResult| arm.comparisons.contains_key(&measure) || arm.arm.name == contest.reference;
     let mut rows: Vec<&ArmResult> = contest.arms.iter().filter(shown).collect();
     let ratio = |arm: &ArmResult| arm.comparisons.get(&measure).map_or(1.0, |found| found.ratio);
-    let rank = |arm: &ArmResult| (arm.arm.copy, arm.ranks.get(&measure).copied().unwrap_or(usize::MAX));
-    rows.sort_by(|a, b| {
+    rows.sort_by(|one, other| {
         let by_ratio = match measure.better() {
-            Better::More => ratio(b).total_cmp(&ratio(a)),
-            Better::Less => ratio(a).total_cmp(&ratio(b)),
+            Better::More => ratio(other).total_cmp(&ratio(one)),
+            Better::Less => ratio(one).total_cmp(&ratio(other)),
         };
-        rank(a).cmp(&rank(b)).then(by_ratio)
+        one.arm.copy.cmp(&other.arm.copy).then(by_ratio)
     });
     rows
 }

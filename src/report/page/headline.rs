@@ -1,21 +1,38 @@
-//! The answer as it stands without a script: the ranking of the first contest by throughput.
+//! The answer as it stands without a script: one plot of the first contest, its arms by their ranks by what it ranks by.
 
 use askama::{Template, filters::HtmlSafe};
 
 use super::{
-    axis::{LogAxis, short},
+    axis::LogAxis,
     palette::{arm_look, look},
 };
 use crate::{
     analysis::{ArmResult, ContestResult, Measure},
     load::Workload,
-    report::words::{best_words, heading, verdict_words},
+    report::{
+        answer::lead_words,
+        numbers::{level_text, short},
+        words::{SIGNS, heading, percent, sign},
+    },
     stats::Comparison,
 };
 
-/// Where the axis of the small intervals begins and ends, in the units of their drawings.
-const FROM: f64 = 4.0;
-const TO: f64 = 116.0;
+/// Where the axis begins and ends, in percent of the plot's width: behind its end is room for what stands at a mark.
+const FROM: f64 = 2.0;
+const TO: f64 = 72.0;
+
+/// The height of a line of names of floors, in pixels.
+const LINE: usize = 14;
+
+/// The axis of ratios; all of them, and 1, are on it.
+pub(super) fn axis<'a>(found: impl Iterator<Item = &'a Comparison>) -> LogAxis {
+    LogAxis::over(found.flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO)
+}
+
+/// Round values along an axis, so few that they don't touch on a telephone.
+pub(super) fn ticks(axis: &LogAxis) -> Vec<f64> {
+    axis.ticks(4)
+}
 
 /// A ranking, said and shown.
 pub(super) struct Headline {
@@ -24,16 +41,31 @@ pub(super) struct Headline {
     pub(super) ranking: Ranking,
 }
 
-/// The table of a ranking; the script writes other rankings into the same rows.
+/// The plot of a ranking, a table with a row for each arm; the script draws others into the same rows.
 #[derive(Template)]
 #[template(path = "ranking.html")]
 pub(super) struct Ranking {
-    unit: String,
+    signs: &'static str,
+    measure: &'static str,
     reference: String,
+    /// Where the ratio of 1 is, in percent; so are all places.
+    same: String,
+    ticks: Vec<(String, String)>,
+    floors: Vec<Floor>,
     rows: Vec<Row>,
 }
 
 impl HtmlSafe for Ranking {}
+
+/// A floor: a line across the plot with its name at the top, each lower than the one before so that names never touch.
+struct Floor {
+    name: String,
+    ratio: String,
+    x: String,
+    y: usize,
+    dx: i8,
+    anchor: &'static str,
+}
 
 struct Row {
     name: String,
@@ -41,37 +73,74 @@ struct Row {
     rank: String,
     level: String,
     ratio: String,
-    interval: String,
-    /// Where the ratio of 1 is.
-    same: String,
+    sign: &'static str,
+    /// Where that is no verdict, the difference that was needed for one.
+    needed: String,
     /// Where the interval begins, the ratio is, and the interval ends.
     places: Option<[String; 3]>,
-    /// Whether a mark on the ratio of 1 is shown where there is no interval: for the reference alone.
-    visibility: &'static str,
     verdict: String,
-    /// Whether it has no place in this contest, and is there for the script alone.
+    /// Whether it has no place in this plot, and is there for the script alone.
     hidden: bool,
 }
 
-/// Ranks the arms of a contest by throughput. Backends that stand in other contests alone have a row too, for the script.
+/// Ranks the arms of a contest by its headline. Backends that stand in other contests alone have a row too, for the script.
 pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let measure = contest.headline;
-    let arms: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some() || arm.floor).collect();
-    let found = || arms.iter().filter_map(|arm| arm.comparisons.get(&measure));
-    let axis = LogAxis::over(found().flat_map(|found| [found.low, found.high]).chain([1.0]), FROM, TO);
-    let ranked = arms.iter().map(|arm| row(arm, measure, axis, &contest.reference));
-    let others = names.iter().filter(|name| !arms.iter().any(|arm| arm.arm.name == **name));
-    let takes_part = |name: &str| contest.arms.iter().any(|arm| arm.arm.name == name);
-    let rows = ranked.chain(others.map(|name| unranked(name, axis, takes_part(name)))).collect();
+    let ranked: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some()).collect();
+    let shown = contest.arms.iter().filter(|arm| !arm.arm.copy);
+    let axis = axis(shown.filter_map(|arm| arm.comparisons.get(&measure)));
+    let others = names.iter().filter(|name| !ranked.iter().any(|arm| arm.arm.name == **name));
+    let is_unjudged =
+        |name: &str| contest.arms.iter().any(|arm| arm.arm.name == name && arm.no_verdict.is_some());
+    let rows = ranked.iter().map(|arm| row(arm, measure, &axis));
+    let rows = rows.chain(others.map(|name| unranked(name, is_unjudged(name)))).collect();
     Headline {
-        sentence: best_words(contest),
+        sentence: lead_words(contest),
         measured: measured(contest),
-        ranking: Ranking { unit: measure.name().to_owned(), reference: contest.reference.clone(), rows },
+        ranking: Ranking {
+            signs: SIGNS,
+            measure: measure.name(),
+            reference: contest.reference.clone(),
+            same: place(&axis, 1.0),
+            ticks: ticks(&axis).into_iter().map(|tick| (place(&axis, tick), short(tick))).collect(),
+            floors: floors(contest, &axis),
+            rows,
+        },
     }
 }
 
-/// The row of a backend without a verdict here; hidden where it does not take part.
-fn unranked(name: &str, axis: LogAxis, takes_part: bool) -> Row {
+fn place(axis: &LogAxis, value: f64) -> String {
+    format!("{:.2}", axis.at(value))
+}
+
+/// The floors of a contest. Names that stand to the left of their lines are higher the further to the right they are, the others
+/// the further to the left, so that no line crosses a name.
+fn floors(contest: &ContestResult, axis: &LogAxis) -> Vec<Floor> {
+    let ratio = |arm: &ArmResult| match arm.comparisons.get(&contest.headline) {
+        Some(found) => Some(found.ratio),
+        None => (arm.arm.name == contest.reference && !arm.levels.is_empty()).then_some(1.0),
+    };
+    let is_left = |ratio: f64| axis.at(ratio) > 50.0;
+    let floors = contest.arms.iter().filter(|arm| arm.floor);
+    let mut floors: Vec<(&ArmResult, f64)> = floors.filter_map(|arm| Some((arm, ratio(arm)?))).collect();
+    floors.sort_by(|(_, one), (_, other)| match (is_left(*one), is_left(*other)) {
+        (true, true) => other.total_cmp(one),
+        (false, false) => one.total_cmp(other),
+        (one, other) => other.cmp(&one),
+    });
+    let floor = |(line, (arm, ratio)): (usize, (&ArmResult, f64))| Floor {
+        name: arm.arm.name.clone(),
+        ratio: if arm.arm.name == contest.reference { "1".to_owned() } else { format!("{ratio:.3}") },
+        x: place(axis, ratio),
+        y: line * LINE,
+        dx: if is_left(ratio) { -5 } else { 5 },
+        anchor: if is_left(ratio) { "end" } else { "start" },
+    };
+    floors.into_iter().enumerate().map(floor).collect()
+}
+
+/// The row of a backend without a rank here; hidden but where it took part and has no verdict.
+fn unranked(name: &str, is_unjudged: bool) -> Row {
     let absent = || "–".to_owned();
     Row {
         name: name.to_owned(),
@@ -79,12 +148,11 @@ fn unranked(name: &str, axis: LogAxis, takes_part: bool) -> Row {
         rank: absent(),
         level: absent(),
         ratio: absent(),
-        interval: String::new(),
-        same: format!("{:.1}", axis.at(1.0)),
+        sign: "",
+        needed: String::new(),
         places: None,
-        visibility: "hidden",
         verdict: "no verdict here".to_owned(),
-        hidden: !takes_part,
+        hidden: !is_unjudged,
     }
 }
 
@@ -104,25 +172,22 @@ fn measured(contest: &ContestResult) -> String {
     )
 }
 
-fn row(arm: &ArmResult, measure: Measure, axis: LogAxis, reference: &str) -> Row {
-    let level = arm.levels.get(&measure).copied();
-    let compared = arm.comparisons.get(&measure);
-    let place = |value: f64| format!("{:.1}", axis.at(value));
+fn row(arm: &ArmResult, measure: Measure, axis: &LogAxis) -> Row {
+    let found = arm.comparisons.get(&measure);
+    // Only the reference is ranked and not compared.
+    let ends = found.map_or([1.0; 3], |Comparison { low, ratio, high, .. }| [*low, *ratio, *high]);
     Row {
         name: arm.arm.name.clone(),
         look: arm_look(&arm.arm),
         rank: arm.rank().map_or_else(|| "–".to_owned(), |rank| rank.to_string()),
-        level: level.map_or_else(|| "–".to_owned(), short),
-        ratio: compared.map_or_else(|| "1".to_owned(), |found| format!("{:.3}", found.ratio)),
-        interval: compared.map_or_else(String::new, |found| format!("{:.3} to {:.3}", found.low, found.high)),
-        same: place(1.0),
-        places: compared
-            .map(|Comparison { low, ratio, high, .. }| [low, ratio, high].map(|value| place(*value))),
-        visibility: if arm.arm.name == reference { "visible" } else { "hidden" },
-        verdict: compared.map_or_else(
-            || if arm.arm.name == reference { "reference".to_owned() } else { String::new() },
-            verdict_words,
-        ) + if arm.floor { "; a floor, not ranked" } else { "" },
+        level: arm.levels.get(&measure).map_or_else(|| "–".to_owned(), |level| level_text(measure, *level)),
+        ratio: found.map_or_else(|| "1".to_owned(), |found| format!("{:.3}", found.ratio)),
+        sign: found.map_or("", |found| sign(found.verdict)),
+        needed: found
+            .filter(|found| !found.verdict.is_told())
+            .map_or_else(String::new, |it| percent(it.needed)),
+        places: Some(ends.map(|value| place(axis, value))),
+        verdict: found.map_or_else(|| "reference".to_owned(), |found| found.verdict.to_string()),
         hidden: false,
     }
 }

@@ -1,10 +1,10 @@
 //! The heat map of every client against every server.
 
-use super::{
-    axis::short,
-    svg::{Anchor, Svg},
+use super::svg::{Anchor, Svg};
+use crate::{
+    analysis::{ContestResult, Measure},
+    report::numbers::short,
 };
-use crate::analysis::{ContestResult, Measure};
 
 const CELL: (f64, f64) = (52.0, 24.0);
 const NAMES: f64 = 104.0;

@@ -2,10 +2,14 @@
 
 use askama::Template;
 
-use super::axis::{LogAxis, short};
+use super::axis::LogAxis;
 use crate::{
     analysis::{ArmResult, ContestResult},
-    report::words::heading,
+    report::{
+        numbers::{level_text, short},
+        words::heading,
+    },
+    stats::Better,
 };
 
 const WIDTH: f64 = 760.0;
@@ -67,13 +71,17 @@ pub fn picture(contest: &ContestResult, source: &str) -> String {
     let place = |value: f64| format!("{:.1}", axis.at(value));
     let mut shown: Vec<(&ArmResult, [f64; 3])> =
         ranked.into_iter().filter_map(|arm| Some((arm, interval(arm)?))).collect();
-    shown.sort_by(|(_, one), (_, other)| other[1].total_cmp(&one[1]));
+    shown.sort_by(|(_, one), (_, other)| match measure.better() {
+        Better::More => other[1].total_cmp(&one[1]),
+        Better::Less => one[1].total_cmp(&other[1]),
+    });
     let rows: Vec<Row> = shown
         .into_iter()
         .enumerate()
         .map(|(number, (arm, ends))| {
             let [low, at, high] = ends.map(place);
-            let level = arm.levels.get(&measure).map_or_else(String::new, |level| short(*level));
+            let level =
+                arm.levels.get(&measure).map_or_else(String::new, |level| level_text(measure, *level));
             Row { y: TOP + ROW * (number as f64 + 0.5), name: arm.arm.name.clone(), low, at, high, level }
         })
         .collect();

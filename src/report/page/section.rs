@@ -1,7 +1,6 @@
 //! What a page shows of each workload: pictures, notes and a table for each view.
 
 use super::{
-    axis::short,
     bars, chart,
     forest::forest,
     heat::heat,
@@ -12,7 +11,10 @@ use crate::{
     analysis::{ArmResult, Compared, ContestResult, Measure},
     load::Workload,
     record::View,
-    report::words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
+    report::{
+        numbers::level_text,
+        words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
+    },
     stats::Better,
 };
 
@@ -30,6 +32,8 @@ pub(super) struct ViewSection {
     pub(super) heading: String,
     pub(super) legend: Legend,
     pub(super) figures: Figures,
+    /// What its figures show, in a few words.
+    pub(super) pictured: String,
     pub(super) notes: Vec<String>,
     pub(super) table: Table,
 }
@@ -79,6 +83,7 @@ fn view(compared: &Compared<'_>, contest: &ContestResult) -> ViewSection {
         figures: Figures {
             figures: if is_matrix { matrix_figures(contest) } else { figures(compared, contest) },
         },
+        pictured: if is_matrix { "every client against every server".to_owned() } else { pictured(contest) },
         notes: notes(contest),
         table: table(contest),
     }
@@ -144,6 +149,12 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
     forests.chain(others.into_iter().flatten()).collect()
 }
 
+/// What the figures of a contest show, in a few words.
+fn pictured(contest: &ContestResult) -> String {
+    let measures: Vec<&str> = contest.shown().into_iter().map(Measure::name).collect();
+    format!("{}, and where time and memory go", measures.join(", "))
+}
+
 fn notes(contest: &ContestResult) -> Vec<String> {
     let barred = contest
         .arms
@@ -166,11 +177,7 @@ fn table(contest: &ContestResult) -> Table {
     let measures: Vec<Measure> = measured.collect();
     let mut columns = vec!["arm".to_owned(), "rank".to_owned()];
     for measure in &measures {
-        columns.push(match measure.unit() {
-            // The name has it.
-            "" | "1/s" => measure.name().to_owned(),
-            unit => format!("{}, {unit}", measure.name()),
-        });
+        columns.push(measure.name().to_owned());
         columns.push(format!("to {}", contest.reference));
     }
     columns.push("rounds".to_owned());
@@ -184,7 +191,7 @@ fn row(contest: &ContestResult, arm: &ArmResult, measures: &[Measure]) -> Vec<Ce
     let mut cells = vec![Cell::text(arm.arm.name.clone()), rank];
     for measure in measures {
         let level = arm.levels.get(measure).copied();
-        cells.push(level.map_or_else(Cell::absent, |level| Cell::number(short(level), level)));
+        cells.push(level.map_or_else(Cell::absent, |level| Cell::number(level_text(*measure, level), level)));
         cells.push(match arm.comparisons.get(measure) {
             Some(found) => Cell::number(ratio_text(found), found.ratio),
             None if arm.arm.name == contest.reference => Cell::number("reference", 1.0),

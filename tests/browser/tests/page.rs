@@ -164,6 +164,22 @@ fn the_script_says_what_the_page_says_without_it() {
 }
 
 #[test]
+fn the_script_draws_what_the_page_shows_without_it() {
+    // Of every row its texts and the place of its mark, and of the axis and the floors the same, to a tenth of a percent.
+    let drawn = "[...document.querySelectorAll('#ranking tr:not([hidden])')].map((row) => [row.textContent.replace(/\\s+/g, ''), \
+                 [...row.querySelectorAll('circle, text, line')].map((it) => \
+                 Math.round(10 * parseFloat(it.getAttribute('cx') ?? it.getAttribute('x') ?? it.getAttribute('x1'))) / 10)])";
+    for record in ["results/2026-11-26.11", "tests/records/small", "results/2026-11-26.5"] {
+        let name = record.replace(['/', '.'], "-");
+        let Some(with) = Page::open_of(record, &format!("{name}-with"), Scripts::On) else { return };
+        let Some(without) = Page::open_of(record, &format!("{name}-without"), Scripts::Off) else { return };
+        let [with, without] = [with, without].map(|page| page.ask(drawn));
+        assert!(without.as_array().unwrap().len() > 3, "{record}: {without}");
+        assert_eq!(with, without, "{record}");
+    }
+}
+
+#[test]
 fn the_chooser_ranks_as_the_record_says() {
     let Some(page) = Page::open("chooser", Scripts::On) else { return };
     let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("../records/small");
@@ -207,7 +223,7 @@ fn the_chooser_ranks_as_the_record_says() {
     page.choose("connections", "64");
     let ratio = |name: &str| {
         let cell =
-            format!("document.querySelector('#ranking tr[data-arm={name}] [data-cell=ratio]').textContent");
+            format!("document.querySelector('#ranking [data-arm={name}] [data-cell=ratio]').textContent");
         page.ask(&cell).as_str().unwrap().parse::<f64>().unwrap()
     };
     let to_tokio = ratio("epoll");
@@ -276,17 +292,18 @@ fn nothing_overlaps_or_is_cut_at_any_width() {
     for width in [400, 1000, 1600] {
         for scheme in ["light", "dark"] {
             page.resize(width, scheme);
+            page.ask("document.querySelectorAll('details').forEach((is) => { is.open = true; })");
             let wide =
                 page.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
             assert_eq!(wide, 0, "at {width} pixels the page is wider than the window");
             let wrong = page.ask(
-                "[...document.querySelectorAll('svg.plot')].flatMap((svg) => { \
+                "[...document.querySelectorAll('svg.plot, tr:not([hidden]) > .dots svg')].flatMap((svg) => { \
                  const frame = svg.getBoundingClientRect(); \
                  const texts = [...svg.querySelectorAll('text:not(.lost)')].map((t) => [t.textContent, t.getBoundingClientRect()]); \
                  const cut = texts.filter(([, b]) => b.left < frame.left - 1 || b.right > frame.right + 1 || b.top < frame.top - 1 || b.bottom > frame.bottom + 1); \
                  const over = texts.flatMap(([a, r], i) => texts.slice(i + 1).filter(([, s]) => \
                    r.left < s.right - 1 && s.left < r.right - 1 && r.top < s.bottom - 3 && s.top < r.bottom - 3).map(([b]) => `${a} over ${b}`)); \
-                 return [...cut.map(([t]) => `${t} is cut`), ...over].map((t) => `${svg.getAttribute('aria-label').slice(0, 40)}: ${t}`); })",
+                 return [...cut.map(([t]) => `${t} is cut`), ...over].map((t) => `${(svg.getAttribute('aria-label') ?? 'ranking').slice(0, 40)}: ${t}`); })",
             );
             assert_eq!(wrong, serde_json::json!([]), "at {width} pixels");
         }

@@ -1,0 +1,294 @@
+//! Who leads a contest, and by how much, in sentences that say no more than its ranks and verdicts.
+
+use crate::{
+    analysis::{ArmResult, ContestResult, Measure},
+    report::words::sign,
+    stats::Better,
+};
+
+/// Who leads a contest, by what its ranks are of, and by how much; and what the best loop by hand does.
+pub(super) fn best_words(contest: &ContestResult) -> String {
+    format!("{}{}", lead_words(contest), floor_words(contest))
+}
+
+/// Who leads a contest, by what its ranks are of, and by how much, in a sentence.
+pub(super) fn lead_words(contest: &ContestResult) -> String {
+    let measure = contest.headline;
+    let ranked = ranked(contest, measure, |_| true);
+    let best = leaders(measure, &ranked);
+    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
+    let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
+    let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
+    let others = baseline(contest, measure).into_iter().chain(reference).chain(ranked.iter().copied());
+    let size = others.into_iter().find(told).and_then(|than| {
+        let to =
+            |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
+        let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
+        Some(format!(": {} than {}", size_words(&ratios), than.arm.name))
+    });
+    led(&names, ranked.len(), measure, &size.unwrap_or_default())
+        .unwrap_or_else(|| "No conclusion: no backend has a verdict.".to_owned())
+}
+
+/// Who leads some arms of a contest by its tail, each with its ratio to the reference and what that is marked by, in a sentence;
+/// nothing where none is ranked by it.
+pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
+    let measure = contest.tail()?;
+    let ranked = ranked(contest, measure, among);
+    let mut of = format!(" of {}", contest.reference);
+    let named = leaders(measure, &ranked).into_iter().map(|arm| match arm.comparisons.get(&measure) {
+        Some(found) => {
+            format!(
+                "{} ({:.3}{} {})",
+                arm.arm.name,
+                found.ratio,
+                std::mem::take(&mut of),
+                sign(found.verdict)
+            )
+        }
+        None => arm.arm.name.clone(),
+    });
+    let names: Vec<String> = named.collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    led(&names, ranked.len(), measure, "")
+}
+
+/// Says that these lead so many, by so much; nothing where there is nobody.
+fn led(names: &[&str], of: usize, measure: Measure, size: &str) -> Option<String> {
+    let by = measure.name();
+    match names {
+        [] => None,
+        [one] => Some(format!("{one} leads by {by}{size}.")),
+        all if all.len() == of => {
+            Some(format!("{} are statistically indistinguishable by {by}.", listed(all)))
+        }
+        several => {
+            Some(format!("{} lead by {by}{size}; they are statistically indistinguishable.", listed(several)))
+        }
+    }
+}
+
+/// Some of the arms that are ranked by a measure, by their ratios, the best first.
+fn ranked(contest: &ContestResult, measure: Measure, among: impl Fn(&ArmResult) -> bool) -> Vec<&ArmResult> {
+    let is_ranked = |arm: &&ArmResult| arm.ranks.contains_key(&measure) && among(arm);
+    let mut ranked: Vec<&ArmResult> = contest.arms.iter().filter(is_ranked).collect();
+    let ratio = |arm: &ArmResult| ratio_of(arm, contest, measure).unwrap_or(f64::NAN);
+    ranked.sort_by(|one, other| match measure.better() {
+        Better::More => ratio(other).total_cmp(&ratio(one)),
+        Better::Less => ratio(one).total_cmp(&ratio(other)),
+    });
+    ranked
+}
+
+/// Those of some arms that none of the others is told better than.
+fn leaders<'a>(measure: Measure, ranked: &[&'a ArmResult]) -> Vec<&'a ArmResult> {
+    let is_beaten = |arm: &&ArmResult| ranked.iter().any(|other| is_told_better(other, arm, measure));
+    ranked.iter().copied().filter(|arm| !is_beaten(arm)).collect()
+}
+
+/// What the best loop by hand does, where loops by hand are shown apart.
+fn floor_words(contest: &ContestResult) -> String {
+    let measure = contest.headline;
+    let Some(against) = baseline(contest, measure) else { return String::new() };
+    let ratio =
+        |arm: &ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(against, contest, measure)?);
+    let told = |arm: &&ArmResult| arm.floor && is_told_better(arm, against, measure);
+    let best = contest.arms.iter().filter(told).find_map(|arm| Some((arm, ratio(arm)?)));
+    best.map_or_else(String::new, |(floor, ratio)| {
+        let size = size_words(&[ratio]);
+        format!(
+            " The hand-written loop {} has {size} {} than {}.",
+            floor.arm.name,
+            measure.name(),
+            against.arm.name
+        )
+    })
+}
+
+/// What a scheduler that steals work is worth: each arm against its counterpart with a scheduler for each worker, where both take
+/// part, by the measures that are shown.
+pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
+    let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name);
+    let pairs =
+        contest.arms.iter().filter_map(|arm| Some((arm, named(&format!("{}-per-core", arm.arm.name))?)));
+    let by = |one: &ArmResult, other: &ArmResult, measure: Measure| {
+        let [ratio, to] = [one, other].map(|arm| ratio_of(arm, contest, measure));
+        let size = size_words(&[ratio? / to?]);
+        let name = measure.name();
+        Some(match (is_told_better(one, other, measure), is_told_better(other, one, measure)) {
+            (true, _) => format!("better by {name} ({size})"),
+            (_, true) => format!("worse by {name} ({size})"),
+            _ => format!("no difference told by {name}"),
+        })
+    };
+    let said = pairs.filter_map(|(one, other)| {
+        let measures = std::iter::once(contest.headline).chain(contest.tail());
+        let parts: Vec<String> = measures.filter_map(|measure| by(one, other, measure)).collect();
+        let [one, other] = [one, other].map(|arm| arm.arm.name.as_str());
+        (!parts.is_empty()).then(|| format!("Stealing work ({one} against {other}): {}.", parts.join(", ")))
+    });
+    said.collect()
+}
+
+/// The arm that sizes of a contest are told against first, by its name.
+pub(super) fn baseline_name(contest: &ContestResult) -> Option<&str> {
+    baseline(contest, contest.headline).map(|arm| arm.arm.name.as_str())
+}
+
+/// What sizes are told against first: the reference, where it is ranked; else tokio, which most know.
+fn baseline(contest: &ContestResult, measure: Measure) -> Option<&ArmResult> {
+    let named =
+        |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name && arm.ranks.contains_key(&measure));
+    [contest.reference.as_str(), "tokio-current", "tokio"].into_iter().find_map(named)
+}
+
+/// Whether an arm is told better than another.
+fn is_told_better(arm: &ArmResult, than: &ArmResult, measure: Measure) -> bool {
+    arm.better_than.get(&measure).is_some_and(|worse| worse.contains(&than.arm.name))
+}
+
+/// The ratio of an arm to the reference; 1 for that itself.
+fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Option<f64> {
+    let found = arm.comparisons.get(&measure).map(|found| found.ratio);
+    found.or((arm.arm.name == contest.reference).then_some(1.0))
+}
+
+/// How much more or less some ratios are, such as `17 to 19% more`.
+fn size_words(ratios: &[f64]) -> String {
+    let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
+    let (low, high) =
+        shares.fold((f64::MAX, f64::MIN), |(low, high), share| (low.min(share), high.max(share)));
+    let [low_text, high_text] = [low, high].map(|share| format!("{:.0}", share.abs()));
+    let way = if low + high >= 0.0 { "more" } else { "less" };
+    match (low_text == high_text, low.signum() == high.signum()) {
+        (true, _) => format!("{high_text}% {way}"),
+        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}"),
+        (false, true) => format!("{low_text} to {high_text}% {way}"),
+        (false, false) => format!("{low:+.0} to {high:+.0}%"),
+    }
+}
+
+/// Names in a sentence: `a`, `a and b`, `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        analysis::{
+            Measure, analyse,
+            tests::{EPOCHS, record_of},
+        },
+        backend::Maintenance,
+        contestant::Description,
+        record::{Line, Record},
+        report::text,
+    };
+
+    const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
+
+    /// A record whose arms differ by known factors and some noise: in times by `times`, and in messages by `messages` too.
+    fn random(times: &[f64], messages: &[f64], noise: &[f64]) -> Record {
+        let place = |name: &str| NAMES.iter().position(|is| *is == name).unwrap_or(0);
+        let mut record = record_of(&NAMES, |name, epoch, block| {
+            let cell = NAMES.len() * (2 * epoch + block) + place(name);
+            Some(100.0 * times[place(name)] * noise[cell % noise.len()])
+        });
+        for line in &mut record.lines {
+            if let Line::Round(round) = line {
+                round.run.messages = (round.run.messages as f64 * messages[place(&round.place.arm)]) as u64;
+            }
+        }
+        let abandoned = Description {
+            maintenance: Maintenance::Discontinued,
+            ..Description::of_built_in("epoll").expect("always built")
+        };
+        record.setup.contestants.insert("monoio".to_owned(), Description { floor: Some(false), ..abandoned });
+        for arm in &mut record.setup.contests[0].arms {
+            arm.server.clone_from(&arm.name);
+        }
+        record
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn sentences_and_columns_say_no_more_than_ranks_and_verdicts(
+            times in proptest::collection::vec(prop_oneof![Just(1.0), 0.8f64..1.25], NAMES.len()),
+            messages in proptest::collection::vec(prop_oneof![Just(1.0), 0.8f64..1.25], NAMES.len()),
+            noise in proptest::collection::vec(0.97f64..1.03, NAMES.len() * EPOCHS * 2),
+        ) {
+            let record = random(&times, &messages, &noise);
+            let analysis = analyse(&record).unwrap();
+            let contest = &analysis.contests[0];
+            let tail = contest.tail().unwrap();
+            prop_assert_eq!(tail, Measure::SessionP99);
+            let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name).unwrap();
+            let is_maintained = |arm: &ArmResult| arm.arm.name != "monoio";
+            for measure in [contest.headline, tail] {
+                let candidates = ranked(contest, measure, is_maintained);
+                let best = leaders(measure, &candidates);
+                for arm in &candidates {
+                    let beaten = candidates.iter().any(|other| is_told_better(other, arm, measure));
+                    prop_assert_eq!(beaten, !best.iter().any(|is| is.arm.name == arm.arm.name));
+                }
+                for arm in leaders(measure, &ranked(contest, measure, |_| true)) {
+                    prop_assert_eq!(arm.ranks[&measure], 1);
+                }
+            }
+            // A size is told where every leader is told better, and is one of more.
+            let said = lead_words(contest);
+            let leaders_of_all = leaders(contest.headline, &ranked(contest, contest.headline, |_| true));
+            if let Some((size, than)) = said.split_once(" than ") {
+                prop_assert!(size.ends_with("% more"), "{}", said);
+                let than = named(than.split([';', '.']).next().unwrap_or_default());
+                for arm in &leaders_of_all {
+                    prop_assert!(is_told_better(arm, than, contest.headline), "{}", said);
+                }
+            } else {
+                prop_assert!(leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
+            }
+            let said = tail_words(contest, is_maintained).unwrap();
+            let best = leaders(tail, &ranked(contest, tail, is_maintained));
+            for arm in &contest.arms {
+                let leads = best.iter().any(|is| is.arm.name == arm.arm.name);
+                let is_named = said.split([' ', ',']).any(|word| word == arm.arm.name);
+                // The reference is named by the ratios to it, too.
+                prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
+                if let Some(found) = arm.comparisons.get(&tail).filter(|_| leads) {
+                    let [ratio, sign] = [format!("{} ({:.3}", arm.arm.name, found.ratio), format!("{})", sign(found.verdict))];
+                    let rest = said.split_once(&ratio).map(|(_, rest)| rest).unwrap_or_default();
+                    prop_assert!(rest.split(' ').find(|word| word.contains(')')).is_some_and(|word| word.starts_with(&sign)), "{}", said);
+                }
+            }
+            let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));
+            let stealing = stealing_words(contest).join(" ");
+            for measure in [contest.headline, tail] {
+                let by = format!(" by {}", measure.name());
+                let better = stealing.contains(&format!("better{by}"));
+                let worse = stealing.contains(&format!("worse{by}"));
+                prop_assert_eq!(better, is_told_better(tokio, per_core, measure), "{}", stealing);
+                prop_assert_eq!(worse, is_told_better(per_core, tokio, measure), "{}", stealing);
+            }
+            let shown = text(&record.setup, &analysis, 100);
+            for arm in contest.arms.iter().filter(|arm| arm.arm.name != "reference") {
+                let line = shown.lines().find(|line| line.contains(&format!("  {}  ", arm.arm.name)) || line.contains(&format!("  {} †", arm.arm.name)));
+                let line = line.unwrap_or_default();
+                for measure in [contest.headline, tail] {
+                    let found = &arm.comparisons[&measure];
+                    prop_assert!(line.contains(&format!("{:.3}", found.ratio)), "{}", shown);
+                    prop_assert!(line.contains(sign(found.verdict)), "{}", shown);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a run can't tell, and how to go on from it.
+
+use crate::{
+    analysis::{Analysis, ContestResult, Measure},
+    load::Workload,
+    record::{Class, Setup},
+    report::words::percent,
+};
+
+/// What differs from one run to the next, and is not repeated.
+const NOT_REPEATED: [&str; 2] = ["--workload", "--seed"];
+
+/// What a run can't tell, a sentence each.
+pub(super) fn limits(analysis: &Analysis) -> Vec<String> {
+    let contests = || analysis.contests.iter();
+    let mut measures: Vec<Measure> = Vec::new();
+    for measure in contests().flat_map(|contest| std::iter::once(contest.headline).chain(contest.tail())) {
+        if !measures.contains(&measure) {
+            measures.push(measure);
+        }
+    }
+    let needed = measures.into_iter().filter_map(|measure| {
+        Some(format!("{} by {}", percent(usually_needed(analysis, measure)?), measure.name()))
+    });
+    let needed: Vec<String> = needed.collect();
+    let small = (!needed.is_empty()).then(|| {
+        format!("Differences below {}: half of the arms needed more for a verdict.", needed.join(", "))
+    });
+    let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
+    let waiting = contests().any(is_closed).then(|| {
+        "How long a request waits that comes at its own time; `ioduel duel --rate 20000` does.".to_owned()
+    });
+    let has = |class: Class| contests().any(|contest| contest.class == class);
+    let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
+        "Whether several threads are worth more than one: each class is ranked by itself.".to_owned()
+    });
+    small.into_iter().chain(waiting).chain(classes).collect()
+}
+
+/// The difference that a verdict needed for half of the arms of all contests, by a measure.
+fn usually_needed(analysis: &Analysis, measure: Measure) -> Option<f64> {
+    let arms = analysis.contests.iter().flat_map(|contest| &contest.arms).filter(|arm| !arm.arm.copy);
+    let mut needed: Vec<f64> = arms.filter_map(|arm| Some(arm.comparisons.get(&measure)?.needed)).collect();
+    needed.sort_by(f64::total_cmp);
+    needed.get(needed.len() / 2).copied()
+}
+
+/// The commands that repeat a run with messages of 4 KiB.
+pub(super) fn again(setup: &Setup) -> [String; 2] {
+    let names = setup.contests.iter().map(|contest| contest.workload.name.as_str());
+    let named = names.into_iter().find(|name| Workload::file(name).is_ok()).unwrap_or("session");
+    let mut words: Vec<&str> = Vec::new();
+    let mut given = setup.command_line.iter().map(String::as_str);
+    while let Some(word) = given.next() {
+        match NOT_REPEATED.iter().find(|option| word.starts_with(**option)) {
+            Some(option) if word == *option => drop(given.next()),
+            Some(_) => {}
+            None => words.push(word),
+        }
+    }
+    if !words.starts_with(&["ioduel", "duel"]) {
+        words = vec!["ioduel", "duel"];
+    }
+    words.extend(["--workload", "4k.toml"]);
+    [
+        format!("ioduel workloads {named} | sed 's/^message_b.*/message_bytes=4096/' > 4k.toml"),
+        shell_words::join(words),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::tests::small;
+
+    #[test]
+    fn a_run_is_repeated_with_another_workload_and_seed() {
+        let mut setup = small().setup;
+        let words = "ioduel duel epoll tokio --workload session --workload=solo --seed 7 --class multi";
+        setup.command_line = words.split(' ').map(str::to_owned).collect();
+        let [_, again] = super::again(&setup);
+        assert_eq!(again, "ioduel duel epoll tokio --class multi --workload 4k.toml");
+        setup.command_line = vec!["duel-bench".to_owned(), "--bench".to_owned()];
+        assert_eq!(super::again(&setup)[1], "ioduel duel --workload 4k.toml");
+    }
+}
