@@ -33,8 +33,8 @@ impl Check {
 /// Whether a load can go over a link that delays and loses; nothing is wrong with a machine where it can't.
 pub fn links(tried: anyhow::Result<()>) -> Check {
     let found = match tried {
-        Ok(()) => "available, for --link".to_owned(),
-        Err(why) => format!("not available, for --link alone: {why:#}"),
+        Ok(()) => "available (for --link)".to_owned(),
+        Err(why) => format!("not available (needed for --link only): {why:#}"),
     };
     Check::new("links", found, None)
 }

@@ -5,6 +5,7 @@
 //! lacks is replaced by the next best thing, and the replacement is said in [`Listening::fallbacks`], so that it
 //! reaches the result. Absent from here: sessions, backends, and connections once they are accepted.
 
+mod connect;
 mod counters;
 mod descriptors;
 mod link;
@@ -17,6 +18,7 @@ mod settings;
 mod timer;
 mod veth;
 
+pub use connect::connect_all;
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use link::{LinkMeasured, LinkShape, RecordedLink};
@@ -24,7 +26,7 @@ pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
 pub use memory::kernel_memory_bytes;
 pub use namespace::Namespace;
 pub use ports::PortLimit;
-pub use probe::{probe, reflect};
+pub use probe::{probe, probe_patience, reflect};
 pub use settings::{setting, settings};
 pub use timer::Timer;
 pub use veth::{Side, make_end};

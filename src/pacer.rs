@@ -30,6 +30,7 @@ use nix::{
 use crate::{
     load::{Arrival, LoadRun, OpenPlan},
     net::Timer,
+    net::connect_all,
 };
 use link::{Fault, Link};
 
@@ -61,9 +62,11 @@ impl Pacer {
     pub fn connect(plan: OpenPlan) -> anyhow::Result<Self> {
         plan.check()?;
         let poller = Poller::new(plan.spins)?;
-        let mut links = Vec::with_capacity(plan.own_connections());
-        for index in 0..plan.own_connections() {
-            let link = Link::open(&plan, index)?;
+        let to = &plan.destinations;
+        let each: Vec<_> = (0..plan.own_connections()).map(|index| to[index % to.len()]).collect();
+        let mut links = Vec::with_capacity(each.len());
+        for (index, stream) in connect_all(&each)?.into_iter().enumerate() {
+            let link = Link::new(&plan, index, stream)?;
             poller.add(&link, index)?;
             links.push(link);
         }

@@ -161,9 +161,17 @@ impl Pair {
         let shape = self.plan.shape.of(messages)?;
         let asked = Asked { connections, messages, extent: extent.clone(), offer: None };
         // Asked for its cost, a server lets connections end first whose peers have closed.
-        self.measure(asked, patience(&extent, shape), &Request::Cost, |pair| {
-            pair.drive(connections, shape, &extent)
-        })
+        let patience = patience(&extent, shape) + self.under_way(&extent, connections, shape);
+        self.measure(asked, patience, &Request::Cost, |pair| pair.drive(connections, shape, &extent))
+    }
+
+    /// How long the sessions of a load are under way over a link, where they are counted and not timed.
+    fn under_way(&self, extent: &Extent, connections: usize, shape: Shape) -> Duration {
+        let Extent::Sessions(sessions) = extent else { return Duration::ZERO };
+        let of_each =
+            sessions.div_ceil(connections.max(1) as u64).saturating_mul(u64::from(shape.messages()) + 2);
+        // As long again for what is sent again.
+        2 * self.network.round_trip().saturating_mul(u32::try_from(of_each).unwrap_or(u32::MAX))
     }
 
     /// Measures what the clients do that `begin` asks for, and what it costs: the server tells that with its answer to `asking`.
@@ -229,7 +237,7 @@ impl Pair {
             neighbours: Neighbours::default(),
             fallbacks: self.fallbacks.clone(),
             begun_apart: None,
-            over_losses: self.network.loses(),
+            link: self.network.link().map(|link| link.asked),
             idle_kernel_bytes: self.idle_kernel_bytes,
         })
     }

@@ -25,7 +25,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut checks = examine(&network::ChosenNetwork::new(args.network, &program, false)?.environment());
     // Tried, for all that it needs: two namespaces, iproute2, and a kernel that can delay.
     let delayed = "delay 1ms".parse().map_err(anyhow::Error::msg)?;
-    checks.push(links(Network::linked(&program, &delayed).map(drop)));
+    checks.push(links(Network::try_link(&program, &delayed)));
     match Format::new(args.json) {
         Format::Json => checks.iter().try_for_each(output::print_json)?,
         Format::Table => output::print(&format!("{}\n{}", render(&checks), sum(&checks)))?,

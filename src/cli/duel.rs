@@ -34,14 +34,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) -> anyhow::Result<ExitCode> {
+    // Held until the duel is over: a link is measured, too.
+    let lock = MeasuringLock::take();
     let network = args.network(&program)?;
     let environment = network.environment();
     let has_link = environment.link.is_some();
     let launch = args.launch(program, network.network)?;
     let mut setup = args.setup(&launch.program, environment, command_line)?;
     setup.elsewhere = launch.elsewhere()?;
-    // Held until the duel is over.
-    let lock = MeasuringLock::take();
     setup.warnings.extend(lock.warning());
     rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };

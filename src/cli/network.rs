@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::output;
+use super::{output, wrong_usage};
 use crate::{
     environment::Environment,
     net::{LinkShape, RecordedLink},
@@ -27,6 +27,25 @@ pub(super) struct ChosenNetwork {
 }
 
 impl ChosenNetwork {
+    /// Takes a link, where there is one, or else a network as [`new`](Self::new).
+    ///
+    /// # Errors
+    /// When what was asked for is not available.
+    pub(super) fn of(
+        link: Option<LinkShape>,
+        asked: Option<Choice>,
+        program: &Path,
+        elsewhere: bool,
+    ) -> anyhow::Result<Self> {
+        match (link, asked) {
+            (None, asked) => Self::new(asked, program, elsewhere),
+            (Some(link), None) => Self::over(&link, program, elsewhere),
+            (Some(link), Some(_)) => Err(wrong_usage(format!(
+                "the workload goes over a link ({link}), which has networks of its own; leave --network out"
+            ))),
+        }
+    }
+
     /// Takes what was asked for, or one of its own where the system allows that; `elsewhere` says that agents run behind prefixes, or
     /// listen at an address of this network, which keeps them in this one.
     ///
@@ -51,13 +70,13 @@ impl ChosenNetwork {
     ///
     /// # Errors
     /// When the system does not allow it, or it is not like this.
-    pub(super) fn over(link: &LinkShape, program: &Path, elsewhere: bool) -> anyhow::Result<Self> {
+    fn over(link: &LinkShape, program: &Path, elsewhere: bool) -> anyhow::Result<Self> {
         anyhow::ensure!(
             !elsewhere,
-            "--link {link}: an agent runs behind a prefix, or the server listens at an address of this network, and a link joins two \
-             networks of this machine"
+            "a link ({link}) joins two networks of this machine, and an agent runs behind a prefix, or the server listens at an address of this network"
         );
-        let network = Network::linked(program, link).with_context(|| format!("--link '{link}'"))?;
+        let network =
+            Network::linked(program, link).with_context(|| format!("cannot measure over a link ({link})"))?;
         if let Some(RecordedLink { measured, .. }) = network.link() {
             output::tell(&format!("over a link, {link}: {measured}"));
         }

@@ -62,8 +62,8 @@ pub(super) struct Args {
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over a link with this delay (there and back), loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or lan, metro,
-    /// wan, mobile, plain [default: the workload's, or none]
+    /// Measure over a link with this delay (there and back), jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
+    /// lan, metro, wan, mobile, plain [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice
@@ -87,6 +87,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     server.0.can_serve(&args.workload).map_err(|why| anyhow::anyhow!("{}: {why}", server.name()))?;
     let workload = args.workload();
     let rate = args.checked_rate(&workload)?;
+    // Held until the run is over.
+    let lock = MeasuringLock::take();
+    lock.warning().iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let launch = args.launch(&workload)?;
     let client = if rate.is_some() { pacer::NAME } else { args.backend.name() };
     let plan = PairPlan {
@@ -94,9 +97,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         client_workers: args.workers,
         ..PairPlan::new(server.name(), client, &workload)
     };
-    // Held until the run is over.
-    let lock = MeasuringLock::take();
-    lock.warning().iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let mut pair = Pair::start(&launch, plan)?;
     let mut code = ExitCode::SUCCESS;
     for _ in 0..args.rounds {
@@ -122,10 +122,7 @@ impl Args {
     /// The workload, at the rate and with the window that were asked for.
     fn workload(&self) -> Workload {
         let workload = Workload { window_ms: millis(self.duration), ..self.workload.at(self.rate) };
-        match self.link {
-            Some(link) => workload.over(link),
-            None => workload,
-        }
+        workload.over_its_link(self.link)
     }
 
     /// The rate that is offered, in messages per second; `None` in a closed loop.
@@ -152,10 +149,13 @@ impl Args {
         }
         let program = crate::processes::own_program()?;
         let elsewhere = self.server_exec.is_some() || self.client_exec.is_some();
-        let chosen = match workload.link {
-            Some(link) => network::ChosenNetwork::over(&link, &program, elsewhere)?,
-            None => network::ChosenNetwork::new(self.network, &program, elsewhere)?,
-        };
+        let chosen = network::ChosenNetwork::of(workload.link, self.network, &program, elsewhere)?;
+        if workload.window_ms > millis(self.duration) {
+            let (ramp, window) = (workload.ramp_ms, workload.window_ms);
+            output::tell(&format!(
+                "measured for {window} ms after {ramp} ms: so many round trips take as long over the link"
+            ));
+        }
         chosen.tell();
         Ok(Launch {
             network: chosen.network,

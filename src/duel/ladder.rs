@@ -64,7 +64,7 @@ pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladd
     let (Some(low), Some(high)) = (found().reduce(f64::min), found().reduce(f64::max)) else {
         let tried = saturations.iter().map(|it| lowest_tried(prober, *it)).fold(f64::INFINITY, f64::min);
         anyhow::bail!(
-            "no arm meets the objective, not even at {tried:.0} messages/s, the lowest rate that was tried"
+            "no arm meets the objective, not even at {tried:.0} messages/s, the lowest rate that a round can measure"
         )
     };
     let reference = knees.first().copied().flatten().unwrap_or(low);
@@ -174,7 +174,7 @@ mod tests {
         let told = find_rates(&mut arms, 12).unwrap_err().to_string();
         assert_eq!(
             told,
-            "no arm meets the objective, not even at 2000 messages/s, the lowest rate that was tried"
+            "no arm meets the objective, not even at 2000 messages/s, the lowest rate that a round can measure"
         );
     }
 

@@ -190,12 +190,15 @@ impl Runner for AgentRunner {
     }
 
     fn begin_epoch(&mut self, contest: &Contest, epoch: usize) {
-        self.launch.network.renew(&self.launch.program);
+        self.restarts.clear();
+        if let Err(gone) = self.launch.network.renew(&self.launch.program) {
+            self.arms = contest.arms.iter().map(|_| Err(gone.to_string())).collect();
+            return;
+        }
         // The same for all arms of an epoch: where connections begin is everybody's.
         let seed = self.seed.wrapping_add(epoch as u64);
         let start = |arm: &Arm| self.start(contest, arm, seed).map_err(|error| format!("{error:#}"));
         self.arms = contest.arms.iter().map(start).collect();
-        self.restarts.clear();
         if let Schedule::Slices { .. } = contest.schedule {
             let away_from = contest.placement.make_room();
             let machine = MachineWatch::begin();

@@ -154,13 +154,20 @@ impl LatencyHistogram {
 /// The most that an encoding has to inflate to, in bytes: nine for each of the counts of these bounds, four times over.
 const MOST_INFLATED: u64 = 1 << 20;
 
+/// How a histogram of version 2 begins, with counts of one byte and more, and with compression (HdrHistogram's V2 encoding).
+const PLAIN: u32 = 0x1c84_9303 | 0x10;
+const COMPRESSED: u32 = 0x1c84_9304 | 0x10;
+
 /// Takes the compression from an encoding whose lengths are true: its decoder makes room for whatever length it reads.
 fn inflated(encoded: &[u8]) -> anyhow::Result<Vec<u8>> {
     const CONTENT: usize = 8;
+    let begins = |bytes: &[u8], cookie: u32| bytes.starts_with(&cookie.to_be_bytes());
+    ensure!(begins(encoded, COMPRESSED), "it is no compressed histogram of version 2");
     let compressed = encoded.get(CONTENT..).context("it is shorter than its header")?;
     let mut plain = Vec::new();
     ZlibDecoder::new(compressed).take(MOST_INFLATED + 1).read_to_end(&mut plain)?;
     ensure!(plain.len() as u64 <= MOST_INFLATED, "it is longer than {MOST_INFLATED} bytes");
+    ensure!(begins(&plain, PLAIN), "what is compressed is no histogram of version 2");
     // The version, the length of the counts, and 32 bytes of bounds before these.
     const BEFORE_COUNTS: usize = 40;
     let length = plain.get(4..CONTENT).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
@@ -225,12 +232,15 @@ mod tests {
             deflated.write_all(plain).unwrap();
             let deflated = deflated.finish().unwrap();
             let length = u32::try_from(deflated.len()).unwrap();
-            STANDARD.encode([&0x1c84_9314_u32.to_be_bytes(), &length.to_be_bytes(), &deflated[..]].concat())
+            STANDARD.encode([&COMPRESSED.to_be_bytes(), &length.to_be_bytes(), &deflated[..]].concat())
         };
         assert_eq!(LatencyHistogram::decode(&text(&plain)).unwrap(), of(&[5]));
         plain[4..8].copy_from_slice(&0x5000_0000_u32.to_be_bytes());
         let told = LatencyHistogram::decode(&text(&plain)).unwrap_err().to_string();
         assert_eq!(told, "its length is not what it says");
+        let again = text(&STANDARD.decode(text(&plain)).unwrap());
+        let told = LatencyHistogram::decode(&again).unwrap_err().to_string();
+        assert_eq!(told, "what is compressed is no histogram of version 2");
         let told = LatencyHistogram::decode(&text(&vec![0; 2 << 20])).unwrap_err().to_string();
         assert_eq!(told, "it is longer than 1048576 bytes");
     }

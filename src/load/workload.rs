@@ -55,8 +55,9 @@ pub struct Workload {
     pub link: Option<LinkShape>,
 }
 
-/// Sessions of a connection that the ramp has over a link at least, and the window.
-const SESSIONS_OVER_LINK: [f64; 2] = [2.0, 10.0];
+/// Sessions of a connection that the ramp has over a link at least, and the window: more than it needs, for one takes longer than its
+/// round trips.
+const SESSIONS_OVER_LINK: [f64; 2] = [3.0, 15.0];
 
 /// Round trips that they have where sessions do not count.
 const TRIPS_OVER_LINK: [f64; 2] = [20.0, 50.0];
@@ -135,9 +136,17 @@ impl Workload {
         Self { arrivals: open.arrivals.map(|arrivals| Offered { rate: Some(rate), ..arrivals }), ..open }
     }
 
+    /// The same over this link, or else over its own, if it has one.
+    pub fn over_its_link(self, other: Option<LinkShape>) -> Self {
+        match other.or(self.link) {
+            Some(link) => self.over(link),
+            None => self,
+        }
+    }
+
     /// The same over a link, with a ramp and a window that are long enough for its round trips.
     pub fn over(self, link: LinkShape) -> Self {
-        let trip_ms = (link.delay + link.jitter).as_secs_f64() * 1e3;
+        let trip_ms = link.round_trip().as_secs_f64() * 1e3;
         let [ramp_ms, window_ms] = match self.counts_sessions {
             true => SESSIONS_OVER_LINK.map(|sessions| sessions * f64::from(self.messages + 1) * trip_ms),
             false => TRIPS_OVER_LINK.map(|trips| trips * trip_ms),

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, DiscreteCDF as _};
 
 use crate::written::short_duration;
@@ -17,9 +17,12 @@ const NAMED: [(&str, &str); 5] = [
 ];
 
 /// The slowest and the fastest link, in bits per second.
-const RATES: (f64, f64) = (1e4, 1e12);
+const RATES: (f64, f64) = (1e5, 1e12);
 
-/// The most that may be lost: beyond, most sessions end for want of patience.
+/// The rate of a link that has jitter and no other, in bits per second: with one, netem keeps packets in order.
+const RATE_WITH_JITTER: f64 = 1e10;
+
+/// The most that may be lost: beyond, most sessions end by a timeout.
 const MOST_LOST: f64 = 0.2;
 
 /// The length of a short message on the wire with all its headers, in bytes: the more fit into a rate, the longer a queue must be.
@@ -29,21 +32,31 @@ const SHORTEST_PACKET_BYTES: f64 = 66.0;
 const MANY_PACKETS: f64 = 1e6;
 
 /// How far a measured round trip may be from what was asked for: a share of it, or this much.
-const ROUND_TRIP: (f64, Duration) = (0.05, Duration::from_micros(50));
+const TOLERANCE: (f64, Duration) = (0.05, Duration::from_micros(50));
 
-/// How seldom a link that is as it was asked for is refused for its losses, on either side.
-const CHANCE: f64 = 0.0005;
+/// The probability of so few losses, and of so many, below which a link is refused.
+const LEAST_PROBABILITY: f64 = 0.0005;
+
+/// The length of a datagram that measures a link, on the wire with its headers, in bytes.
+pub(super) const DATAGRAM_ON_THE_WIRE: f64 = 58.0;
 
 /// What a link is like. Written as in `delay 5ms jitter 1ms loss 0.1% rate 1gbit`, each at most once, or by a name: `lan`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+///
+/// Records have its figures, and no name: what a name stands for may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkShape {
     /// From a message to its answer, when both ends take no time: half of it in each direction.
+    #[serde(rename = "delay_ns", with = "nanoseconds")]
     pub delay: Duration,
-    /// How far a round trip lies from that at most; in order all the same.
+    /// How far a round trip lies from that at most. Packets stay in order: one that follows another closely is as late as that one, so
+    /// that the more packets there are, the nearer to the longest all are.
+    #[serde(rename = "jitter_ns", with = "nanoseconds")]
     pub jitter: Duration,
     /// Which share of the packets is lost in each direction, from 0 to 0.2.
     pub loss: f64,
     /// How much it carries in each direction, in bits per second; as much as the machine can when `None`.
+    #[serde(rename = "rate_bits_per_second")]
     pub rate: Option<f64>,
 }
 
@@ -95,9 +108,25 @@ impl LinkShape {
         Ok(shape)
     }
 
-    /// Whether packets are lost, so that what is sent again is a part of it.
+    /// Whether packets are lost by chance.
     pub fn loses(&self) -> bool {
         self.loss > 0.0
+    }
+
+    /// Whether segments may have to be sent again: lost by chance, or because the queue before a rate is full.
+    pub fn drops(&self) -> bool {
+        self.loses() || self.rate.is_some()
+    }
+
+    /// How long a packet and its answer are under way at most, beside what the ends take and what waits before a rate.
+    pub fn round_trip(&self) -> Duration {
+        self.delay + self.jitter
+    }
+
+    /// How long the datagrams of [`probe`](super::probe) are to be under way: a rate has its share.
+    fn datagram_round_trip(&self) -> Duration {
+        let sent = self.rate.map_or(0.0, |rate| 2.0 * 8.0 * DATAGRAM_ON_THE_WIRE / rate);
+        self.delay + Duration::from_secs_f64(sent)
     }
 
     /// Whether nothing is added to what joins the two ends.
@@ -119,14 +148,14 @@ impl LinkShape {
         if self.loses() {
             words.extend(["loss".into(), format!("{}%", self.loss * 100.0)]);
         }
-        let rate = self.rate.or((!self.jitter.is_zero()).then_some(RATES.1 / 100.0));
+        let rate = self.rate.or((!self.jitter.is_zero()).then_some(RATE_WITH_JITTER));
         words.extend(rate.into_iter().flat_map(|rate| ["rate".into(), format!("{rate:.0}bit")]));
         words
     }
 
     /// The packets that a direction holds: twice those that are under way at once. Fewer would drop silently what was not to be lost.
     fn queue_packets(&self) -> f64 {
-        let under_way = (self.delay + self.jitter).as_secs_f64() / 2.0;
+        let under_way = self.round_trip().as_secs_f64() / 2.0;
         let packets = |rate: f64| (2.0 * rate / 8.0 / SHORTEST_PACKET_BYTES * under_way).max(1000.0);
         self.rate.map_or(MANY_PACKETS, packets).min(MANY_PACKETS).ceil()
     }
@@ -153,15 +182,17 @@ impl fmt::Display for LinkShape {
     }
 }
 
-impl Serialize for LinkShape {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+mod nanoseconds {
+    use std::time::Duration;
 
-impl<'de> Deserialize<'de> for LinkShape {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
     }
 }
 
@@ -174,7 +205,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// Reads a rate as `tc` does: bits per second, in powers of ten.
 fn bits_per_second(text: &str) -> Result<f64, String> {
     let bad =
-        || format!("{text:?} is no rate of a link; write it like 20mbit or 1gbit, from 10kbit to 1tbit");
+        || format!("{text:?} is no rate of a link; write it like 20mbit or 1gbit, from 100kbit to 1tbit");
     let units = [("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9), ("tbit", 1e12), ("bit", 1.0)];
     let (number, unit) = units
         .iter()
@@ -202,8 +233,8 @@ impl LinkMeasured {
     /// # Errors
     /// By what it is not.
     pub fn check(&self, asked: &LinkShape) -> Result<(), String> {
-        let asked_us = asked.delay.as_secs_f64() * 1e6;
-        let most_off = (asked_us * ROUND_TRIP.0).max(ROUND_TRIP.1.as_secs_f64() * 1e6);
+        let asked_us = asked.datagram_round_trip().as_secs_f64() * 1e6;
+        let most_off = (asked_us * TOLERANCE.0).max(TOLERANCE.1.as_secs_f64() * 1e6);
         // Nothing is asked of one that only joins two ends, but that it does.
         if !asked.is_plain() && (self.round_trip_us - asked_us).abs() > most_off {
             return Err(format!(
@@ -214,7 +245,7 @@ impl LinkMeasured {
         let either_way = 1.0 - (1.0 - asked.loss).powi(2);
         let of_them = Binomial::new(either_way, self.sent).map_err(|error| error.to_string())?;
         let fewer = self.lost.checked_sub(1).map_or(0.0, |fewer| of_them.cdf(fewer));
-        if of_them.cdf(self.lost) < CHANCE || 1.0 - fewer < CHANCE {
+        if of_them.cdf(self.lost) < LEAST_PROBABILITY || 1.0 - fewer < LEAST_PROBABILITY {
             return Err(format!(
                 "it lost {} of {} datagrams there and back, and {:.1} were to be expected",
                 self.lost,
@@ -284,7 +315,7 @@ mod tests {
             ("loss 30%", "up to 20%"),
             ("loss 0.1", "write it like 0.1%"),
             ("rate 5", "write it like 20mbit"),
-            ("rate 1bit", "from 10kbit"),
+            ("rate 1bit", "from 100kbit"),
             ("speed 5ms", "it has delay, jitter, loss and rate"),
             ("delay 1ms jitter 2ms", "more than the delay"),
         ] {
@@ -319,5 +350,8 @@ mod tests {
         );
         assert!(measured(220.0, 1).check(&link("lan")).is_err(), "where nothing is to be lost nothing is");
         assert!(measured(30.0, 0).check(&link("plain")).is_ok());
+        // 58 bytes take 464 µs at 1 Mbit/s, each way.
+        let slow = link("delay 1ms rate 1mbit");
+        assert!(measured(1930.0, 0).check(&slow).is_ok() && measured(1000.0, 0).check(&slow).is_err());
     }
 }

@@ -57,9 +57,9 @@ impl Namespace {
     pub fn enter(self) -> anyhow::Result<()> {
         match self {
             Self::New => enter_new(),
-            Self::Beside(process) => join_user(process)
-                .and_then(|()| enter_new())
-                .with_context(|| format!("cannot get beside process {process}")),
+            Self::Beside(process) => join_user(process).and_then(|()| enter_new()).with_context(|| {
+                format!("cannot make a second network namespace beside that of process {process}")
+            }),
             Self::Of(process) => join(process).with_context(|| format!("cannot join process {process}")),
         }
     }
@@ -80,7 +80,13 @@ fn enter_new() -> anyhow::Result<()> {
         }
         Err(error) => return Err(error).context("cannot make a network namespace"),
     }
-    loopback_up().context("cannot bring its loopback interface up")
+    let restricted = super::setting("kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1");
+    let advice = if restricted {
+        "; AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
+    } else {
+        ""
+    };
+    loopback_up().with_context(|| format!("cannot bring its loopback interface up{advice}"))
 }
 
 fn join(process: u32) -> anyhow::Result<()> {

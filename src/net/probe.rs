@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LinkMeasured, LinkShape, Side};
+use super::{LinkMeasured, LinkShape, Side, link::DATAGRAM_ON_THE_WIRE};
 
 /// The fewest and the most that are sent for losses.
 const DATAGRAMS: (f64, f64) = (2_000.0, 20_000.0);
@@ -19,7 +19,8 @@ const DATAGRAMS: (f64, f64) = (2_000.0, 20_000.0);
 /// Those whose round trips are taken: none waits for one before it.
 const TIMED: u64 = 300;
 
-/// How far these are apart.
+/// How far these are apart at least. With jitter it is twice as much as one may be later than another: in order, each is no earlier
+/// than those before it.
 const TIMED_APART: Duration = Duration::from_millis(1);
 
 /// How many losses are to be expected of those that are sent, for their share to say something.
@@ -28,17 +29,16 @@ const LOSSES: f64 = 40.0;
 /// How many others are sent a second at most.
 const PER_SECOND: f64 = 8_000.0;
 
-/// How many may be under way beyond those that the delay keeps there: fewer than a socket holds, which drops what is more.
-const WAITING: f64 = 128.0;
+/// How many may be under way beyond those that the delay keeps there: a socket holds some 270, and drops what is more.
+const MOST_QUEUED: f64 = 128.0;
 
 /// The share of a link's rate that they may take: they are not to wait for each other.
 const SHARE_OF_RATE: f64 = 0.2;
 
-/// The length of one, and on the wire with its headers, in bytes.
+/// The length of one, in bytes.
 const LENGTH: usize = 16;
-const ON_THE_WIRE: f64 = 58.0;
 
-/// Those that are sent first and do not count: who the other end is must be found out first.
+/// Those that are sent first and do not count: caches are cold.
 const FIRST: u64 = 20;
 
 /// How long the last ones are waited for beyond the delay.
@@ -70,9 +70,7 @@ pub fn reflect(side: Side) -> io::Result<SocketAddr> {
 pub fn probe(to: SocketAddr, shape: &LinkShape) -> io::Result<LinkMeasured> {
     let socket = UdpSocket::bind(("0.0.0.0", 0))?;
     socket.connect(to)?;
-    let either_way = 1.0 - (1.0 - shape.loss).powi(2);
-    let enough = if either_way > 0.0 { LOSSES / either_way } else { 0.0 };
-    let count = enough.clamp(DATAGRAMS.0, DATAGRAMS.1) as u64 + FIRST;
+    let count = count(shape);
     let exchange = Exchange {
         socket,
         began: Instant::now(),
@@ -94,6 +92,30 @@ pub fn probe(to: SocketAddr, shape: &LinkShape) -> io::Result<LinkMeasured> {
     Ok(LinkMeasured { round_trip_us: trips[trips.len() / 2].as_secs_f64() * 1e6, sent, lost: sent - back })
 }
 
+/// How long that takes at most.
+pub fn probe_patience(shape: &LinkShape) -> Duration {
+    // Waiting for those that are late may double it.
+    2 * (apart(shape) * count(shape) as u32 + timed_apart(shape) * TIMED as u32 + longest(shape))
+}
+
+/// How many are sent in all.
+fn count(shape: &LinkShape) -> u64 {
+    let either_way = 1.0 - (1.0 - shape.loss).powi(2);
+    let enough = if either_way > 0.0 { LOSSES / either_way } else { 0.0 };
+    enough.clamp(DATAGRAMS.0, DATAGRAMS.1) as u64 + FIRST
+}
+
+/// How far apart they are sent.
+fn apart(shape: &LinkShape) -> Duration {
+    let of_rate = shape.rate.map_or(f64::INFINITY, |rate| SHARE_OF_RATE * rate / 8.0 / DATAGRAM_ON_THE_WIRE);
+    Duration::from_secs_f64(1.0 / PER_SECOND.min(of_rate))
+}
+
+/// How far apart those are sent whose round trips are taken.
+fn timed_apart(shape: &LinkShape) -> Duration {
+    apart(shape).max(TIMED_APART).max(2 * shape.jitter)
+}
+
 /// Datagrams that are sent and come back, but for those that are lost.
 struct Exchange {
     socket: UdpSocket,
@@ -107,18 +129,17 @@ struct Exchange {
 
 /// How long one is under way at most.
 fn longest(shape: &LinkShape) -> Duration {
-    shape.delay + shape.jitter + LATE
+    shape.round_trip() + LATE
 }
 
 impl Exchange {
     /// Sends all, the timed ones first, with the time of each in it.
     fn send(&self, shape: &LinkShape) {
-        let of_rate = shape.rate.map_or(f64::INFINITY, |rate| SHARE_OF_RATE * rate / 8.0 / ON_THE_WIRE);
-        let apart = Duration::from_secs_f64(1.0 / PER_SECOND.min(of_rate));
-        let most = (longest(shape).saturating_sub(LATE).as_secs_f64() / apart.as_secs_f64() + WAITING) as u64;
+        let (apart, timed_apart) = (apart(shape), timed_apart(shape));
+        let most = (shape.round_trip().as_secs_f64() / apart.as_secs_f64() + MOST_QUEUED) as u64;
         let mut given_up = 0;
         for number in 0..self.count {
-            let due = Instant::now() + if number < FIRST + TIMED { apart.max(TIMED_APART) } else { apart };
+            let due = Instant::now() + if number < FIRST + TIMED { timed_apart } else { apart };
             let under_way = || number.saturating_sub(FIRST + self.back.load(Relaxed) + given_up);
             let patience = Instant::now() + longest(shape);
             while under_way() > most && Instant::now() < patience {

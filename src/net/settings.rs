@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Their paths below `/proc/sys`. Those of `net` belong to a network namespace each.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "kernel/io_uring_disabled",
     "kernel/sched_autogroup_enabled",
     "net/core/somaxconn",
@@ -12,6 +12,7 @@ const NAMES: [&str; 12] = [
     "net/ipv4/tcp_congestion_control",
     "net/ipv4/tcp_fin_timeout",
     "net/ipv4/tcp_max_tw_buckets",
+    "net/ipv4/tcp_no_metrics_save",
     "net/ipv4/tcp_rmem",
     "net/ipv4/tcp_tw_reuse",
     "net/ipv4/tcp_tw_reuse_delay",

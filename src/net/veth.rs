@@ -24,13 +24,29 @@ const INTERFACE: &str = "ioduel";
 /// unless it may be taken out of TIME_WAIT early, which Linux does on loopback alone; and thousands come at once.
 const SETTINGS: [(&str, &str); 5] = [
     ("net/ipv4/tcp_tw_reuse", "1"),
-    ("net/ipv4/ip_local_port_range", "32768 65535"),
-    ("net/ipv4/tcp_max_syn_backlog", "65535"),
+    ("net/ipv4/tcp_tw_reuse_delay", "100"),
+    ("net/ipv4/ip_local_port_range", "30000 65535"),
     ("net/core/somaxconn", "65535"),
+    // What the connections of one arm learnt of the link is nothing to those of the next.
     ("net/ipv4/tcp_no_metrics_save", "1"),
 ];
 
 impl Side {
+    const fn other(self) -> Self {
+        match self {
+            Self::Server => Self::Client,
+            Self::Client => Self::Server,
+        }
+    }
+
+    /// The hardware address of this end: known beforehand, so that nobody asks for it over a link that loses what is asked.
+    const fn hardware_address(self) -> &'static str {
+        match self {
+            Self::Server => "02:00:00:00:00:01",
+            Self::Client => "02:00:00:00:00:02",
+        }
+    }
+
     /// The address of this end.
     pub const fn address(self) -> Ipv4Addr {
         match self {
@@ -48,22 +64,30 @@ impl Side {
 pub fn make_end(side: Side, peer: Option<u32>, shape: &LinkShape) -> anyhow::Result<()> {
     hand_on_rights().context("cannot hand the right to shape a network on to a command")?;
     if let Some(peer) = peer {
-        let pair = format!("link add {INTERFACE} type veth peer name {INTERFACE} netns {peer}");
+        let [own, other] = [side, side.other()].map(Side::hardware_address);
+        // By its number: a command without all of its rights may not open the namespace in /proc.
+        let pair = format!(
+            "link add {INTERFACE} address {own} type veth peer name {INTERFACE} address {other} netns {peer}"
+        );
         run("ip", &pair).context("cannot join two network namespaces")?;
     }
     run("ip", &format!("address add {}/30 dev {INTERFACE}", side.address()))?;
-    if shape.loses() {
-        // A burst that is cut into segments behind netem would be lost as a whole.
+    if !shape.is_plain() {
+        // netem counts, delays and loses what it is handed: segments, and no bursts that are cut up behind it.
         run("ip", &format!("link set {INTERFACE} gso_max_segs 1"))?;
     }
     run("ip", &format!("link set {INTERFACE} up"))?;
+    let other = side.other();
+    let neighbour =
+        format!("{} lladdr {} dev {INTERFACE} nud permanent", other.address(), other.hardware_address());
+    run("ip", &format!("neighbour add {neighbour}"))?;
     if !shape.is_plain() {
         let netem = format!("qdisc add dev {INTERFACE} root netem {}", shape.netem_words().join(" "));
         run("tc", &netem)
             .context("the link cannot be shaped; the kernel needs sch_netem: modprobe sch_netem")?;
     }
     for (setting, value) in SETTINGS {
-        // Older kernels have some of them for the whole machine alone.
+        // Where one can't be set, what it is stands in the record.
         let _ = std::fs::write(format!("/proc/sys/{setting}"), value);
     }
     Ok(())
@@ -80,11 +104,9 @@ fn hand_on_rights() -> anyhow::Result<()> {
 
 /// Runs a command of iproute2, which is not on the path of every user.
 fn run(program: &str, words: &str) -> anyhow::Result<()> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new(program)
-        .args(words.split_whitespace())
-        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .output();
+    let path = std::env::var("PATH").ok().filter(|path| !path.is_empty());
+    let path = path.into_iter().chain(["/usr/sbin:/sbin".to_owned()]).collect::<Vec<_>>().join(":");
+    let output = Command::new(program).args(words.split_whitespace()).env("PATH", path).output();
     let output = match output {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!("{program} is missing: install iproute2")

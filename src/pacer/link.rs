@@ -6,8 +6,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::Context as _;
-
 use crate::{
     load::{Arrival, OpenPlan},
     protocol::{ClientEnd, End as _, ProtocolError, Want},
@@ -42,14 +40,11 @@ pub(super) enum Fault {
 }
 
 impl Link {
-    /// Opens a connection.
+    /// Takes a connection that is open.
     ///
     /// # Errors
-    /// When it cannot be.
-    pub(super) fn open(plan: &OpenPlan, index: usize) -> anyhow::Result<Self> {
-        let to = plan.destinations[index % plan.destinations.len()];
-        let stream =
-            TcpStream::connect(to).with_context(|| format!("cannot open connection {index} to {to}"))?;
+    /// When it cannot be set up.
+    pub(super) fn new(plan: &OpenPlan, index: usize, stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let now = Instant::now();

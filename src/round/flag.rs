@@ -261,11 +261,8 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     let mut flags: Vec<Flag> = round.fallbacks.iter().cloned().map(Flag::Fallback).collect();
     flags.extend(load_flags(&round.run, round.connections, round.messages, &round.extent));
     if round.slices.is_empty() {
-        // Where both sides share a namespace they see the same counters, and one report of them is enough. A slice has
-        // readings of its own: those of the processes span the slices of other arms too.
-        let seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
-        let seen = seen.map(|it| if round.over_losses { it.without_losses() } else { it });
-        flags.extend(seen.filter(|counters| !counters.is_quiet()).take(1).map(Flag::Kernel));
+        // A slice has readings of its own: those of the processes span the slices of other arms too.
+        flags.extend(counted(round).filter(|counters| !counters.is_quiet()).map(Flag::Kernel));
     }
     flags.extend(round.untrue.clone().map(Flag::Untrue));
     let others = round.neighbours.share().filter(|share| *share > MOST_OTHERS);
@@ -277,6 +274,19 @@ pub(super) fn round_flags(round: &Round) -> Vec<Flag> {
     flags.extend(client_bound(round));
     flags.extend(paced_flags(round));
     flags
+}
+
+/// What the kernel counted on both sides that must not happen. Where they share a namespace they see the same, and one report is
+/// enough; over a link each sees its own end, and what a link drops is a part of it.
+fn counted(round: &Round) -> Option<KernelCounters> {
+    let mut seen = [round.server.kernel, round.client.kernel].into_iter().flatten();
+    match &round.link {
+        None => seen.find(|counters| !counters.is_quiet()),
+        Some(link) => {
+            let all = seen.reduce(|one, other| one + other)?;
+            Some(if link.drops() { all.without_losses() } else { all })
+        }
+    }
 }
 
 /// Whether clients began so far apart, as far as that is known, that one may not have been there when the window opened.

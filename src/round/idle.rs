@@ -36,7 +36,7 @@ impl Pair {
             return Ok(());
         }
         let hold = self.hold(connections);
-        // Each is opened, has one reply, and only then the next.
+        // Some are opened at a time, have one reply each, and only then the next.
         let each = (PATIENCE_PER_MESSAGE + 4 * self.network.round_trip())
             .saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
         let mut holder = Agent::start(&self.idle_holder)?;

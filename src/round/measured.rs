@@ -4,6 +4,7 @@ use super::{BegunApart, Flag, Neighbours, Offer, Slice, flag};
 use crate::{
     agent::Cost,
     load::{Extent, LoadRun},
+    net::LinkShape,
     placement::{Cpus, Placement},
     service::ThreadWork,
 };
@@ -47,8 +48,8 @@ pub struct Round {
     pub fallbacks: Vec<String>,
     /// How far apart several clients began; `None` for one.
     pub begun_apart: Option<BegunApart>,
-    /// Whether it went over a link that loses packets: what is sent again then is a part of it.
-    pub over_losses: bool,
+    /// The link that it went over, if it did.
+    pub link: Option<LinkShape>,
     /// What each connection that is silent beside takes of the kernel's own memory, both ends together, in bytes.
     pub idle_kernel_bytes: Option<f64>,
 }

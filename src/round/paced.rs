@@ -8,6 +8,7 @@ use super::{Asked, PATIENCE, Pair, Round};
 use crate::{
     agent::{Agent, Request},
     load::{Extent, Objective, Offered, OpenPlan, Part, Quantile, Workload},
+    net::LinkShape,
 };
 
 /// How long replies are waited for behind the window, in milliseconds, at least and at most: up to a hundred times the response of a
@@ -66,13 +67,20 @@ pub fn paced_window_ms(rate: f64, objectives: &[Objective], workload_ms: u64) ->
 
 /// The lowest rate that such a window can measure, in messages per second.
 pub fn lowest_paced_rate(objectives: &[Objective], workload_ms: u64) -> f64 {
-    messages_needed(objectives) as f64 / LONGEST_WINDOW_MS.max(workload_ms) as f64 * 1e3
+    (messages_needed(objectives) as f64 / LONGEST_WINDOW_MS.max(workload_ms) as f64 * 1e3).ceil()
 }
 
 /// How many messages a window has for the strictest quantile of some objectives, p99 without any.
 fn messages_needed(objectives: &[Objective]) -> u64 {
     let of_objectives = objectives.iter().map(|it| it.quantile().messages_needed()).max();
     ENOUGH * of_objectives.unwrap_or(Quantile::P99.messages_needed())
+}
+
+/// How long a reply may be under way over a link: some round trips, and where segments are dropped until a last one was sent again,
+/// twice, after 0.2 and 0.4 s (RFC 6298, and TCP_RTO_MIN of Linux).
+fn over_link(link: &LinkShape) -> Duration {
+    let again = if link.drops() { Duration::from_millis(600) } else { Duration::ZERO };
+    Duration::from_millis(1) + 4 * link.round_trip() + again
 }
 
 /// By how much the pacer may be late where a response time of so much is the objective.
@@ -97,8 +105,8 @@ impl Pair {
     pub fn paced(&mut self, workload: &Workload, offer: Offer) -> anyhow::Result<Round> {
         self.hold_idle(workload.idle)?;
         // What is under way when the window closes has the time to come back.
-        let way = u64::try_from(4 * self.network.round_trip().as_millis()).unwrap_or(u64::MAX);
-        let offer = Offer { drain_ms: offer.drain_ms.saturating_add(way), ..offer };
+        let longer = self.network.link().map_or(Duration::ZERO, |link| over_link(&link.asked));
+        let offer = Offer { drain_ms: offer.drain_ms + longer.as_millis() as u64, ..offer };
         self.connect(workload, offer)?;
         let Workload { connections, messages, ramp_ms, .. } = *workload;
         let Offer { window_ms, drain_ms, .. } = offer;
@@ -162,6 +170,10 @@ mod tests {
         assert_eq!(window(2_000.0, &["p99 < 2ms"]), Some(459));
         assert_eq!(window(20_000.0, &["p99.9 < 9ms", "p50 < 1ms"]), Some(461));
         assert_eq!(window(400.0, &["p99 < 2ms"]), None, "two seconds are the most");
+        for longest in 2000..4000 {
+            let lowest = lowest_paced_rate(&objectives(&["p99 < 2ms"]), longest);
+            assert!(paced_window_ms(lowest, &objectives(&["p99 < 2ms"]), longest).is_some(), "{longest}");
+        }
         assert_eq!(lowest_paced_rate(&objectives(&["p99 < 2ms"]), 60), 459.0);
         assert_eq!((window(459.0, &["p99 < 2ms"]), window(458.0, &["p99 < 2ms"])), (Some(2000), None));
         assert_eq!(paced_window_ms(400.0, &[], 2500), Some(2500), "unless the workload has more");

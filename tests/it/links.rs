@@ -18,6 +18,9 @@ fn network(process: i32) -> Option<String> {
 
 #[test]
 fn a_duel_over_a_link_records_what_was_asked_for_and_what_was_measured() {
+    if !can_be_made() {
+        return;
+    }
     let results = Results::new("link");
     let words = ["epoll", "mio", "--link", "plain", "--workload", "stream", "--quick", "--epochs", "1"];
     let output = results.duel(&words).output().unwrap();
@@ -44,6 +47,9 @@ fn a_duel_over_a_link_records_what_was_asked_for_and_what_was_measured() {
 
 #[test]
 fn nothing_of_a_link_is_left_when_the_duel_is_killed() {
+    if !can_be_made() {
+        return;
+    }
     let results = Results::new("killed-link");
     let words = ["epoll", "mio", "--link", "plain", "--workload", "stream", "--quick"];
     let mut duel = results.duel(&words).spawn().unwrap();
@@ -53,7 +59,42 @@ fn nothing_of_a_link_is_left_when_the_duel_is_killed() {
     assert!(networks.len() == 2 && !networks.contains(&network(std::process::id().cast_signed()).unwrap()));
     kill(Pid::from_raw(duel.id().cast_signed()), Signal::SIGKILL).unwrap();
     duel.wait().unwrap();
-    // The kernel takes away namespaces, and the interfaces in them, once no process is there.
-    let is_there = |agent: &i32| network(*agent).is_some_and(|network| networks.contains(&network));
-    wait_until("no process is in either network", || !agents.iter().any(is_there));
+    wait_until("no process is in either network", || !is_anybody_in(&networks));
+}
+
+#[test]
+fn nothing_is_left_of_a_link_that_is_still_being_measured() {
+    if !can_be_made() {
+        return;
+    }
+    let results = Results::new("killed-probe");
+    for wait_ms in [30, 150, 400] {
+        let mut duel = results.duel(&["epoll", "mio", "--link", "plain", "--quick"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        let own = network(std::process::id().cast_signed()).unwrap();
+        let mut networks: BTreeSet<String> =
+            agents_below(duel.id()).iter().filter_map(|agent| network(*agent)).collect();
+        networks.remove(&own);
+        duel.kill().unwrap();
+        duel.wait().unwrap();
+        wait_until("no process is in either network", || !is_anybody_in(&networks));
+    }
+}
+
+/// Whether any process of this machine is in one of these networks: the kernel takes away a network, and the interfaces in it, once
+/// nobody is.
+fn is_anybody_in(networks: &BTreeSet<String>) -> bool {
+    let processes = procfs::process::all_processes().unwrap().flatten();
+    processes.filter_map(|process| network(process.pid)).any(|network| networks.contains(&network))
+}
+
+/// Whether namespaces may be made here, and iproute2 is there to join them.
+fn can_be_made() -> bool {
+    let words = ["run", "epoll", "--link", "plain", "--duration", "50ms"];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ioduel")).args(words).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let lacks = ["ip is missing", "cannot make a network namespace", "cannot bring its loopback"];
+    let why = lacks.iter().find(|lack| told.contains(**lack));
+    why.iter().for_each(|why| eprintln!("skipped: {why}"));
+    why.is_none()
 }

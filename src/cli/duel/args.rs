@@ -78,8 +78,8 @@ pub(in crate::cli) struct Args {
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over a link with this delay (there and back), loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or lan, metro,
-    /// wan, mobile, plain [default: the workload's, or none]
+    /// Measure over a link with this delay (there and back), jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
+    /// lan, metro, wan, mobile, plain [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read the machines of both sides from this file; `ioduel machines plan FILE` shows the commands
@@ -261,10 +261,7 @@ impl Args {
     /// The network of the agents.
     pub(super) fn network(&self, program: &Path) -> anyhow::Result<network::ChosenNetwork> {
         let elsewhere = self.machines().are_elsewhere();
-        match self.link()? {
-            Some(link) => network::ChosenNetwork::over(&link, program, elsewhere),
-            None => network::ChosenNetwork::new(self.network, program, elsewhere),
-        }
+        network::ChosenNetwork::of(self.link()?, self.network, program, elsewhere)
     }
 
     pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {

@@ -178,8 +178,8 @@ impl Prober for Trials<'_> {
         // The pacer can't send what it is to, whatever the machine does. Where it is the slower one, this is its own limit, and the
         // search ends below what the server can take. A machine that stands still only ever lowers it: the better of two counts.
         let mut once = || Ok(self.round(arm, TOO_MUCH, Spoilt::Taken)?.run.messages_per_second());
-        let (first, second): (anyhow::Result<f64>, anyhow::Result<f64>) = (once(), once());
-        Ok(first?.max(second?))
+        let first: anyhow::Result<f64> = once();
+        Ok(first?.max(once()?))
     }
 
     /// Two rounds of three decide: one alone may be spoilt by a moment in which the machine stood still.

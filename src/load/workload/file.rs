@@ -40,6 +40,7 @@ struct WireWorkload {
     arrivals: Option<Spanned<WireArrivals>>,
     work: Option<Spanned<WireWork>>,
     skew: Option<Spanned<WireSkew>>,
+    #[serde(default, deserialize_with = "link")]
     link: Option<LinkShape>,
 }
 
@@ -109,6 +110,10 @@ fn count<'de, D: Deserializer<'de>>(from: D, least: usize, what: &str) -> Result
     })
 }
 
+fn link<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LinkShape>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
 fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     written::rate(i64::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
@@ -157,7 +162,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Workload> {
         arrivals: None,
         work: None,
         skew: None,
-        link: None,
+        link: wire.link,
     };
     if let Some(arrivals) = wire.arrivals {
         let span = arrivals.span();
@@ -171,10 +176,7 @@ pub(super) fn parse(text: &str) -> anyhow::Result<Workload> {
         let span = skew.span();
         workload.skew = Some(skew.into_inner().read(&workload).map_err(|what| at(Some(span), what))?);
     }
-    Ok(match wire.link {
-        Some(link) => workload.over(link),
-        None => workload,
-    })
+    Ok(workload)
 }
 
 impl WireArrivals {

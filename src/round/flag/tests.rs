@@ -57,7 +57,7 @@ fn round() -> Round {
         client: Cost { user_s: 0.6, kernel: Some(KernelCounters::default()), ..Cost::default() },
         fallbacks: Vec::new(),
         begun_apart: None,
-        over_losses: false,
+        link: None,
         idle_kernel_bytes: None,
     }
 }

@@ -78,11 +78,8 @@ impl Args {
             // An objective is of response times, which a closed loop does not have, and its rates are found.
             if self.objectives.is_empty() { workload.at(self.rate) } else { workload.clone().open() }
         });
-        let over = |it: Workload| match self.link {
-            Some(link) => it.over(link),
-            None => it,
-        };
-        asked.map(over).map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it }).collect()
+        let of_window = asked.map(|it| Workload { window_ms: window_ms.unwrap_or(it.window_ms), ..it });
+        of_window.map(|it| it.over_its_link(self.link)).collect()
     }
 
     /// Adds copies of the reference that burn CPU time, if any were asked for.
@@ -167,7 +164,7 @@ impl Args {
             return Schedule::Rounds { blocks: PACED_BLOCKS };
         }
         let Machines { server_exec, client_exec, .. } = self.machines();
-        // Who is stopped for a slice has answers under way on a link, and they come while it is.
+        // A process that is stopped for a slice would have replies under way, which arrive meanwhile.
         if self.rounds || workload.link.is_some() || !server_exec.is_empty() || !client_exec.is_empty() {
             return Schedule::Rounds { blocks: 1 };
         }
