@@ -42,7 +42,7 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// The folder with the files of contestants [default: IODUEL_CONTESTANTS, or the repository that this was built from]
+    /// The folder with the files of programs of others (see CONTRIBUTING.md) [default: IODUEL_CONTESTANTS, or the source of this program]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,
     #[command(subcommand)]

@@ -217,6 +217,13 @@ fn mitigations() -> BTreeMap<String, String> {
     folder.flatten().filter_map(named).collect()
 }
 
+impl Difference {
+    /// The same, of this machine.
+    pub fn of(self, machine: &str) -> Self {
+        Self { name: format!("{machine}: {}", self.name), ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use crate::{
 
 /// Show what changed between two records, for each arm by its ratio to the reference.
 ///
-/// Runs whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
+/// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-22.1 results/2026-12-01.1\n  \
@@ -26,11 +26,11 @@ use crate::{
                   Exit codes:\n  0  compared, and nothing that --fail-on asks for\n  1  --fail-on worse, and an arm is told worse; or a \
                   run cannot be read\n  2  wrong usage, also --fail-on with runs whose design differs")]
 pub(super) struct Args {
-    /// The folder of the older run
+    /// The folder of the older record, such as results/2026-11-26.11
     old: PathBuf,
-    /// The folder of the newer run
+    /// The folder of the newer record
     new: PathBuf,
-    /// Write it as a page [default: changes-since-OLD.html in the folder of the newer run]
+    /// Write it as a page [default: changes-since-OLD.html in the folder of the newer record]
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "json")]
     html: Option<Option<PathBuf>>,
     /// Print it as JSON
@@ -44,7 +44,7 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// An arm is told worse by any measure; each measure of each contest has a risk of 5% of its own
+    /// An arm is significantly worse by any measure. Each measure of each contest has a false-alarm rate of 5% of its own
     Worse,
 }
 

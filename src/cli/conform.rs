@@ -11,7 +11,7 @@ use crate::{
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
 };
 
-/// Test whether a program that answers as an agent is correct: every message, count and shutdown that a contest relies on.
+/// Test a program of your own that answers JSON requests as an agent does (see CONTRIBUTING.md): messages, counts, shutdown.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel conform ./my-agent --threads 2\n  ioduel conform --backend tokio\n  \
@@ -19,25 +19,25 @@ use crate::{
                   CONTRIBUTING.md describes how an agent is spoken to."
 )]
 pub(super) struct Args {
-    /// The program that answers as an agent, and its words [default: this program's own agent]
+    /// Your program and its arguments; options of `conform` go before it [default: this program's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The backend that requests name; one that `ioduel list` shows, where no program is named
+    /// The name of the backend in the requests; without a program, the built-in backend to test
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
-    /// The program is a server alone, as `--alone ./my-server --listen {address}`, and answers nothing but the session
+    /// The program is a plain echo server that answers no requests; {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
     /// Worker threads, if it supports a choice [default: its own]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// Put only one side to the test
+    /// Test only one side
     #[arg(long)]
     side: Option<Only>,
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// How long anything may take that takes a correct program no time
+    /// The timeout of each step that takes a correct program no time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = DEFAULT_PATIENCE)]
     patience: Duration,
     /// Print the cases, and run none

@@ -13,7 +13,7 @@ use crate::{
     written::toml_error,
 };
 
-/// Show the commands that a file of machines leads to.
+/// Show the commands that `ioduel duel --machines FILE` would start.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel machines plan machines.toml\n  ioduel duel epoll tokio --machines machines.toml\n\n\

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use super::{output, wrong_usage};
 use crate::{contestant, written};
 
-/// Write a first server of your own in Go, Python, C or Rust, with the file that lets it take part.
+/// Write a first server of your own in Go, Python, C or Rust, and the file by which ioduel finds it.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel new mine --language go\n  ioduel --contestants contestants duel mine epoll"

@@ -21,15 +21,15 @@ use crate::{
     after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
 )]
 pub(super) struct Args {
-    /// The folder of the run; that of all runs for a list of them
+    /// The folder of the record, such as results/2026-11-26.11; `results` makes the list of all
     result: PathBuf,
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
-    /// Also rank the hand-written loops
+    /// Also rank the hand-written loops on system calls
     #[arg(long)]
     all: bool,
-    /// Where to write the page [default: index.html in the folder of the run]
+    /// Where to write the page [default: index.html in the folder of the record]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

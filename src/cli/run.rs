@@ -41,16 +41,16 @@ pub(super) struct Args {
     /// Measure this many sessions instead of a fixed time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
-    /// Send this many messages per second, without waiting for replies; by the built-in client for that
+    /// Send this many messages per second, whether or not replies have arrived; ioduel's own load generator is the client then
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
     /// Repeat the measurement this many times, without restarting
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors [default: server and client share the quietest one]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, for both sides]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors
+    /// The client's processors [default: the server's, or with --rate another]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'perf stat --'

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use super::{output, table, wrong_usage};
 use crate::load::Workload;
 
-/// Show the workloads, or the file of one, to start one's own from.
+/// List the workloads, or print one as a file to copy and edit.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel workloads\n  ioduel workloads session > mine.toml\n  \
                         ioduel duel epoll tokio --workload mine.toml")]
 pub(super) struct Args {
-    /// The one whose file is printed
+    /// The workload to print
     name: Option<String>,
 }
 

@@ -158,18 +158,24 @@ const MOST_INFLATED: u64 = 1 << 20;
 const PLAIN: u32 = 0x1c84_9303 | 0x10;
 const COMPRESSED: u32 = 0x1c84_9304 | 0x10;
 
-/// Takes the compression from an encoding whose lengths are true: its decoder makes room for whatever length it reads.
+/// Takes the compression from an encoding, if it has one, and holds the length that it tells against the one that it has: its decoder
+/// makes room for whatever length it reads.
 fn inflated(encoded: &[u8]) -> anyhow::Result<Vec<u8>> {
+    // What follows a cookie of four bytes and a length of four.
     const CONTENT: usize = 8;
-    let begins = |bytes: &[u8], cookie: u32| bytes.starts_with(&cookie.to_be_bytes());
-    ensure!(begins(encoded, COMPRESSED), "it is no compressed histogram of version 2");
-    let compressed = encoded.get(CONTENT..).context("it is shorter than its header")?;
-    let mut plain = Vec::new();
-    ZlibDecoder::new(compressed).take(MOST_INFLATED + 1).read_to_end(&mut plain)?;
-    ensure!(plain.len() as u64 <= MOST_INFLATED, "it is longer than {MOST_INFLATED} bytes");
-    ensure!(begins(&plain, PLAIN), "what is compressed is no histogram of version 2");
-    // The version, the length of the counts, and 32 bytes of bounds before these.
+    // Those, and 32 bytes of bounds.
     const BEFORE_COUNTS: usize = 40;
+    let begins = |bytes: &[u8], cookie: u32| bytes.starts_with(&cookie.to_be_bytes());
+    let plain = if begins(encoded, COMPRESSED) {
+        let compressed = encoded.get(CONTENT..).context("it is shorter than its header")?;
+        let mut plain = Vec::new();
+        ZlibDecoder::new(compressed).take(MOST_INFLATED + 1).read_to_end(&mut plain)?;
+        plain
+    } else {
+        encoded.to_vec()
+    };
+    ensure!(plain.len() as u64 <= MOST_INFLATED, "it is longer than {MOST_INFLATED} bytes");
+    ensure!(begins(&plain, PLAIN), "it is no histogram of version 2");
     let length = plain.get(4..CONTENT).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     let counts = plain.len().checked_sub(BEFORE_COUNTS);
     ensure!(length.is_some_and(|length| Some(length as usize) == counts), "its length is not what it says");
@@ -235,12 +241,19 @@ mod tests {
             STANDARD.encode([&COMPRESSED.to_be_bytes(), &length.to_be_bytes(), &deflated[..]].concat())
         };
         assert_eq!(LatencyHistogram::decode(&text(&plain)).unwrap(), of(&[5]));
+        assert_eq!(
+            LatencyHistogram::decode(&STANDARD.encode(&plain)).unwrap(),
+            of(&[5]),
+            "without compression"
+        );
         plain[4..8].copy_from_slice(&0x5000_0000_u32.to_be_bytes());
         let told = LatencyHistogram::decode(&text(&plain)).unwrap_err().to_string();
         assert_eq!(told, "its length is not what it says");
+        let told = LatencyHistogram::decode(&STANDARD.encode(&plain)).unwrap_err().to_string();
+        assert_eq!(told, "its length is not what it says");
         let again = text(&STANDARD.decode(text(&plain)).unwrap());
         let told = LatencyHistogram::decode(&again).unwrap_err().to_string();
-        assert_eq!(told, "what is compressed is no histogram of version 2");
+        assert_eq!(told, "it is no histogram of version 2");
         let told = LatencyHistogram::decode(&text(&vec![0; 2 << 20])).unwrap_err().to_string();
         assert_eq!(told, "it is longer than 1048576 bytes");
     }

@@ -167,9 +167,9 @@ impl Workload {
         Self { arrivals: Some(arrivals), counts_sessions: false, ..self }
     }
 
-    /// Its messages in words: `8 × 16 bytes`, and what is answered and done where that is more than an echo.
+    /// Its messages in words: `8 messages of 16 bytes`, and what is answered and done where that is more than an echo.
     pub fn in_words(&self) -> String {
-        let mut words = format!("{} × {} bytes", self.messages, self.message_bytes);
+        let mut words = format!("{} messages of {} bytes", self.messages, self.message_bytes);
         if let Some(bytes) = self.reply_bytes {
             words += &format!(", {bytes} bytes back");
         }

@@ -20,10 +20,14 @@ impl Setup {
         all
     }
 
-    /// What else differs, and may be the cause of a change: the machine, the kernel, the compiler, the versions of crates and of
+    /// What else differs, and may be the cause of a change: the machines, the kernel, the compiler, the versions of crates and of
     /// contestants, this program's own code.
     pub fn possible_causes(&self, newer: &Self) -> Vec<Difference> {
         let mut all = self.environment.differences(&newer.environment);
+        for (machine, is) in &newer.elsewhere {
+            let Some(was) = self.elsewhere.get(machine) else { continue };
+            all.extend(was.differences(is).into_iter().map(|it| it.of(machine)));
+        }
         for (name, is) in &newer.contestants {
             let Some(was) = self.contestants.get(name) else { continue };
             let (was, is) = (was.versioned(), is.versioned());

@@ -210,3 +210,15 @@ fn a_folder_that_is_no_record_is_an_error() {
         "{message}"
     );
 }
+
+#[test]
+fn a_machine_elsewhere_that_changed_may_be_the_cause() {
+    let with_kernel = |kernel: &str| {
+        let there = Environment { kernel: Some(kernel.to_owned()), ..Environment::default() };
+        Setup { elsewhere: BTreeMap::from([("client 2".to_owned(), there)]), ..setup() }
+    };
+    assert!(with_kernel("6.1").possible_causes(&with_kernel("6.1")).is_empty());
+    let causes = with_kernel("6.1").possible_causes(&with_kernel("6.2"));
+    let told: Vec<_> = causes.iter().map(|it| (it.name.as_str(), it.was.as_str(), it.is.as_str())).collect();
+    assert_eq!(told, [("client 2: kernel", "6.1", "6.2")]);
+}

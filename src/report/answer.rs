@@ -30,13 +30,19 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         .unwrap_or_else(|| "No conclusion: no backend has a verdict.".to_owned())
 }
 
-/// Who leads some arms of a contest by its tail, each with its ratio to the reference and what that is marked by, in a sentence;
-/// nothing where none is ranked by it.
+/// Who of some arms of a contest has the lowest tail, by how much, and who may have one as low, each with its ratio to the reference
+/// and what that is marked by, in a sentence; nothing where none is ranked by it.
 pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
     let measure = contest.tail()?;
     let ranked = ranked(contest, measure, among);
     let mut of = format!(" of {}", contest.reference);
-    let named = leaders(measure, &ranked).into_iter().map(|arm| match arm.comparisons.get(&measure) {
+    let best = leaders(measure, &ranked);
+    let size = best.first().zip(baseline(contest, measure)).and_then(|(first, than)| {
+        let to = ratio_of(first, contest, measure)? / ratio_of(than, contest, measure)?;
+        let is_told = is_told_better(first, than, measure);
+        is_told.then(|| format!(", {} than {}", size_words(&[to]), than.arm.name))
+    });
+    let named = best.into_iter().map(|arm| match arm.comparisons.get(&measure) {
         Some(found) => {
             format!(
                 "{} ({:.3}{} {})",
@@ -50,7 +56,17 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
     });
     let names: Vec<String> = named.collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    led(&names, ranked.len(), measure, "")
+    let [first, others @ ..] = names.as_slice() else { return None };
+    let by = measure.name();
+    if names.len() == ranked.len() && !others.is_empty() {
+        return Some(format!("{} are statistically indistinguishable by {by}.", listed(&names)));
+    }
+    let size = size.unwrap_or_default();
+    let as_low = match others {
+        [] => String::new(),
+        others => format!("; statistically indistinguishable from it: {}", listed(others)),
+    };
+    Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }
 
 /// Says that these lead so many, by so much; nothing where there is nobody.
@@ -118,7 +134,7 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
         Some(match (is_told_better(one, other, measure), is_told_better(other, one, measure)) {
             (true, _) => format!("better by {name} ({size})"),
             (_, true) => format!("worse by {name} ({size})"),
-            _ => format!("no difference told by {name}"),
+            _ => format!("no significant difference by {name}"),
         })
     };
     let said = pairs.filter_map(|(one, other)| {
@@ -259,6 +275,9 @@ mod tests {
             }
             let said = tail_words(contest, is_maintained).unwrap();
             let best = leaders(tail, &ranked(contest, tail, is_maintained));
+            if let Some((size, _)) = said.split_once(" than reference") {
+                prop_assert!(size.ends_with("% less") && is_told_better(best[0], named("reference"), tail), "{}", said);
+            }
             for arm in &contest.arms {
                 let leads = best.iter().any(|is| is.arm.name == arm.arm.name);
                 let is_named = said.split([' ', ',']).any(|word| word == arm.arm.name);

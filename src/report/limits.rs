@@ -1,7 +1,7 @@
 //! What a run can't tell, and how to go on from it.
 
 use crate::{
-    analysis::{Analysis, ContestResult, Measure},
+    analysis::{ContestResult, Measure},
     load::Workload,
     record::{Class, Setup},
     report::words::percent,
@@ -11,8 +11,8 @@ use crate::{
 const NOT_REPEATED: [&str; 2] = ["--workload", "--seed"];
 
 /// What a run can't tell, a sentence each.
-pub(super) fn limits(analysis: &Analysis) -> Vec<String> {
-    let contests = || analysis.contests.iter();
+pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
+    let contests = || contests.iter();
     let mut measures: Vec<Measure> = Vec::new();
     for measure in contests().flat_map(|contest| std::iter::once(contest.headline).chain(contest.tail())) {
         if !measures.contains(&measure) {
@@ -20,15 +20,20 @@ pub(super) fn limits(analysis: &Analysis) -> Vec<String> {
         }
     }
     let needed = measures.into_iter().filter_map(|measure| {
-        Some(format!("{} by {}", percent(usually_needed(analysis, measure)?), measure.name()))
+        Some(format!("{} by {}", percent(usually_needed(contests(), measure)?), measure.name()))
     });
     let needed: Vec<String> = needed.collect();
     let small = (!needed.is_empty()).then(|| {
-        format!("Differences below {}: half of the arms needed more for a verdict.", needed.join(", "))
+        format!(
+            "Smaller differences than {}: what half of the arms would have needed, over all workloads.",
+            needed.join(", ")
+        )
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
     let waiting = contests().any(is_closed).then(|| {
-        "How long a request waits that comes at its own time; `ioduel duel --rate 20000` does.".to_owned()
+        "How long requests wait that come at their own times: here each client waits for its reply before it sends again. \
+         `ioduel duel --rate 20000` measures that."
+            .to_owned()
     });
     let has = |class: Class| contests().any(|contest| contest.class == class);
     let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
@@ -38,8 +43,8 @@ pub(super) fn limits(analysis: &Analysis) -> Vec<String> {
 }
 
 /// The difference that a verdict needed for half of the arms of all contests, by a measure.
-fn usually_needed(analysis: &Analysis, measure: Measure) -> Option<f64> {
-    let arms = analysis.contests.iter().flat_map(|contest| &contest.arms).filter(|arm| !arm.arm.copy);
+fn usually_needed<'a>(contests: impl Iterator<Item = &'a ContestResult>, measure: Measure) -> Option<f64> {
+    let arms = contests.flat_map(|contest| &contest.arms).filter(|arm| !arm.arm.copy);
     let mut needed: Vec<f64> = arms.filter_map(|arm| Some(arm.comparisons.get(&measure)?.needed)).collect();
     needed.sort_by(f64::total_cmp);
     needed.get(needed.len() / 2).copied()

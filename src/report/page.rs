@@ -27,7 +27,10 @@ use crate::{
     environment::Difference,
     load::Workload,
     record::{Arrivals, Class, Record, Setup, View},
-    report::words::{alarm_words, cautions, class_words, heading, percent},
+    report::{
+        limits::{again, limits},
+        words::{alarm_words, cautions, class_words, heading, percent},
+    },
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
@@ -48,6 +51,8 @@ struct Page<'a> {
     measures: Vec<(&'static str, &'static str)>,
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
+    limits: Vec<String>,
+    again: [String; 2],
     /// What can be asked for beside closed loops; and whether there are such at all.
     loads: Vec<String>,
     has_closed: bool,
@@ -91,6 +96,8 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
+        limits: limits(&contests),
+        again: again(setup),
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
         sections: sections(&each_compared, &contests),

@@ -23,9 +23,11 @@ const LEAST: usize = 40;
 const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "Each ratio compares neighbouring stretches of time, with a 95% interval; so it may differ from dividing the \
-                     rates. ▲ better, ▼ worse; ~ suggestive and = statistically indistinguishable, with the smallest difference \
-                     that would have been told. Rank: 1 + the number of arms that are told better. † not actively maintained.";
+const SIGNS: &str = "A ratio, with its 95% interval, comes from measurements close to each other in time, and may differ from that of \
+                     the levels. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: its own interval \
+                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable: beside \"= 0.4%\" \
+                     a difference above 0.4% would have been detected. Rank: 1 + the number of arms that are significantly better \
+                     by the first measure. † not actively maintained.";
 
 /// Where the rest stands.
 const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";
@@ -59,19 +61,24 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     let floors = if has_floors { FLOORS } else { "" };
     lines.extend(wrapped(&format!("{SIGNS}{floors} {MORE}"), "", "", width));
     lines.extend(["".to_owned(), "This run can't tell:".to_owned()]);
-    for limit in limits(analysis) {
+    for limit in limits(&analysis.contests) {
         lines.extend(wrapped(&limit, "- ", "  ", width));
     }
-    lines.push("Again with messages of 4 KiB:".to_owned());
+    let head = "Again with messages of 4 KiB (another workload's name gives its connections):";
+    lines.extend(wrapped(head, "", "", width));
     for command in again(setup) {
         lines.extend(continued(&command, width));
     }
     lines.join("\n")
 }
 
+fn connections(count: usize) -> String {
+    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections") }
+}
+
 fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
-    let load = format!("{} connections, {}{}", shape.connections, shape.in_words(), shape.beside());
+    let load = format!("{}, {}{}", connections(shape.connections), shape.in_words(), shape.beside());
     let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));

@@ -13,8 +13,8 @@ pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own int
                                 verdict";
 
 /// What a floor is, as it stands at every table that has one.
-pub(super) const FLOORS: &str = " By hand: a loop on the system calls, and no library. It shows what a runtime costs, and is not \
-                                 ranked.";
+pub(super) const FLOORS: &str = " By hand: written directly on system calls, without a runtime. It shows what a runtime costs, \
+                                 and is not ranked.";
 
 /// The rank of an arm as tables have it.
 pub(super) fn rank_text(arm: &ArmResult) -> String {

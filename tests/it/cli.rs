@@ -180,7 +180,7 @@ fn an_interrupted_client_prints_what_it_has_and_exits_130() {
 fn run_prints_the_fields_that_it_promises() {
     for workload in ["session", "solo", "crowd", "stream", "bulk"] {
         let words =
-            ["run", "epoll", "--server", "tokio", "--workload", workload, "--duration", "800ms", "--json"];
+            ["run", "epoll", "--server", "tokio", "--workload", workload, "--duration", "2s", "--json"];
         let output = output(&words);
         assert!(output.status.success(), "{workload}: {}", stderr(&output));
         let json: serde_json::Value = serde_json::from_str(stdout(&output)).unwrap();

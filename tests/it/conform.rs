@@ -127,9 +127,9 @@ fn a_server_that_knows_no_chunks_fails_that_alone() {
     let subject = that_is_asked("s/\"framing\":\"chunk\"/\"framing\":{\"fixed\":{\"message_bytes\":16}}/");
     let expected = (
         "a chunk server answers whatever a read returns",
-        "sent \"hello\": expected \"Re:hello\", got nothing, then nothing in 1 s",
+        "sent \"hello\": expected \"Re:hello\", got nothing, then nothing in 3 s",
     );
-    fails_only(&Subject { patience: Duration::from_secs(1), ..subject }, Side::Server, &[expected]);
+    fails_only(&Subject { patience: Duration::from_secs(3), ..subject }, Side::Server, &[expected]);
 }
 
 #[test]

@@ -39,7 +39,10 @@ pub(super) const PACED_BLOCKS: usize = 5;
 /// How long `--until` may take unless told otherwise.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Compare backends in short interleaved rounds, and record every round.
+/// Compare backends side by side, and record the results.
+///
+/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 20 ms
+/// (slices), or one whole window after the other (rounds). An epoch is that much time after which all processes are started anew.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -48,12 +51,13 @@ const LONGEST: Duration = Duration::from_secs(600);
                   ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
 )]
 pub(in crate::cli) struct Args {
-    /// The backends; the first is the reference [default: all that run here]
+    /// The backends, as in `ioduel list`; also tokio@1.45.0 or tokio@../tokio/tokio, a release or a folder. All ratios are to the first
+    /// one [default: all that run here]
     backends: Vec<Chosen>,
-    /// The workloads: names, or files such as mine.toml; `ioduel workloads` shows them
+    /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// What differs between the arms [default: own; server if a server without a client takes part]
+    /// Which client drives which server [default: own; server if a server without a client takes part]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// How many threads the arms run on [default: both, or the one that all named backends support]
@@ -63,10 +67,11 @@ pub(in crate::cli) struct Args {
     /// 2, in the other]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
-    /// The server's processors [default: server and client share the quietest one]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: in the single class the quietest one, for both sides; in the other
+    /// all]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors
+    /// The client's processors [default: the server's]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'ip netns exec a'
@@ -82,14 +87,14 @@ pub(in crate::cli) struct Args {
     /// lan, metro, wan, mobile, plain [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
-    /// Read the machines of both sides from this file; `ioduel machines plan FILE` shows the commands
+    /// Read from this file what the five options for prefixes, processors and address say; `ioduel machines` shows one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server_exec", "client_exec", "server_address", "server_cpus", "client_cpus"])]
     machines: Option<Machines>,
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every confidence interval of messages/s is narrower than this, twice in a row and after at least 6 epochs; or
-    /// after 10 minutes, or --time
+    /// Stop when every 95% confidence interval of messages/s is narrower than this from end to end, such as 2%, after two epochs in a
+    /// row and at least 6; or after --time, 10 minutes unless set
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time
@@ -101,7 +106,7 @@ pub(in crate::cli) struct Args {
     /// How long each arm is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
-    /// Send this many messages per second, without waiting for replies
+    /// Send this many messages per second, whether or not replies have arrived; ioduel's own load generator is the client of all
     #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
     rate: Option<u32>,
     /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
@@ -116,13 +121,13 @@ pub(in crate::cli) struct Args {
     /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     pub(super) quick: bool,
-    /// Also rank the hand-written loops
+    /// Also rank the hand-written loops on system calls (epoll, uring): no libraries, but what a runtime is measured against
     #[arg(long)]
     pub(super) all: bool,
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Measure whole rounds, one arm after the other, instead of slices; the default across machines
+    /// Measure each arm for its whole window before the next one, instead of taking turns every 20 ms; always so across machines and links
     #[arg(long)]
     rounds: bool,
     /// Where to record
@@ -145,7 +150,7 @@ fn percent(text: &str) -> Result<f64, String> {
 enum ViewChoice {
     /// Each client against its own server
     Own,
-    /// One neutral client against each server
+    /// The same client, the reference's, against each server
     Server,
     /// Every client against every server
     Matrix,

@@ -95,7 +95,7 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
     }
 }
 
-/// The machine, the kernel's settings and the placement.
+/// The machine, the kernel's settings and the placement; of machines elsewhere, what differs there.
 pub(super) fn environment(setup: &Setup) -> Table {
     let placement = [("placement", setup.placements()), ("began", setup.began.clone())];
     let exec = [
@@ -108,7 +108,11 @@ pub(super) fn environment(setup: &Setup) -> Table {
         .chain([("turns", turns(setup))])
         .chain(exec.into_iter().filter_map(|(name, value)| Some((name, value?))))
         .map(|(name, value)| (name.to_owned(), value));
-    let rows = of_setup.chain(setup.environment.fields());
+    let elsewhere = setup.elsewhere.iter().flat_map(|(machine, there)| {
+        let differs = setup.environment.differences(there).into_iter();
+        differs.map(|it| it.of(machine)).map(|it| (it.name, it.is))
+    });
+    let rows = of_setup.chain(setup.environment.fields()).chain(elsewhere);
     Table {
         name: "environment-table".to_owned(),
         caption: "Where and how it was measured".to_owned(),
