@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     environment::Environment,
     load::{Extent, LoadPlan, LoadRun, OpenPlan},
-    net::{LinkMeasured, LinkShape, ListenAt, Side},
+    net::{LinkMeasured, LinkShape, ListenAt, Role},
     service::{Served, ServerConfig, ThreadWork},
 };
 
@@ -81,7 +81,7 @@ pub enum Request {
     /// Make an end of a link where it is.
     MakeEnd {
         /// Which.
-        side: Side,
+        role: Role,
         /// The process in whose network namespace the other end is to be, for who makes both.
         peer: Option<u32>,
         /// What the link is like.
@@ -90,7 +90,7 @@ pub enum Request {
     /// Send back the datagrams that arrive at an end of a link, and say where that is.
     Reflect {
         /// Which.
-        side: Side,
+        role: Role,
     },
     /// Measure the link to who sends them back.
     Probe {

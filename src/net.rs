@@ -18,7 +18,7 @@ mod settings;
 mod timer;
 mod veth;
 
-pub use connect::connect_all;
+pub use connect::{AT_A_TIME, connect_all};
 pub use counters::{KernelCounters, segments_sent};
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use link::{LinkMeasured, LinkShape, RecordedLink};
@@ -29,4 +29,4 @@ pub use ports::PortLimit;
 pub use probe::{probe, probe_patience, reflect};
 pub use settings::{setting, settings};
 pub use timer::Timer;
-pub use veth::{Side, make_end};
+pub use veth::{Role, make_end};

@@ -19,8 +19,8 @@ use crate::{
     environment::Environment,
     load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{
-        DescriptorLimit, ListenAt, connect_all, listen, make_end, probe, raise_descriptor_limit, reflect,
-        settings,
+        AT_A_TIME, DescriptorLimit, ListenAt, connect_all, listen, make_end, probe, raise_descriptor_limit,
+        reflect, settings,
     },
     pacer::Pacer,
     protocol::{Framing, REPLY_PREFIX},
@@ -160,8 +160,8 @@ impl Answering for Own {
             Request::Build => Ok(Answer::Build(Build::own())),
             Request::Environment => Ok(Answer::Environment(Box::new(Environment::read()))),
             Request::Settings => Ok(Answer::Settings(settings())),
-            Request::MakeEnd { side, peer, link } => make_end(side, peer, &link).map(|()| Answer::Made),
-            Request::Reflect { side } => Ok(Answer::Reflects { at: reflect(side)? }),
+            Request::MakeEnd { role, peer, link } => make_end(role, peer, &link).map(|()| Answer::Made),
+            Request::Reflect { role } => Ok(Answer::Reflects { at: reflect(role)? }),
             Request::Probe { to, link } => Ok(Answer::Probed(probe(to, &link)?)),
             Request::Connect { plan } => self.connect(plan).map(|()| Answer::Held),
             Request::Pace => self.pace().map(|run| Answer::Drove(Box::new(run))),
@@ -243,7 +243,8 @@ impl Own {
         let least = REPLY_PREFIX.len() + message_bytes;
         let mut reply = vec![0; reply_bytes.unwrap_or(least)];
         let each: Vec<SocketAddr> = (0..connections).map(|index| to[index % to.len()]).collect();
-        for some in each.chunks(HELD_AT_A_TIME) {
+        // Some at a time, also for their replies: over a link each takes a round trip.
+        for some in each.chunks(AT_A_TIME) {
             let mut streams = connect_all(some)?;
             for stream in &mut streams {
                 stream.set_nodelay(true)?;
@@ -308,9 +309,6 @@ impl Own {
         Ok(load.result()?)
     }
 }
-
-/// Silent connections that are opened together, and have their reply together: over a link each takes round trips.
-const HELD_AT_A_TIME: usize = 64;
 
 /// How far ahead the instant of a begin may be.
 const MOST_AHEAD: Duration = Duration::from_secs(10);

@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Keep to these processors
     #[arg(long)]
     cpus: Option<Cpus>,
-    /// Move to a network namespace of its own, or to that of the process of this number
+    /// Move to a network namespace of its own, to one beside that of the process of this number, or to that one
     #[arg(long, value_name = "own|beside:PID|PID", hide = true)]
     network: Option<Namespace>,
     /// End with the thread that started this process, which is of the process of this number

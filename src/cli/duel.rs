@@ -38,10 +38,8 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let lock = MeasuringLock::take();
     let network = args.network(&program)?;
     let environment = network.environment();
-    let has_link = environment.link.is_some();
     let launch = args.launch(program, network.network)?;
-    let mut setup = args.setup(&launch.program, environment, command_line)?;
-    setup.elsewhere = launch.elsewhere()?;
+    let mut setup = args.setup(&launch, environment, command_line)?;
     setup.warnings.extend(lock.warning());
     rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
@@ -55,7 +53,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let interrupted = interrupts()?;
     let mut runner = AgentRunner::new(launch, setup.seed);
     // Over a link each idle connection takes round trips to open, and costs what it does without one.
-    if args.quick || has_link {
+    if args.quick || setup.environment.link.is_some() {
         runner = runner.without_idle();
     }
     let shown = Shown { ranked: super::ranked(args.all), wide: args.wide };

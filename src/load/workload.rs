@@ -266,6 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn over_a_link_a_round_is_long_enough_for_its_sessions_or_its_round_trips() {
+        let of = |text: &str, other: Option<&str>| {
+            let read = file::parse(&format!("name = \"mine\"\nconnections = 3\n{text}")).unwrap();
+            let over = read.over_its_link(other.map(|link| link.parse().unwrap()));
+            (over.link.map(|link| link.to_string()), over.ramp_ms, over.window_ms)
+        };
+        let link = |name: &str| Some(name.to_owned());
+        // A session is eight round trips of 80 ms, and one for the connect.
+        assert_eq!(of("link = \"wan\"", None), (link("wan"), 2160, 10_800));
+        assert_eq!(of("link = \"wan\"\ncounts_sessions = false", None), (link("wan"), 1600, 4000));
+        assert_eq!(of("link = \"wan\"", Some("lan")), (link("lan"), 1000, 400), "another in its place");
+        assert_eq!(of("window = \"20s\"", Some("wan")), (link("wan"), 2160, 20_000), "at least");
+        assert_eq!(of("", None), (None, 1000, 400));
+        let told = file::parse("name = \"mine\"\nconnections = 3\nlink = \"fast\"").unwrap_err().to_string();
+        assert!(told.starts_with("line 3") && told.contains("mobile"), "{told}");
+    }
+
+    #[test]
     fn what_cannot_be_is_told_with_its_line_and_what_is_allowed() {
         let wrong = [
             ("connections = 0", "line 2, column 15: 0 connections cannot be; there can be 1 to 1000000"),

@@ -13,8 +13,8 @@ use nix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Those that are opened at a time: as many as the shortest queue of a listener holds.
-const AT_A_TIME: usize = 64;
+/// Connections that are opened at a time: as many as the shortest queue of a listener holds.
+pub const AT_A_TIME: usize = 64;
 
 /// How long one may take: what the kernel needs to send the first segment again four times.
 const LONGEST: Duration = Duration::from_secs(32);

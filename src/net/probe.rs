@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LinkMeasured, LinkShape, Side, link::DATAGRAM_ON_THE_WIRE};
+use super::{LinkMeasured, LinkShape, Role, link::DATAGRAM_ON_THE_WIRE};
 
 /// The fewest and the most that are sent for losses.
 const DATAGRAMS: (f64, f64) = (2_000.0, 20_000.0);
@@ -48,8 +48,8 @@ const LATE: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// When there can be no socket.
-pub fn reflect(side: Side) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((side.address(), 0))?;
+pub fn reflect(role: Role) -> io::Result<SocketAddr> {
+    let socket = UdpSocket::bind((role.address(), 0))?;
     let address = socket.local_addr()?;
     Builder::new().spawn(move || {
         let mut datagram = [0; LENGTH];
@@ -185,5 +185,40 @@ impl Exchange {
             }
         }
         Ok(trips)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_do_not_come_back_are_counted_and_no_others() {
+        let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = echo.local_addr().unwrap();
+        // Each tenth of those that count is dropped; who sends ends first.
+        Builder::new()
+            .spawn(move || {
+                let mut datagram = [0; LENGTH];
+                while let Ok((length, from)) = echo.recv_from(&mut datagram) {
+                    let number = u64::from_be_bytes(datagram[..8].try_into().unwrap());
+                    if number < FIRST || number % 10 != 0 {
+                        echo.send_to(&datagram[..length], from).unwrap();
+                    }
+                }
+            })
+            .unwrap();
+        let plain = LinkShape::default();
+        let measured = probe(to, &plain).unwrap();
+        assert_eq!((measured.sent, measured.lost), (2000, 200), "{measured}");
+        assert!(measured.round_trip_us > 0.0 && measured.check(&plain).is_err());
+    }
+
+    #[test]
+    fn it_waits_longer_for_a_slower_link() {
+        let patience = |link: &str| probe_patience(&link.parse().unwrap());
+        assert!(patience("wan") > patience("lan"));
+        // 2,020 datagrams of 58 bytes at a fifth of 100 kbit/s.
+        assert!(patience("delay 1ms rate 100kbit") > Duration::from_secs(46));
     }
 }

@@ -7,10 +7,10 @@ use caps::{CapSet, Capability};
 
 use super::LinkShape;
 
-/// Which end of a link.
+/// What an agent is in a measurement, and so at which end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Side {
+pub enum Role {
     /// Where servers listen.
     Server,
     /// Where clients are.
@@ -31,7 +31,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("net/ipv4/tcp_no_metrics_save", "1"),
 ];
 
-impl Side {
+impl Role {
     const fn other(self) -> Self {
         match self {
             Self::Server => Self::Client,
@@ -61,30 +61,29 @@ impl Side {
 ///
 /// # Errors
 /// When `ip` or `tc` (iproute2) are missing or refuse, or the kernel has no netem.
-pub fn make_end(side: Side, peer: Option<u32>, shape: &LinkShape) -> anyhow::Result<()> {
+pub fn make_end(role: Role, peer: Option<u32>, shape: &LinkShape) -> anyhow::Result<()> {
     hand_on_rights().context("cannot hand the right to shape a network on to a command")?;
     if let Some(peer) = peer {
-        let [own, other] = [side, side.other()].map(Side::hardware_address);
+        let [own, other] = [role, role.other()].map(Role::hardware_address);
         // By its number: a command without all of its rights may not open the namespace in /proc.
         let pair = format!(
             "link add {INTERFACE} address {own} type veth peer name {INTERFACE} address {other} netns {peer}"
         );
         run("ip", &pair).context("cannot join two network namespaces")?;
     }
-    run("ip", &format!("address add {}/30 dev {INTERFACE}", side.address()))?;
+    run("ip", &format!("address add {}/30 dev {INTERFACE}", role.address()))?;
     if !shape.is_plain() {
         // netem counts, delays and loses what it is handed: segments, and no bursts that are cut up behind it.
         run("ip", &format!("link set {INTERFACE} gso_max_segs 1"))?;
     }
     run("ip", &format!("link set {INTERFACE} up"))?;
-    let other = side.other();
+    let other = role.other();
     let neighbour =
         format!("{} lladdr {} dev {INTERFACE} nud permanent", other.address(), other.hardware_address());
     run("ip", &format!("neighbour add {neighbour}"))?;
     if !shape.is_plain() {
         let netem = format!("qdisc add dev {INTERFACE} root netem {}", shape.netem_words().join(" "));
-        run("tc", &netem)
-            .context("the link cannot be shaped; the kernel needs sch_netem: modprobe sch_netem")?;
+        run("tc", &netem).context("the link cannot be shaped")?;
     }
     for (setting, value) in SETTINGS {
         // Where one can't be set, what it is stands in the record.
@@ -114,10 +113,12 @@ fn run(program: &str, words: &str) -> anyhow::Result<()> {
         output => output.with_context(|| format!("cannot run {program}"))?,
     };
     let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "{program} {words}: {}",
-        told.lines().next().unwrap_or("it failed").trim()
-    );
+    let advice = if told.contains("qdisc kind is unknown") {
+        "; the kernel has no netem: modprobe sch_netem"
+    } else {
+        ""
+    };
+    let told = told.lines().next().unwrap_or("it failed").trim();
+    ensure!(output.status.success(), "{program} {words}: {told}{advice}");
     Ok(())
 }

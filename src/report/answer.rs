@@ -26,8 +26,15 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
         Some(format!(": {} than {}", size_words(&ratios), than.arm.name))
     });
-    led(&names, ranked.len(), measure, &size.unwrap_or_default())
-        .unwrap_or_else(|| "No conclusion: no backend has a verdict.".to_owned())
+    let (by, size) = (measure.name(), size.unwrap_or_default());
+    match names.as_slice() {
+        [] => "No conclusion: no backend has a verdict.".to_owned(),
+        [one] => format!("{one} leads by {by}{size}."),
+        all if all.len() == ranked.len() => alike(all, measure),
+        several => {
+            format!("{} lead by {by}{size}; they are statistically indistinguishable.", listed(several))
+        }
+    }
 }
 
 /// Who of some arms of a contest has the lowest tail, by how much, and who may have one as low, each with its ratio to the reference
@@ -59,7 +66,7 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
     let [first, others @ ..] = names.as_slice() else { return None };
     let by = measure.name();
     if names.len() == ranked.len() && !others.is_empty() {
-        return Some(format!("{} are statistically indistinguishable by {by}.", listed(&names)));
+        return Some(alike(&names, measure));
     }
     let size = size.unwrap_or_default();
     let as_low = match others {
@@ -69,19 +76,9 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }
 
-/// Says that these lead so many, by so much; nothing where there is nobody.
-fn led(names: &[&str], of: usize, measure: Measure, size: &str) -> Option<String> {
-    let by = measure.name();
-    match names {
-        [] => None,
-        [one] => Some(format!("{one} leads by {by}{size}.")),
-        all if all.len() == of => {
-            Some(format!("{} are statistically indistinguishable by {by}.", listed(all)))
-        }
-        several => {
-            Some(format!("{} lead by {by}{size}; they are statistically indistinguishable.", listed(several)))
-        }
-    }
+/// Says that none of some is better or worse than another.
+fn alike(names: &[&str], measure: Measure) -> String {
+    format!("{} are statistically indistinguishable by {}.", listed(names), measure.name())
 }
 
 /// Some of the arms that are ranked by a measure, by their ratios, the best first.

@@ -14,7 +14,7 @@ use crate::{
     agent::{Agent, AgentCommand, Answer, Build, Program, Request, agent_words},
     contestant,
     environment::Environment,
-    net::{ListenAt, Side},
+    net::{ListenAt, Role},
     pacer,
     placement::{Cpus, Placement},
 };
@@ -50,26 +50,19 @@ impl Launch {
     }
 
     /// The words that start an agent, with its prefix: on this machine on its processors, in the network of the run.
-    fn words(
-        &self,
-        own: &Path,
-        program: Program<'_>,
-        prefix: &[String],
-        cpus: Option<&Cpus>,
-        side: Side,
-    ) -> Vec<OsString> {
-        let cpus = cpus.filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
+    fn words(&self, own: &Path, program: Program<'_>, prefix: &[String], role: Role) -> Vec<OsString> {
+        let cpus = self.cpus(role).filter(|_| !prefix.is_empty() || Cpus::cannot_pin().is_none());
         let mut words = agent_words(own, cpus, program);
         if prefix.is_empty() {
             // Behind a prefix the parent is whatever that makes it, and nobody is stopped there.
             words.splice(2..2, ["--with-parent".into(), std::process::id().to_string().into()]);
-            words.splice(2..2, self.network.options(side));
+            words.splice(2..2, self.network.options(role));
         }
         behind(prefix, words)
     }
 
     /// Starts the agent of a contestant at a side, with this prefix.
-    fn start(&self, name: String, contestant: &str, prefix: &[String], side: Side) -> anyhow::Result<Agent> {
+    fn start(&self, name: String, contestant: &str, prefix: &[String], role: Role) -> anyhow::Result<Agent> {
         let (file, program) = match contestant {
             pacer::NAME => (None, Program::Own),
             name => {
@@ -77,7 +70,7 @@ impl Launch {
                 (contestant.own_file(), contestant.program())
             }
         };
-        let command = self.words(file.unwrap_or(&self.program), program, prefix, self.cpus(side), side);
+        let command = self.words(file.unwrap_or(&self.program), program, prefix, role);
         // Behind a prefix nobody's CPU time is read from here.
         let is_supervised = program.is_supervised() && prefix.is_empty();
         let mut agent = Agent::start(&AgentCommand { name, command, is_supervised })?;
@@ -92,15 +85,9 @@ impl Launch {
     /// # Errors
     /// When an agent cannot be started there, or is another build.
     pub fn elsewhere(&self) -> anyhow::Result<BTreeMap<String, Environment>> {
-        let server = ("server".to_owned(), self.server_exec.as_slice(), Side::Server);
-        let clients = self.client_prefixes().into_iter();
-        let clients = clients.map(|(number, prefix)| (format!("client{number}"), prefix, Side::Client));
-        let behind_prefixes =
-            std::iter::once(server).chain(clients).filter(|(_, prefix, _)| !prefix.is_empty());
-        let told = |(name, prefix, side): (String, &[String], Side)| {
-            let command = self.words(&self.program, Program::Own, prefix, self.cpus(side), side);
-            let mut agent =
-                Agent::start(&AgentCommand { name: name.clone(), command, is_supervised: false })?;
+        let behind_prefixes = self.agents().filter(|(_, prefix, _)| !prefix.is_empty());
+        let told = |(name, prefix, role): (String, &[String], Role)| {
+            let mut agent = Agent::start(&self.command(name.clone(), prefix, role))?;
             check_build(&mut agent, prefix)?;
             match agent.ask(&Request::Environment, PATIENCE)?.answer {
                 Answer::Environment(environment) => Ok((name, *environment)),
@@ -112,17 +99,21 @@ impl Launch {
 
     /// The commands that start the agents of backends of this program, and start none.
     pub fn commands(&self) -> Vec<AgentCommand> {
-        let command = |name: String, prefix: &[String], side: Side| AgentCommand {
-            name,
-            command: self.words(&self.program, Program::Own, prefix, self.cpus(side), side),
-            is_supervised: false,
-        };
-        let server = command("server".to_owned(), &self.server_exec, Side::Server);
-        let clients = self
-            .client_prefixes()
-            .into_iter()
-            .map(|(number, prefix)| command(format!("client{number}"), prefix, Side::Client));
-        std::iter::once(server).chain(clients).collect()
+        self.agents().map(|(name, prefix, role)| self.command(name, prefix, role)).collect()
+    }
+
+    /// The agents of both sides: what each is called, its prefix, and what it is.
+    fn agents(&self) -> impl Iterator<Item = (String, &[String], Role)> {
+        let server = ("server".to_owned(), self.server_exec.as_slice(), Role::Server);
+        let clients = self.client_prefixes().into_iter();
+        let clients = clients.map(|(number, prefix)| (format!("client{number}"), prefix, Role::Client));
+        std::iter::once(server).chain(clients)
+    }
+
+    /// How an agent of this program is started.
+    fn command(&self, name: String, prefix: &[String], role: Role) -> AgentCommand {
+        let command = self.words(&self.program, Program::Own, prefix, role);
+        AgentCommand { name, command, is_supervised: false }
     }
 
     /// What each client is started with, and the number by which it is told from others, if there are any.
@@ -138,13 +129,13 @@ impl Launch {
 
     pub(super) fn start_server(&self, contestant: &str) -> anyhow::Result<Agent> {
         let name = format!("server {contestant}");
-        self.start(name, contestant, &self.server_exec, Side::Server)
+        self.start(name, contestant, &self.server_exec, Role::Server)
     }
 
     pub(super) fn start_clients(&self, contestant: &str) -> anyhow::Result<Vec<Agent>> {
         let start = |(number, prefix): (String, &[String])| {
             let name = format!("client {contestant}{number}");
-            self.start(name, contestant, prefix, Side::Client)
+            self.start(name, contestant, prefix, Role::Client)
         };
         self.client_prefixes().into_iter().map(start).collect()
     }
@@ -152,18 +143,14 @@ impl Launch {
     /// How the agent is started that holds silent connections, by no backend at all: beside the first client.
     pub(super) fn idle_holder(&self) -> AgentCommand {
         let prefix = self.client_exec.first().map_or(&[][..], Vec::as_slice);
-        AgentCommand {
-            name: "the holder of silent connections".to_owned(),
-            command: self.words(&self.program, Program::Own, prefix, self.cpus(Side::Client), Side::Client),
-            is_supervised: false,
-        }
+        self.command("the holder of silent connections".to_owned(), prefix, Role::Client)
     }
 
     /// The processors of a side; all of its machine's when `None`.
-    fn cpus(&self, side: Side) -> Option<&Cpus> {
-        match side {
-            Side::Server => self.placement.server.as_ref(),
-            Side::Client => self.placement.client.as_ref(),
+    fn cpus(&self, role: Role) -> Option<&Cpus> {
+        match role {
+            Role::Server => self.placement.server.as_ref(),
+            Role::Client => self.placement.client.as_ref(),
         }
     }
 

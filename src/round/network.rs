@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use super::PATIENCE;
 use crate::{
     agent::{Agent, AgentCommand, Answer, Program, Request, agent_words},
-    net::{self, KernelCounters, LinkMeasured, LinkShape, RecordedLink, Side, probe_patience, segments_sent},
+    net::{self, KernelCounters, LinkMeasured, LinkShape, RecordedLink, Role, probe_patience, segments_sent},
 };
 
 /// The network of a run's agents. One of their own is there for as long as there is a copy of this.
@@ -31,9 +31,6 @@ struct FarEnd {
     link: RecordedLink,
 }
 
-/// How often a link is measured before it is refused: the machine may have stood still.
-const MEASUREMENTS: usize = 2;
-
 impl Network {
     /// The one that this process is in, with everybody else.
     pub const fn shared() -> Self {
@@ -47,7 +44,7 @@ impl Network {
     pub fn own(program: &Path) -> anyhow::Result<Self> {
         let (keeper, settings) = start_keeper(program, "own".into())?;
         let network = Self(Some(Rc::new(Own { keeper, settings, far: None })));
-        network.try_to_join(program, Side::Server).context("it cannot be joined")?;
+        network.try_to_join(program, Role::Server).context("it cannot be joined")?;
         Ok(network)
     }
 
@@ -58,17 +55,16 @@ impl Network {
     pub fn linked(program: &Path, asked: &LinkShape) -> anyhow::Result<Self> {
         let (mut server, mut clients) = make_link(program, asked)?;
         let mut measured = measure(&mut server, &mut clients, asked)?;
-        for _ in 1..MEASUREMENTS {
-            if measured.check(asked).is_err() {
-                measured = measure(&mut server, &mut clients, asked)?;
-            }
+        if measured.check(asked).is_err() {
+            // Once more: the machine may have stood still.
+            measured = measure(&mut server, &mut clients, asked)?;
         }
         measured.check(asked).map_err(anyhow::Error::msg).context("the link is not as it was asked for")?;
         let settings = settings_of(&mut server)?;
         let far = FarEnd { keeper: clients, link: RecordedLink { asked: *asked, measured } };
         let network = Self(Some(Rc::new(Own { keeper: server, settings, far: Some(far) })));
-        for side in [Side::Server, Side::Client] {
-            network.try_to_join(program, side).context("it cannot be joined")?;
+        for role in [Role::Server, Role::Client] {
+            network.try_to_join(program, role).context("it cannot be joined")?;
         }
         Ok(network)
     }
@@ -82,9 +78,9 @@ impl Network {
     }
 
     /// Lets an agent join it, as those of a run will.
-    fn try_to_join(&self, program: &Path, side: Side) -> anyhow::Result<()> {
+    fn try_to_join(&self, program: &Path, role: Role) -> anyhow::Result<()> {
         let mut words = agent_words(program, None, Program::Own);
-        words.extend(self.options(side));
+        words.extend(self.options(role));
         let name = "one who joins the network".to_owned();
         let mut joins = Agent::start(&AgentCommand { name, command: words, is_supervised: false })?;
         joins.ask(&Request::Settings, PATIENCE).map(drop)
@@ -130,14 +126,14 @@ impl Network {
 
     /// Where servers listen, if not on loopback.
     pub(super) fn server_address(&self) -> Option<IpAddr> {
-        self.link().map(|_| Side::Server.address().into())
+        self.link().map(|_| Role::Server.address().into())
     }
 
     /// A process that is at that side of it; `None` where that is this one.
-    fn keeper(&self, side: Side) -> Option<u32> {
+    fn keeper(&self, role: Role) -> Option<u32> {
         let own = self.0.as_ref()?;
-        let keeper = match (side, &own.far) {
-            (Side::Client, Some(far)) => &far.keeper,
+        let keeper = match (role, &own.far) {
+            (Role::Client, Some(far)) => &far.keeper,
             _ => &own.keeper,
         };
         Some(keeper.process_id())
@@ -146,14 +142,14 @@ impl Network {
     /// A process in each of its namespaces.
     pub(super) fn processes(&self) -> Vec<u32> {
         let mut processes: Vec<u32> =
-            [Side::Server, Side::Client].into_iter().filter_map(|side| self.keeper(side)).collect();
+            [Role::Server, Role::Client].into_iter().filter_map(|role| self.keeper(role)).collect();
         processes.dedup();
         if processes.is_empty() { vec![std::process::id()] } else { processes }
     }
 
     /// The options of an agent that is to be at that side of it.
-    pub(super) fn options(&self, side: Side) -> Vec<OsString> {
-        let keeper = self.keeper(side).map(|process| process.to_string());
+    pub(super) fn options(&self, role: Role) -> Vec<OsString> {
+        let keeper = self.keeper(role).map(|process| process.to_string());
         keeper.into_iter().flat_map(|process| ["--network".into(), process.into()]).collect()
     }
 
@@ -192,20 +188,20 @@ fn make_link(program: &Path, link: &LinkShape) -> anyhow::Result<(Agent, Agent)>
     let beside = format!("beside:{}", server.process_id());
     let (mut clients, _) = start_keeper(program, beside.into())?;
     let peer = Some(clients.process_id());
-    make_end(&mut server, Side::Server, peer, link)?;
-    make_end(&mut clients, Side::Client, None, link)?;
+    make_end(&mut server, Role::Server, peer, link)?;
+    make_end(&mut clients, Role::Client, None, link)?;
     Ok((server, clients))
 }
 
-fn make_end(keeper: &mut Agent, side: Side, peer: Option<u32>, link: &LinkShape) -> anyhow::Result<()> {
-    match keeper.ask(&Request::MakeEnd { side, peer, link: *link }, PATIENCE)?.answer {
+fn make_end(keeper: &mut Agent, role: Role, peer: Option<u32>, link: &LinkShape) -> anyhow::Result<()> {
+    match keeper.ask(&Request::MakeEnd { role, peer, link: *link }, PATIENCE)?.answer {
         Answer::Made => Ok(()),
         other => bail!("asked to make an end of the link, it answered {other:?}"),
     }
 }
 
 fn measure(server: &mut Agent, clients: &mut Agent, link: &LinkShape) -> anyhow::Result<LinkMeasured> {
-    let to = match server.ask(&Request::Reflect { side: Side::Server }, PATIENCE)?.answer {
+    let to = match server.ask(&Request::Reflect { role: Role::Server }, PATIENCE)?.answer {
         Answer::Reflects { at } => at,
         other => bail!("asked to send datagrams back, it answered {other:?}"),
     };

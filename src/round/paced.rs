@@ -180,6 +180,14 @@ mod tests {
     }
 
     #[test]
+    fn over_a_link_a_last_reply_has_the_time_to_be_sent_again() {
+        let longer = |link: &str| over_link(&link.parse().unwrap());
+        assert_eq!(longer("metro"), Duration::from_millis(21), "four round trips, and one for rounding");
+        assert_eq!(longer("wan"), Duration::from_millis(921));
+        assert!(longer("lan") >= Duration::from_millis(1));
+    }
+
+    #[test]
     fn what_is_waited_for_and_borne_hangs_on_the_objective() {
         let of = |texts: &[&str]| Offer::new(20_000.0, 1, 60, &objectives(texts));
         assert_eq!(

@@ -68,6 +68,7 @@ fn nothing_is_left_of_a_link_that_is_still_being_measured() {
         return;
     }
     let results = Results::new("killed-probe");
+    let mut seen = 0;
     for wait_ms in [30, 150, 400] {
         let mut duel = results.duel(&["epoll", "mio", "--link", "plain", "--quick"]).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(wait_ms));
@@ -75,10 +76,12 @@ fn nothing_is_left_of_a_link_that_is_still_being_measured() {
         let mut networks: BTreeSet<String> =
             agents_below(duel.id()).iter().filter_map(|agent| network(*agent)).collect();
         networks.remove(&own);
+        seen += networks.len();
         duel.kill().unwrap();
         duel.wait().unwrap();
         wait_until("no process is in either network", || !is_anybody_in(&networks));
     }
+    assert!(seen > 0, "each was killed before it had a network");
 }
 
 /// Whether any process of this machine is in one of these networks: the kernel takes away a network, and the interfaces in it, once

@@ -3,7 +3,7 @@
 mod contests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -277,11 +277,11 @@ impl Args {
 
     pub(super) fn setup(
         &self,
-        program: &Path,
+        launch: &Launch,
         environment: Environment,
         command_line: Vec<String>,
     ) -> anyhow::Result<Setup> {
-        let lineup = Lineup::new(&self.backends, program)?;
+        let lineup = Lineup::new(&self.backends, &launch.program)?;
         let contests = self.contests(&lineup)?;
         let mut skipped = lineup.skipped.clone();
         for (name, why) in self.workloads().iter().flat_map(|workload| lineup.unfit(workload)) {
@@ -305,7 +305,7 @@ impl Args {
             skipped,
             warnings,
             environment,
-            elsewhere: BTreeMap::new(),
+            elsewhere: launch.elsewhere()?,
         })
     }
 }

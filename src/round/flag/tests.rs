@@ -104,6 +104,21 @@ fn each_fault_has_its_flag() {
     assert_eq!(names(&Round { untrue: Some("a lie".to_owned()), ..round() }), ["untrue"]);
 }
 
+#[test]
+fn what_is_sent_again_excludes_a_round_where_its_link_drops_nothing() {
+    let cost = |kernel| Cost { user_s: 0.3, kernel: Some(kernel), ..Cost::default() };
+    let again = KernelCounters { tcp_timeouts: 1, retransmitted_segments: 4, ..KernelCounters::default() };
+    let over = |link: &str, client: KernelCounters| {
+        let link = Some(link.parse().unwrap());
+        names(&Round { link, client: cost(client), ..round() })
+    };
+    assert_eq!(over("metro", again), ["kernel"], "the end of the client alone has seen it");
+    assert_eq!(over("wan", again), [""; 0]);
+    assert_eq!(over("delay 1ms rate 10mbit", again), [""; 0], "a queue before a rate is full sometimes");
+    let refused = KernelCounters { listen_overflows: 1, ..again };
+    assert_eq!(over("wan", refused), ["kernel"], "that is no loss of the link's");
+}
+
 /// A round at 10,000 messages a second for 100 ms, of which so many had no reply, and the pacer was late by so much.
 fn paced(unfinished: u64, late_us: u64, still_ms: u64) -> Round {
     let of = |count: u64, micros: u64| {

@@ -350,7 +350,7 @@ static ROWS: &[Row] = &[
         0,
         "messages/s",
     ),
-    // Where it prints.
+    // What it goes over.
     row("a link", "ioduel run epoll --link plain --duration 100ms 2>&1", 0, "over a link, plain: round trip"),
     row(
         "a link of an ordinary user",
@@ -371,6 +371,7 @@ static ROWS: &[Row] = &[
         1,
         "joins two networks of this machine",
     ),
+    // Where it prints.
     row("nobody reads", "ioduel workloads | head -n 1", 0, "workload"),
     row("standard output is full", "ioduel list >/dev/full", 1, "No space left on device"),
     row("standard output is closed", "ioduel list >&- && echo goes on", 0, "goes on"),
