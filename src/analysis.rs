@@ -5,6 +5,7 @@ mod capacities;
 mod compared;
 mod measure;
 mod merged;
+mod scaling;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use arm_rounds::Scope;
 pub use compared::{Compared, ResponsePoint};
 pub use measure::Measure;
 pub use merged::{ResponseTime, SessionTime};
+pub use scaling::ScalingPoint;
 
 /// What a record says.
 #[derive(Clone, Debug, Serialize)]
@@ -63,6 +65,9 @@ pub struct ContestResult {
     pub reference: String,
     /// The arms by their ranks by the headline and then by their ratios, the best first; the second copy of the reference last.
     pub arms: Vec<ArmResult>,
+    /// What more workers are worth, where arms differ by them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<ScalingPoint>,
     /// What tells the reference from its second copy, which is the same program: this contest is not to be trusted in that.
     pub alarms: Vec<Alarm>,
 }

@@ -333,30 +333,46 @@ pub struct ContestPlan {
     pub view: View,
     /// How many threads they run on.
     pub class: Class,
-    /// Worker threads of every participant that has such.
-    pub workers: usize,
+    /// Worker threads of every participant that has such; where arms are to differ by them, each number that they are to have.
+    pub workers: Vec<usize>,
     /// Where server and client run.
     pub placement: Placement,
 }
 
 impl ContestPlan {
-    fn workers_of(&self, participant: &Participant) -> Option<usize> {
-        participant.threading.has_free_workers().then_some(self.workers)
+    /// Workers of a client of its own, of so many workers of its server: as many; where arms differ by them, one for each of its
+    /// processors, so that it is no limit to them.
+    fn client_workers(&self, server: usize) -> usize {
+        match (self.class, &self.placement.client) {
+            (Class::Scaling, Some(cpus)) => cpus.count(),
+            _ => server,
+        }
     }
 }
 
-/// Makes a contest of participants whom its class admits: the arms that its view asks for, the reference first, its copy last.
+/// Makes a contest of participants whom its class admits: the arms that its view asks for, or each with each number of workers where
+/// it is about those; the reference first, its copy last.
 pub fn contest(plan: &ContestPlan, participants: &[Participant], neutral: &Participant) -> Contest {
-    let arm = |name: String, server: &Participant, client: &Participant| Arm {
+    let free = |participant: &Participant, workers: usize| {
+        participant.threading.has_free_workers().then_some(workers)
+    };
+    let of_workers = |name: String, server: &Participant, client: &Participant, workers: usize| Arm {
         name,
         server: server.name.clone(),
         client: client.name.clone(),
-        server_workers: plan.workers_of(server),
-        client_workers: plan.workers_of(client),
+        server_workers: free(server, workers),
+        client_workers: free(client, plan.client_workers(workers)),
         copy: false,
         burn_ns: 0,
     };
+    let arm = |name: String, server: &Participant, client: &Participant| {
+        of_workers(name, server, client, plan.workers[0])
+    };
     let mut arms: Vec<Arm> = match plan.view {
+        _ if plan.class == Class::Scaling => {
+            let each = participants.iter().flat_map(|it| plan.workers.iter().map(move |count| (it, *count)));
+            each.map(|(it, count)| of_workers(format!("{}/{count}", it.name), it, neutral, count)).collect()
+        }
         View::Own => participants.iter().map(|it| arm(it.name.clone(), it, it)).collect(),
         View::Server => participants.iter().map(|it| arm(it.name.clone(), it, neutral)).collect(),
         View::Matrix => {

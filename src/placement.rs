@@ -25,8 +25,13 @@ impl Cpus {
     /// When the kernel does not tell which those are.
     pub fn but_the_last() -> anyhow::Result<Self> {
         let all = Self::of_this_process()?;
-        let others = all.0.last().map_or_else(Vec::new, |last| Machine::read().apart_from(&all.0, *last));
+        let others = all.0.last().map_or_else(Vec::new, |last| Machine::read().apart_from(&all.0, &[*last]));
         Ok(if others.is_empty() { all } else { Self(others) })
+    }
+
+    fn from_numbers(mut numbers: Vec<usize>) -> Self {
+        numbers.sort_unstable();
+        Self(numbers)
     }
 
     /// Their numbers.
@@ -168,6 +173,35 @@ impl Placement {
         let taken = server.as_ref().map_or(&[][..], |cpus| &cpus.0);
         let client = Machine::read().beside(&allowed.0, taken).map_or(allowed, |one| Cpus(vec![one]));
         Ok(Self { server, client: Some(client) })
+    }
+
+    /// As [`with_prefixes`](Self::with_prefixes), but what was not asked for is for up to so many workers of the server and a client
+    /// that is to be no limit to them ([`Machine::sides`]).
+    ///
+    /// # Errors
+    /// As [`with_prefixes`](Self::with_prefixes).
+    pub fn for_workers(
+        server: (Option<Cpus>, bool),
+        client: (Option<Cpus>, bool),
+        workers: usize,
+    ) -> anyhow::Result<Self> {
+        let (machine, allowed) = (Machine::read(), Cpus::of_this_process()?);
+        let (servers, clients) = match &server {
+            (Some(asked), false) => (Vec::new(), machine.apart_from(&allowed.0, &asked.0)),
+            (_, true) => (Vec::new(), allowed.0.clone()),
+            (None, false) => machine.sides(&allowed.0, workers),
+        };
+        let or = |(asked, elsewhere): (Option<Cpus>, bool), chosen: Vec<usize>| {
+            let chosen = Some(chosen).filter(|numbers| !elsewhere && !numbers.is_empty());
+            (asked.or(chosen.map(Cpus::from_numbers)), elsewhere)
+        };
+        Self::with_prefixes(or(server, servers), or(client, clients))
+    }
+
+    /// The same with the server on as many of its processors as it has workers, if there are so many: of each core one first.
+    pub fn narrowed_to(&self, workers: usize) -> Self {
+        let narrowed = |cpus: &Cpus| Cpus::from_numbers(Machine::read().spread(&cpus.0, workers));
+        Self { server: self.server.as_ref().map(narrowed), client: self.client.clone() }
     }
 
     /// Whether no processor is both the server's and the client's.

@@ -296,13 +296,18 @@ impl Agent {
         sum.with_context(|| format!("{}: cannot tell its CPU time", self.name))
     }
 
+    /// Whether processes below its supervisor have come or gone since its CPU time was first asked for: then what
+    /// [`cpu_time`](Self::cpu_time) says is not all of it.
+    pub fn changes_its_processes(&self) -> bool {
+        self.is_supervised && self.metered() != self.below()
+    }
+
     fn metered(&self) -> &[Pid] {
-        self.metered.get_or_init(|| {
-            if !self.is_supervised {
-                return vec![self.group()];
-            }
-            descendants(self.child.id()).iter().map(|process| Pid::from_raw(process.pid)).collect()
-        })
+        self.metered.get_or_init(|| if self.is_supervised { self.below() } else { vec![self.group()] })
+    }
+
+    fn below(&self) -> Vec<Pid> {
+        descendants(self.child.id()).iter().map(|process| Pid::from_raw(process.pid)).collect()
     }
 
     /// Its process, which leads the group of all that it starts.

@@ -175,6 +175,11 @@ impl<'a> Compared<'a> {
         self.rounds_of[arm].levels().get(&measure).copied()
     }
 
+    /// Whether the client was the limit in most rounds of an arm.
+    pub fn client_bound(&self, arm: usize) -> bool {
+        self.rounds_of[arm].client_bound()
+    }
+
     /// Rounds of an arm that were set aside or failed, each by its epoch and block.
     pub fn lost(&self, arm: usize) -> &[(usize, usize)] {
         &self.rounds_of[arm].lost
@@ -282,6 +287,7 @@ impl<'a> Compared<'a> {
             title: self.title(),
             reference,
             arms: arms.into_iter().map(|(_, arm)| arm).collect(),
+            scaling: self.scaling(),
             alarms,
         }
     }
@@ -314,7 +320,7 @@ impl<'a> Compared<'a> {
             rounds: arm_rounds.rounds(),
             excluded: arm_rounds.excluded.clone(),
             no_verdict: self.barred[arm].clone(),
-            client_bound: arm_rounds.client_bound(),
+            client_bound: self.client_bound(arm),
             ranks: BTreeMap::new(),
             better_than: BTreeMap::new(),
             levels: arm_rounds.levels(),

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _, time::Durat
 use crate::{
     duel::Runner,
     load::Extent,
-    placement::Cpus,
-    record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
+    placement::{Cpus, Placement},
+    record::{
+        Arm, Arrivals, Class, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule,
+    },
     round::{
         Flag, IdleMemory, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength,
         SlicedPair, paced_window_ms,
@@ -93,7 +95,7 @@ impl AgentRunner {
     }
 
     fn start(&self, contest: &Contest, arm: &Arm, seed: u64) -> anyhow::Result<Fighter> {
-        let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
+        let launch = Launch { placement: placement(contest, arm), ..self.launch.clone() };
         anyhow::ensure!(
             ProgramFile::of(&launch) == self.program,
             "{} was exchanged since the duel began, so its agents would be of another program; start the duel again",
@@ -177,7 +179,7 @@ impl Runner for AgentRunner {
         // The memory of a server at a rate is measured there.
         let measures = self.measures_idle && contest.arrivals == Arrivals::Closed;
         let arm = contest.arms.iter().find(|arm| arm.name == place.arm).filter(|_| measures)?;
-        let launch = Launch { placement: contest.placement.clone(), ..self.launch.clone() };
+        let launch = Launch { placement: placement(contest, arm), ..self.launch.clone() };
         let measured = Pair::start(&launch, pair_plan(contest, arm))
             .and_then(|mut pair| pair.idle_memory(IDLE_CONNECTIONS));
         match measured {
@@ -257,6 +259,14 @@ impl Runner for AgentRunner {
         let back = self.watch.take().and_then(|watch| watch.away_from);
         // Where it can't go back, this process stays out of the way.
         back.into_iter().for_each(|cpus| drop(cpus.pin_this_process()));
+    }
+}
+
+/// Where an arm runs: where its contest does; where arms differ by their workers, each has as many of the server's processors.
+fn placement(contest: &Contest, arm: &Arm) -> Placement {
+    match (contest.class, arm.server_workers) {
+        (Class::Scaling, Some(workers)) => contest.placement.narrowed_to(workers),
+        _ => contest.placement.clone(),
     }
 }
 

@@ -15,7 +15,11 @@ fn looping(name: &str) -> Participant {
 }
 
 fn plan(view: View, class: Class) -> ContestPlan {
-    let workers = if class == Class::Multi { 2 } else { 1 };
+    let workers = match class {
+        Class::Multi => vec![2],
+        Class::Scaling => vec![1, 4],
+        Class::Single | Class::Mixed => vec![1],
+    };
     let placement = Placement { server: None, client: None };
     let schedule = Schedule::Rounds { blocks: 2 };
     ContestPlan {
@@ -50,6 +54,24 @@ fn an_arm_has_workers_where_its_backend_has_such() {
     let contest = contest(&plan(View::Own, Class::Multi), &[looping("epoll"), each], &looping("epoll"));
     let workers: Vec<_> = contest.arms.iter().map(|arm| (arm.server_workers, arm.client_workers)).collect();
     assert_eq!(workers, [(Some(2), Some(2)), (None, None), (Some(2), Some(2))]);
+}
+
+#[test]
+fn who_is_to_show_what_workers_are_worth_has_each_number_of_them_and_a_client_that_is_no_limit() {
+    let placement = Placement { server: None, client: Some("4-9".parse().unwrap()) };
+    let plan = ContestPlan { placement, ..plan(View::Server, Class::Scaling) };
+    let contest = contest(&plan, &LOOPS.map(looping)[1..], &looping("epoll"));
+    let arms = contest.arms.iter().map(|arm| (arm.name.as_str(), arm.server_workers, arm.client_workers));
+    assert_eq!(
+        arms.collect::<Vec<_>>(),
+        [
+            ("mio/1", Some(1), Some(6)),
+            ("mio/4", Some(4), Some(6)),
+            ("tokio/1", Some(1), Some(6)),
+            ("tokio/4", Some(4), Some(6)),
+            ("mio/1 again", Some(1), Some(6))
+        ]
+    );
 }
 
 #[test]

@@ -114,12 +114,47 @@ impl Machine {
         })
     }
 
-    /// Those that share no core with one; all but that one where there are no others.
-    pub fn apart_from(&self, allowed: &[usize], one: usize) -> Vec<usize> {
-        let but =
-            |keep: &dyn Fn(usize) -> bool| allowed.iter().copied().filter(|it| keep(*it)).collect::<Vec<_>>();
-        let apart = but(&|it| !self.share_a_core(it, one));
-        if apart.is_empty() { but(&|it| it != one) } else { apart }
+    /// So many of some processors, each of another core as far as there are as many: the first of each core before any second.
+    pub fn spread(&self, among: &[usize], count: usize) -> Vec<usize> {
+        let mut seen = BTreeMap::new();
+        let mut by_turn: Vec<(usize, usize)> = among
+            .iter()
+            .map(|number| {
+                let turn = seen.entry(self.get(*number).core).or_insert(0);
+                *turn += 1;
+                (*turn, *number)
+            })
+            .collect();
+        // Stable: within a turn they stay in their order.
+        by_turn.sort_by_key(|(turn, _)| *turn);
+        by_turn.into_iter().take(count).map(|(_, number)| number).collect()
+    }
+
+    /// Processors for up to so many workers of a server, and all others for its client, which costs about as much: half of the cores
+    /// at most are the server's, one processor of each, as capable and as near to each other as there are. No core is of both sides,
+    /// where there are two.
+    pub fn sides(&self, allowed: &[usize], workers: usize) -> (Vec<usize>, Vec<usize>) {
+        let first = self.quiet(allowed).map(|number| self.get(number)).unwrap_or_default();
+        let mut nearest = allowed.to_vec();
+        nearest.sort_by_key(|number| {
+            let it = self.get(*number);
+            let is_disturbed = self.busiest().is_some_and(|busiest| self.share_a_core(busiest, *number));
+            (!it.is_of(first.capacity), is_disturbed, it.node != first.node, *number)
+        });
+        let most = (self.cores(allowed) / 2).max(1);
+        let server = self.spread(&nearest, workers.min(most));
+        let client = self.apart_from(allowed, &server);
+        (server, if client.is_empty() { allowed.to_vec() } else { client })
+    }
+
+    /// Those that share no core with any that is taken; where there are none, all that are not taken themselves.
+    pub fn apart_from(&self, allowed: &[usize], taken: &[usize]) -> Vec<usize> {
+        let all_but = |is_taken: &dyn Fn(usize, usize) -> bool| -> Vec<usize> {
+            let free = |it: &usize| !taken.iter().any(|other| is_taken(*it, *other));
+            allowed.iter().copied().filter(free).collect()
+        };
+        let apart = all_but(&|it, other| self.share_a_core(it, other));
+        if apart.is_empty() { all_but(&|it, other| it == other) } else { apart }
     }
 }
 
@@ -206,8 +241,44 @@ mod tests {
     fn several_workers_leave_the_whole_core_of_the_client_alone() {
         let machine = two_packages(2);
         let all: Vec<usize> = (0..8).collect();
-        assert_eq!(machine.apart_from(&all, 7), [0, 1, 2, 4, 5, 6], "3 is the same core as 7");
-        assert_eq!(machine.apart_from(&[3, 7], 7), [3]);
+        assert_eq!(machine.apart_from(&all, &[7]), [0, 1, 2, 4, 5, 6], "3 is the same core as 7");
+        assert_eq!(machine.apart_from(&[3, 7], &[7]), [3]);
+    }
+
+    #[test]
+    fn more_workers_get_more_cores_of_one_package_and_the_client_all_others() {
+        // 32 cores in two packages, two processors each.
+        let machine = with_interrupts(two_packages(16), &[(0, 900)]);
+        let all: Vec<usize> = (0..64).collect();
+        let (server, client) = machine.sides(&all, 8);
+        assert_eq!(server, (1..9).collect::<Vec<_>>(), "not 0, which takes the interrupts");
+        assert_eq!(client.len(), 64 - 16, "their siblings rest");
+        for workers in [1, 2, 4, 8, 16, 64] {
+            let (server, client) = machine.sides(&all, workers);
+            assert_eq!(server.len(), workers.min(16), "half of the cores at most");
+            assert_eq!(machine.cores(&server), server.len(), "a core each");
+            assert!(server.iter().all(|one| client.iter().all(|other| !machine.share_a_core(*one, *other))));
+            // Fifteen of the first package are undisturbed; the sixteenth is of the other one.
+            assert!(server.iter().take(15).all(|number| machine.get(*number).node == 0), "{server:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_of_two_processors_has_one_for_each_side_and_of_one_the_same_for_both() {
+        let machine = |processors: usize| {
+            let of = |core| (core, Processor { core, ..Processor::default() });
+            Machine((0..processors).map(of).collect())
+        };
+        assert_eq!(machine(2).sides(&[0, 1], 8), (vec![0], vec![1]));
+        assert_eq!(machine(1).sides(&[0], 2), (vec![0], vec![0]));
+        assert_eq!(two_packages(2).sides(&[1, 5], 2), (vec![1], vec![5]), "one core alone is allowed");
+    }
+
+    #[test]
+    fn a_core_gives_its_second_processor_when_all_have_given_their_first() {
+        let machine = two_packages(2);
+        assert_eq!(machine.spread(&[0, 4, 1, 5], 3), [0, 1, 4], "4 is the same core as 0");
+        assert_eq!(machine.spread(&[0], 2), [0]);
     }
 
     #[test]

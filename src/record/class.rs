@@ -1,4 +1,4 @@
-//! The two classes in which backends are ranked: one worker never beside several.
+//! The classes in which backends are ranked: one worker never beside several, but where that is what is asked.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ pub enum Class {
     Single,
     /// The same number of workers each, more than one; or as many threads as there are connections.
     Multi,
+    /// Each with several numbers of workers, on as many processors: what more of them are worth.
+    Scaling,
     /// Each as it comes, one beside several: as records had it before there were classes.
     #[default]
     Mixed,
@@ -28,6 +30,7 @@ impl Class {
         match self {
             Self::Single => "single",
             Self::Multi => "multi",
+            Self::Scaling => "scaling",
             Self::Mixed => "mixed",
         }
     }
@@ -42,6 +45,7 @@ impl Class {
                 Threading::PerConnection | Threading::Pool => false,
             },
             Self::Multi => threading != Threading::Single,
+            Self::Scaling => threading.has_free_workers(),
             Self::Mixed => true,
         }
     }
@@ -65,6 +69,7 @@ mod tests {
         assert_eq!(admitted(Class::Single, None), [true, true, false, false, false, false]);
         assert_eq!(admitted(Class::Single, Some(1)), [true, true, true, true, false, false]);
         assert_eq!(admitted(Class::Multi, None), [false, true, true, true, true, true]);
+        assert_eq!(admitted(Class::Scaling, None), [false, true, true, true, false, false]);
         assert_eq!((Class::of_workers(1), Class::of_workers(2)), (Class::Single, Class::Multi));
     }
 }

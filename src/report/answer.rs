@@ -1,7 +1,7 @@
 //! Who leads a contest, and by how much, in sentences that say no more than its ranks and verdicts.
 
 use crate::{
-    analysis::{ArmResult, ContestResult, Measure},
+    analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
     report::words::sign,
     stats::Better,
 };
@@ -141,6 +141,26 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
         (!parts.is_empty()).then(|| format!("Stealing work ({one} against {other}): {}.", parts.join(", ")))
     });
     said.collect()
+}
+
+/// What more workers are worth, a sentence for each backend, where arms differ by them.
+pub(super) fn scaling_words(contest: &ContestResult) -> Vec<String> {
+    let by = contest.headline.name();
+    let told = |point: &ScalingPoint| {
+        let ScalingPoint { workers, speedup, low, high, .. } = point;
+        let [share, least, most] = [*speedup, *low, *high].map(|it| 100.0 * point.efficiency(it));
+        let void = point.void.as_ref().map_or_else(String::new, |why| format!(", void: {why}"));
+        format!(
+            "{workers} do {speedup:.2} times that ({low:.2} to {high:.2}), an efficiency of {share:.0}% ({least:.0} to {most:.0}%){void}"
+        )
+    };
+    let of_backend = |points: &[ScalingPoint]| {
+        let ScalingPoint { backend, fewest, .. } = &points[0];
+        let workers = if *fewest == 1 { "1 worker".to_owned() } else { format!("{fewest} workers") };
+        let each: Vec<String> = points.iter().map(told).collect();
+        format!("{backend} by {by}, beside {workers}: {}.", each.join("; "))
+    };
+    contest.scaling.chunk_by(|one, other| one.backend == other.backend).map(of_backend).collect()
 }
 
 /// The arm that sizes of a contest are told against first, by its name.

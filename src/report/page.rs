@@ -26,7 +26,7 @@ use crate::{
     analysis::{Change, Compared, ContestResult, Measure, Ranked, Scope, each_contest},
     environment::Difference,
     load::Workload,
-    record::{Arrivals, Class, Record, Setup, View},
+    record::{Arrivals, Class, Contest, Record, Setup, View},
     report::{
         limits::{again, limits},
         words::{alarm_words, cautions, class_words, heading, percent},
@@ -135,7 +135,8 @@ fn alarms(contests: &[ContestResult]) -> Vec<String> {
 /// The backends that stand in a ranking.
 fn references(setup: &Setup) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    let ranked = setup.contests.iter().filter(|contest| contest.view != View::Matrix);
+    let is_ranked = |contest: &&Contest| contest.view != View::Matrix && contest.class != Class::Scaling;
+    let ranked = setup.contests.iter().filter(is_ranked);
     for arm in ranked.flat_map(|contest| &contest.arms).filter(|arm| !arm.copy) {
         if !names.contains(&arm.name.as_str()) {
             names.push(&arm.name);

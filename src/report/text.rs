@@ -1,7 +1,7 @@
 //! A record for a terminal: the answer as a sentence, then a table of what was asked for, as wide as there is room.
 
 use super::{
-    answer::{best_words, stealing_words, tail_words},
+    answer::{best_words, scaling_words, stealing_words, tail_words},
     limits::{again, limits},
     numbers::level_text,
     words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
@@ -84,7 +84,7 @@ fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<St
     lines.extend(wrapped(&best_words(contest), "", "", width));
     let tail = tail_words(contest, |arm| is_maintained(setup, arm));
     let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
-    for words in tail.into_iter().chain(stealing_words(contest)) {
+    for words in tail.into_iter().chain(stealing_words(contest)).chain(scaling_words(contest)) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
     lines.push(String::new());

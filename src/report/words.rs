@@ -49,6 +49,7 @@ pub(super) fn class_words(class: Class) -> &'static str {
     match class {
         Class::Single => "one thread each",
         Class::Multi => "several threads each",
+        Class::Scaling => "NAME/N with N worker threads",
         Class::Mixed => "each with the threads that it comes with",
     }
 }

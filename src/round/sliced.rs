@@ -133,6 +133,7 @@ impl SlicedPair {
             server_switches_per_message: None,
         };
         sliced.ramp()?;
+        sliced.keeps_its_processes()?;
         sliced.board.hide();
         sliced.server_switches_per_message = sliced.run_undisturbed()?;
         sliced.stop()?;
@@ -164,6 +165,17 @@ impl SlicedPair {
             }
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// A server that starts a process for each connection is not metered in slices, whose CPU time is read of the same processes.
+    fn keeps_its_processes(&self) -> anyhow::Result<()> {
+        if self.pair.server.changes_its_processes() {
+            bail!(
+                "server {}: it starts processes while it serves, which slices cannot meter; leave `slices` out of its file",
+                self.pair.plan.server
+            )
+        }
+        Ok(())
     }
 
     /// Lets the pair run for a while, and says how many context switches the server makes for each message.

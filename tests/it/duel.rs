@@ -168,6 +168,30 @@ fn a_peer_that_prints_no_json_is_told() {
 }
 
 #[test]
+fn what_more_workers_are_worth_is_measured_with_a_client_apart_and_a_machine_too_small_is_told() {
+    let results = Results::new("workers");
+    let words = ["mio", "tokio", "--workers", "2,1", "--quick", "--epochs", "6"];
+    let output = results.duel(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("NAME/N with N worker threads"), "{shown}");
+    let record = Record::read(&results.record().unwrap()).unwrap();
+    let contest = &record.setup.contests[0];
+    let arms: Vec<&str> = contest.arms.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(arms, ["mio/1", "mio/2", "tokio/1", "tokio/2", "mio/1 again"]);
+    let rounds = |arm: &str| {
+        let of_arm = |line: &&Line| matches!(line, Line::Round(round) if round.place.arm == arm);
+        record.lines.iter().filter(of_arm).count()
+    };
+    assert!(arms.iter().all(|arm| rounds(arm) == 6), "{}", text(&output.stderr));
+    let server = contest.placement.server.as_ref().unwrap().count();
+    assert!(contest.placement.is_apart() || server == 1, "{:?}", contest.placement);
+    if server == 1 {
+        assert!(text(&output.stderr).contains("warning: workers: the server has 1 processor"), "{shown}");
+    }
+}
+
+#[test]
 fn bad_words_are_told_in_one_line() {
     for (words, expected) in [
         (["duel", "tokyo"], "did you mean \"tokio\"?"),
@@ -196,6 +220,19 @@ fn bad_words_are_told_in_one_line() {
         &["duel", "--class", "multi", "--workers", "1"],
         "error: the single class has --workers 1, and the multi class has more\n",
     );
+    wrong(
+        &["duel", "epoll", "--workers", "1,2", "--class", "multi"],
+        "error: several numbers of --workers are a class of their own: leave --class out\n",
+    );
+    wrong(
+        &["duel", "epoll", "--workers", "1,2", "--view", "own"],
+        "error: one client, which is no limit, drives each number of --workers: leave --view out\n",
+    );
+    wrong(
+        &["duel", "epoll", "threads", "--workers", "1,2"],
+        "error: threads (a thread each) has no workers whose number can be chosen; leave it out\n",
+    );
+    wrong(&["duel", "epoll", "--workers", "2,1,2"], "error: 2 is named twice\n");
     wrong(
         &["duel", "tokio-current", "threads"],
         "error: in no class are there two of tokio-current (one thread), threads (a thread each)\n",

@@ -106,6 +106,27 @@ fn a_server_that_is_right_stands_the_kit_also_when_it_forks_for_each_connection(
     }
 }
 
+#[test]
+fn a_server_that_forks_is_charged_for_its_children_in_whole_rounds_and_refused_in_slices() {
+    if !has_python() {
+        eprintln!("skipped: no Python here");
+        return;
+    }
+    let folder = Folder::new("forks");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/faulty.py");
+    let server = |more| format!("server = \"python3 {} forks {{address}}\"\n{more}", file.display());
+    folder.write("forks", &server(""));
+    let told = run(&folder, &["forks", "--duration", "500ms"]);
+    let cpu = told["server_cpu_us_per_message"].as_f64().unwrap();
+    assert!(cpu > 1.0, "{cpu} µs a message");
+    folder.write("forks", &server("slices = true\n"));
+    let out = folder.0.join("out");
+    let words =
+        ["duel", "epoll", "mio", "forks", "--quick", "--epochs", "1", "--workload", "session", "--out"];
+    let (_, _, stderr) = folder.ioduel(&[&words[..], &[out.to_str().unwrap()]].concat());
+    assert!(stderr.contains("server forks: it starts processes while it serves"), "{stderr}");
+}
+
 /// A contestant that a shell makes of this program's `mio`, with an edit of what it is asked and one of what it says.
 fn that_lies(folder: &Folder, name: &str, asked: &str, said: &str) {
     folder.enter(name, &format!("sed -u 's/{name}/mio/; {asked}' | {IODUEL} agent | sed -u '{said}'"));

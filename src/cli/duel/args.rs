@@ -4,6 +4,7 @@ mod contests;
 
 use std::{
     collections::BTreeSet,
+    fmt::Display,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -63,10 +64,10 @@ pub(in crate::cli) struct Args {
     /// How many threads the arms run on [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, if the backend supports a choice [default: 1 in the single class, and one for each processor, but at least
-    /// 2, in the other]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    workers: Option<u16>,
+    /// Worker threads, if the backend supports a choice; several numbers, such as 1,2,4,8, compare each backend with itself: how much
+    /// more it does with more workers [default: 1 in the single class, and one for each processor, but at least 2, in the other]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: in the single class the quietest one, for both sides; in the other
     /// all]
     #[arg(long, value_name = "CPUS")]
@@ -228,12 +229,13 @@ fn span(time: Duration) -> String {
 }
 
 /// Refuses a name that stands twice: both would claim the same rounds.
-pub(super) fn refuse_twice<'n>(names: impl Iterator<Item = &'n str>) -> anyhow::Result<()> {
+pub(super) fn refuse_twice<N: Ord + Display>(names: impl Iterator<Item = N>) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
     for name in names {
-        if !seen.insert(name) {
+        if seen.contains(&name) {
             return Err(wrong_usage(format!("{name} is named twice")));
         }
+        seen.insert(name);
     }
     Ok(())
 }
@@ -291,6 +293,7 @@ impl Args {
         }
         let mut warnings = warnings(&examine(&environment));
         warnings.extend(self.pacer_warnings(&contests)?);
+        warnings.extend(contests.iter().find_map(contests::scaling_warning));
         let machines = self.machines();
         Ok(Setup {
             schema: SCHEMA,

@@ -130,15 +130,31 @@ impl Lineup {
         }
     }
 
-    /// Makes the contest of this plan, with the number of workers that was asked for.
-    pub(super) fn contest(&self, plan: &ContestPlan, workers: Option<usize>) -> anyhow::Result<Contest> {
+    /// Refuses who was named and has no workers whose number can be chosen, where that is what is asked.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub(super) fn refuse_fixed_workers(&self) -> anyhow::Result<()> {
+        let is_free = |it: &&&Contestant| Class::Scaling.admits(it.threading(), None);
+        match self.contestants.iter().find(|it| self.named && !is_free(it)) {
+            Some(it) => Err(wrong_usage(format!(
+                "{} ({}) has no workers whose number can be chosen; leave it out",
+                it.name(),
+                it.threading()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the contest of this plan, with the numbers of workers that were asked for.
+    pub(super) fn contest(&self, plan: &ContestPlan, workers: &[usize]) -> anyhow::Result<Contest> {
         let neutral = match plan.arrivals {
             Arrivals::Closed => participant(contestant::find(NEUTRAL)?),
             Arrivals::Open { .. } => {
                 Participant { name: pacer::NAME.to_owned(), threading: Threading::Single }
             }
         };
-        let mut admitted = self.of_class(plan.class, workers);
+        let mut admitted = self.of_class(plan.class, workers.first().copied());
         if plan.view != View::Server {
             admitted.retain(|it| contestant::find(&it.name).is_ok_and(|it| !it.is_alone()));
         }
@@ -171,12 +187,12 @@ fn participant(contestant: &Contestant) -> Participant {
     Participant { name: contestant.name().to_owned(), threading: contestant.threading() }
 }
 
-/// The workers of a class, where a participant has such.
-pub(super) fn workers(class: Class, asked: Option<usize>, placement: &Placement) -> usize {
+/// The workers of a class, where a participant has such: those that were asked for, or what is usual.
+pub(super) fn workers(class: Class, asked: &[usize], placement: &Placement) -> Vec<usize> {
     let processors = placement.server.as_ref().map_or(FEWEST_WORKERS, |cpus| cpus.count());
-    match (class, asked) {
-        (_, Some(workers)) => workers,
-        (Class::Multi, None) => processors.max(FEWEST_WORKERS),
-        (_, None) => 1,
+    match class {
+        _ if !asked.is_empty() => asked.to_vec(),
+        Class::Multi => vec![processors.max(FEWEST_WORKERS)],
+        _ => vec![1],
     }
 }

@@ -1,12 +1,14 @@
 //! Line charts: a percentile curve of each arm, throughput by connections, and rounds over time.
 
+use std::collections::BTreeSet;
+
 use super::{
     axis::LogAxis,
     palette::arm_look,
     svg::{Anchor, Svg},
 };
 use crate::{
-    analysis::{Compared, Measure, ResponsePoint},
+    analysis::{Compared, Measure, ResponsePoint, ScalingPoint},
     report::numbers::short,
 };
 
@@ -194,6 +196,59 @@ pub(super) fn responses(compared: &Compared<'_>) -> Option<String> {
     });
     let said: Vec<String> = said.collect();
     Some(chart.svg.finish(&format!("response time in µs by messages/s offered: {}", said.join("; "))))
+}
+
+/// Draws how much more is done with more workers, a line a backend with its name at the end, beside what as many times the workers
+/// do at best; points that say nothing of that are crosses. Nothing where arms don't differ by their workers.
+pub(super) fn scaling(compared: &Compared<'_>) -> Option<String> {
+    let points = compared.scaling();
+    let fewest = points.iter().map(|point| point.fewest).min()?;
+    let most = points.iter().map(|point| point.workers).max()?;
+    let workers = |point: &ScalingPoint| point.workers as f64 / fewest as f64;
+    let ideal = most as f64 / fewest as f64;
+    // Room for the names behind the last points.
+    let x = LogAxis::over([1.0, ideal].into_iter(), 0.0, 0.78);
+    let y = Chart::axis(points.iter().flat_map(|point| [point.low, point.high]).chain([1.0, ideal]));
+    let mut chart = Chart::new(y, "times the fewest", "workers");
+    let numbers: BTreeSet<usize> = points.iter().flat_map(|point| [point.fewest, point.workers]).collect();
+    numbers.iter().for_each(|number| chart.x_tick(x.at(*number as f64 / fewest as f64), &number.to_string()));
+    let (from, to) = (chart.place(x.at(1.0), 1.0), chart.place(x.at(ideal), ideal));
+    chart.svg.line("grid", from, to);
+    let arms = &compared.contest().arms;
+    let mut ends = Vec::new();
+    for of_backend in points.chunk_by(|one, other| one.backend == other.backend) {
+        let Some(arm) = arms.iter().position(|arm| arm.server == of_backend[0].backend) else { continue };
+        let look = arm_look(&arms[arm]);
+        let start = (x.at(of_backend[0].fewest as f64 / fewest as f64), 1.0);
+        let line: Vec<(f64, f64)> = std::iter::once(start)
+            .chain(of_backend.iter().map(|point| (x.at(workers(point)), point.speedup)))
+            .collect();
+        chart.curve(&look, &line);
+        for point in of_backend {
+            let at = x.at(workers(point));
+            chart.svg.line(
+                &format!("interval {look}"),
+                chart.place(at, point.low),
+                chart.place(at, point.high),
+            );
+            if point.void.is_some() {
+                let (x, y) = chart.place(at, point.speedup);
+                chart.svg.text(&format!("lost {look}"), (x, y + 4.0), Anchor::Middle, "×");
+            } else {
+                chart.dots(&look, &[(at, point.speedup)]);
+            }
+        }
+        ends.extend(line.last().map(|last| (arm, chart.place(last.0, last.1))));
+    }
+    for (arm, (x, y)) in apart(ends) {
+        chart.svg.text("name", (x + 6.0, y + 4.0), Anchor::Start, &arms[arm].server);
+    }
+    let said = points.iter().map(|point| {
+        let void = if point.void.is_some() { " (void)" } else { "" };
+        format!("{} with {} workers {:.2}{void}", point.backend, point.workers, point.speedup)
+    });
+    let said: Vec<String> = said.collect();
+    Some(chart.svg.finish(&format!("times what the fewest workers do: {}", said.join("; "))))
 }
 
 /// Moves names that would touch down from each other.

@@ -120,7 +120,8 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor of a workload that connections and
+/// Takes what is needed of a contest; nothing of a matrix, which has pairs for arms, nor where arms differ by their workers, nor of a
+/// workload that connections and
 /// messages alone don't tell from another.
 pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a>> {
     let contest = compared.contest();
@@ -130,7 +131,8 @@ pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a
         && contest.workload.reply_bytes.is_none();
     // A contest at a rate is asked for by its name.
     let is_found = compared.scope() != Scope::Closed || is_plain;
-    if contest.view == View::Matrix || !is_found || compared.arms().is_empty() {
+    let is_choice = contest.view != View::Matrix && contest.class != Class::Scaling;
+    if !is_choice || !is_found || compared.arms().is_empty() {
         return None;
     }
     let arms = compared.arms();

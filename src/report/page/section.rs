@@ -12,6 +12,7 @@ use crate::{
     load::Workload,
     record::View,
     report::{
+        answer::scaling_words,
         numbers::level_text,
         words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
     },
@@ -137,6 +138,10 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
                 "Response time ({quantile}) by the rate that is offered; a line ends where its arm is overloaded"
             ),
         ),
+        Figure::of(
+            chart::scaling(compared),
+            "How much more is done with more workers than with the fewest; the straight line is what as many times the workers do at best, × is void",
+        ),
         Figure::of(chart::percentiles(compared), "Round trips by percentile; lower is better"),
         Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
@@ -166,7 +171,7 @@ fn notes(contest: &ContestResult) -> Vec<String> {
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
     let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
-    alarms.chain(barred).chain(bound).chain(machine_words(contest)).collect()
+    alarms.chain(scaling_words(contest)).chain(barred).chain(bound).chain(machine_words(contest)).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.

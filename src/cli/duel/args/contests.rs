@@ -10,7 +10,7 @@ use crate::{
     duel::{ContestPlan, fit, handicapped, slices},
     load::Workload,
     placement::{Cpus, Placement},
-    record::{Arrivals, Class, Contest, Schedule, View},
+    record::{Arm, Arrivals, Class, Contest, Schedule, View},
 };
 
 impl Args {
@@ -19,16 +19,21 @@ impl Args {
         refuse_twice(workloads.iter().map(|workload| workload.name.as_str()))?;
         let views = self.views(lineup)?;
         refuse_twice(views.iter().map(|view| View::from(*view).name()))?;
-        let workers = self.workers.map(usize::from);
         let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
         refuse_twice(asked.iter().map(|class| class.name()))?;
-        let classes = lineup.classes(&asked, workers)?;
+        let (workers, classes) = match self.worker_counts()?.as_slice() {
+            counts @ [_, _, ..] => {
+                lineup.refuse_fixed_workers()?;
+                (counts.to_vec(), vec![Class::Scaling])
+            }
+            one => (one.to_vec(), lineup.classes(&asked, one.first().copied())?),
+        };
         let mut contests = Vec::new();
         for (workload, view) in
             workloads.iter().flat_map(|workload| views.iter().map(move |view| (workload, *view)))
         {
             for class in &classes {
-                if workload.arrivals.is_some() && *class == Class::Multi && !self.has_room_for_several()? {
+                if workload.arrivals.is_some() && *class != Class::Single && !self.has_room_for_several()? {
                     continue;
                 }
                 let placement = self.placement(*class, workload.arrivals.is_some())?;
@@ -38,10 +43,10 @@ impl Args {
                     schedule: self.schedule(workload, self.view(workload, view)?, lineup),
                     view: self.view(workload, view)?,
                     class: *class,
-                    workers: lineup::workers(*class, workers, &placement),
+                    workers: lineup::workers(*class, &workers, &placement),
                     placement,
                 };
-                contests.push(self.handicap(lineup.contest(&plan, workers)?));
+                contests.push(self.handicap(lineup.contest(&plan, &workers)?));
             }
         }
         if contests.is_empty() {
@@ -57,12 +62,33 @@ impl Args {
         Ok(contests)
     }
 
+    /// The numbers of workers that were asked for, in ascending order.
+    fn worker_counts(&self) -> anyhow::Result<Vec<usize>> {
+        let mut counts: Vec<usize> = self.workers.iter().copied().map(usize::from).collect();
+        counts.sort_unstable();
+        refuse_twice(counts.iter())?;
+        if counts.len() > 1 && !self.classes.is_empty() {
+            return Err(wrong_usage(
+                "several numbers of --workers are a class of their own: leave --class out",
+            ));
+        }
+        Ok(counts)
+    }
+
     /// The views that were asked for, or the one that all who are named can be in.
     fn views(&self, lineup: &Lineup) -> anyhow::Result<Vec<ViewChoice>> {
         let alone = lineup.names_a_server_alone();
         let apart = |view: &ViewChoice| !matches!(view, ViewChoice::Server);
         if alone && self.workloads().iter().any(|it| it.arrivals.is_none()) && self.views.iter().any(apart) {
             return Err(wrong_usage("a server alone has no client of its own; --view server"));
+        }
+        if self.workers.len() > 1 {
+            if self.views.iter().any(apart) {
+                return Err(wrong_usage(
+                    "one client, which is no limit, drives each number of --workers: leave --view out",
+                ));
+            }
+            return Ok(vec![ViewChoice::Server]);
         }
         Ok(match (self.views.is_empty(), alone) {
             (false, _) => self.views.clone(),
@@ -136,18 +162,27 @@ impl Args {
         }
     }
 
-    /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, and all
-    /// processors for both of several. A pacer has the last for itself, where there are two.
+    /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, all processors for
+    /// both of several, and where arms differ by their workers up to half for the server and the others for the client. A pacer has the last for itself, where there are two.
     pub(super) fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
         let Machines { server_exec, server_cpus, client_exec, client_cpus, .. } = self.machines();
         let (server_elsewhere, client_elsewhere) = (!server_exec.is_empty(), !client_exec.is_empty());
         if is_paced {
-            let several = (class == Class::Multi).then(Cpus::but_the_last).transpose()?;
+            let several = (class != Class::Single).then(Cpus::but_the_last).transpose()?;
             let placed = Placement::apart(
                 (server_cpus.or(several), server_elsewhere),
                 (client_cpus, client_elsewhere),
             );
             return placed.map_err(wrong_usage);
+        }
+        if class == Class::Scaling {
+            let most = self.workers.iter().max().copied().map_or(1, usize::from);
+            return Placement::for_workers(
+                (server_cpus, server_elsewhere),
+                (client_cpus, client_elsewhere),
+                most,
+            )
+            .map_err(wrong_usage);
         }
         let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
         let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
@@ -178,4 +213,17 @@ impl Args {
         let share = if self.quick { QUICK_SHARE } else { 1 };
         slices(workload, workload.window_ms / share)
     }
+}
+
+/// What cannot be seen of more workers than the server has processors.
+pub(super) fn scaling_warning(contest: &Contest) -> Option<String> {
+    let processors = contest.placement.server.as_ref()?.count();
+    let is_more = |arm: &&Arm| arm.server_workers.is_some_and(|workers| workers > processors);
+    (contest.class == Class::Scaling && contest.arms.iter().any(|arm| is_more(&arm))).then(|| {
+        let server = if processors == 1 { "1 processor".to_owned() } else { format!("{processors} processors") };
+        format!(
+            "workers: the server has {server}, the others are the client's; what more workers than that do says nothing of what more \
+             processors would give. A machine of more processors shows it"
+        )
+    })
 }
