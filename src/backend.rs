@@ -119,14 +119,6 @@ mod compio;
 #[cfg(feature = "compio-tuned")]
 mod compio_tuned;
 mod epoll;
-#[cfg(any(
-    feature = "async-std",
-    feature = "glommio",
-    feature = "smol",
-    feature = "smol-local",
-    feature = "smol-per-core"
-))]
-mod futures_io;
 #[cfg(feature = "glommio")]
 mod glommio;
 #[cfg(feature = "kimojio")]
@@ -147,6 +139,8 @@ mod monoio_tuned;
 mod open;
 mod readiness;
 mod reuseport;
+#[cfg(feature = "tasks")]
+mod session;
 #[cfg(any(feature = "smol", feature = "smol-local", feature = "smol-per-core"))]
 #[cfg_attr(not(feature = "smol"), allow(dead_code, reason = "its tasks are others' too"))]
 mod smol;

@@ -7,21 +7,21 @@ use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener},
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_global_executor::GlobalExecutorConfig;
 use async_std::{net::TcpStream, task};
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _, future::yield_now};
 
 use super::{
     About, Backend, Maintenance, Model, Threading,
-    futures_io::{Runtime, converse},
-    open::{Open, OpenConnections},
+    open::OpenConnections,
+    session::{Stream, run_sessions, serve_connection},
 };
 use crate::{
-    load::{Load, Slot},
-    protocol::SessionError,
-    service::{AfterAcceptError, Connection, Service},
+    load::Load,
+    service::{AfterAcceptError, Service, spend},
 };
 
 pub(super) struct AsyncStd;
@@ -50,7 +50,7 @@ impl Backend for AsyncStd {
 
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
         start_runtime(load.plan().workers)?;
-        let tasks: Vec<_> = load.slots().map(|slot| task::spawn(run_sessions(slot))).collect();
+        let tasks: Vec<_> = load.slots().map(|slot| task::spawn(run_sessions::<TcpStream>(slot))).collect();
         task::block_on(async {
             for task in tasks {
                 task.await;
@@ -106,35 +106,35 @@ async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     Ok(())
 }
 
-/// Its timers, and its threads for what blocks.
-struct Timers;
+impl Stream for TcpStream {
+    type Lent = ();
+    const TRIES_FIRST: bool = true;
 
-impl Runtime for Timers {
-    async fn sleep_until(until: Instant) {
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn send(&mut self, bytes: &[u8], (): &mut ()) -> io::Result<usize> {
+        self.write(bytes).await
+    }
+
+    async fn receive(&mut self, room: &mut [u8], (): &mut ()) -> io::Result<usize> {
+        self.read(room).await
+    }
+
+    async fn sleep_until(until: Instant) -> io::Result<()> {
         task::sleep(until.saturating_duration_since(Instant::now())).await;
+        Ok(())
     }
 
-    async fn offload(work: impl FnOnce() + Send + 'static) {
-        task::spawn_blocking(work).await;
+    async fn offload(time: Duration) -> io::Result<()> {
+        task::spawn_blocking(move || spend(time)).await;
+        Ok(())
     }
-}
 
-async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<TcpStream>) {
-    let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
-    connection.ended(outcome);
-    drop(place);
-}
-
-async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot).await;
-        slot.ended(outcome);
+    async fn let_others() {
+        yield_now().await;
     }
-}
-
-async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
-    let mut stream = TcpStream::connect(destination).await?;
-    stream.set_nodelay(true)?;
-    slot.connected(Instant::now());
-    converse::<Timers, _>(&mut stream, slot).await
 }

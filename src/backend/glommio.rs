@@ -15,20 +15,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use glommio::{
     LocalExecutor, LocalExecutorBuilder, Placement, Task, net::TcpStream, spawn_local, timer::sleep,
 };
 use slab::Slab;
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable,
-    futures_io::{Runtime, converse},
-    on_threads, serve_on_threads, uring,
+    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_on_threads,
+    session::{Stream, run_sessions, serve_connection},
+    uring,
 };
 use crate::{
-    load::{Load, Slot},
-    protocol::SessionError,
-    service::{AfterAcceptError, Service},
+    load::Load,
+    service::{AfterAcceptError, Service, spend},
 };
 
 pub(super) struct Glommio;
@@ -82,7 +82,8 @@ impl Backend for Glommio {
         let workers = ABOUT.worker_threads(load.plan().workers)?;
         on_threads(load.slots_for(workers), |slots| {
             new_executor()?.run(async {
-                let tasks: Vec<_> = slots.into_iter().map(|slot| spawn_local(run_sessions(slot))).collect();
+                let tasks: Vec<_> =
+                    slots.into_iter().map(|slot| spawn_local(run_sessions::<TcpStream>(slot))).collect();
                 for task in tasks {
                     task.await;
                 }
@@ -106,7 +107,7 @@ async fn serve(listener: TcpListener, service: &Arc<Service>, accepting: &Mutex<
     let tasks = Rc::default();
     loop {
         match accept(&listener, accepting).await {
-            Ok(stream) => serve_connection(stream, service, &tasks),
+            Ok(stream) => spawn_connection(stream, service, &tasks),
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
                 AfterAcceptError::Stop => break,
@@ -137,14 +138,12 @@ async fn accept(listener: &glommio::net::TcpListener, accepting: &Mutex<()>) -> 
 type Tasks = Rc<RefCell<Slab<Option<Task<()>>>>>;
 
 /// Spawns the task of a connection, which takes itself off the others when it ends.
-fn serve_connection(mut stream: TcpStream, service: &Arc<Service>, tasks: &Tasks) {
+fn spawn_connection(stream: TcpStream, service: &Arc<Service>, tasks: &Tasks) {
     let key = tasks.borrow_mut().insert(None);
-    let mut connection = service.accepted();
+    let connection = service.accepted();
     let theirs = Rc::clone(tasks);
     let task = spawn_local(async move {
-        let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
-        connection.ended(outcome);
-        drop(stream);
+        serve_connection(stream, connection, ()).await;
         drop(theirs.borrow_mut().try_remove(key).flatten().map(Task::detach));
     });
     // Spawning runs it as far as it goes, which may be to its end.
@@ -154,35 +153,37 @@ fn serve_connection(mut stream: TcpStream, service: &Arc<Service>, tasks: &Tasks
     }
 }
 
-async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot).await;
-        slot.ended(outcome);
+impl Stream for TcpStream {
+    type Lent = ();
+    const TRIES_FIRST: bool = true;
+
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
-}
 
-async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
-    let mut stream = TcpStream::connect(destination).await.map_err(io::Error::from)?;
-    stream.set_nodelay(true).map_err(io::Error::from)?;
-    slot.connected(Instant::now());
-    converse::<Timers, _>(&mut stream, slot).await
-}
+    async fn send(&mut self, bytes: &[u8], (): &mut ()) -> io::Result<usize> {
+        self.write(bytes).await
+    }
 
-/// Its timers, and its thread for what blocks.
-struct Timers;
+    async fn receive(&mut self, room: &mut [u8], (): &mut ()) -> io::Result<usize> {
+        self.read(room).await
+    }
 
-impl Runtime for Timers {
+    async fn sleep_until(until: Instant) -> io::Result<()> {
+        sleep(until.saturating_duration_since(Instant::now())).await;
+        Ok(())
+    }
+
+    async fn offload(time: Duration) -> io::Result<()> {
+        glommio::executor().spawn_blocking(move || spend(time)).await;
+        Ok(())
+    }
+
     /// Lets the other tasks have their turn, those too whose sockets get ready meanwhile: rings are looked at when no task
     /// is ready, and this one is not before a timer that is already over was looked at beside them.
     async fn let_others() {
         sleep(Duration::ZERO).await;
-    }
-
-    async fn sleep_until(until: Instant) {
-        sleep(until.saturating_duration_since(Instant::now())).await;
-    }
-
-    async fn offload(work: impl FnOnce() + Send + 'static) {
-        glommio::executor().spawn_blocking(work).await;
     }
 }

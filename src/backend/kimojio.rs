@@ -27,12 +27,13 @@ use kimojio::{
 use socket2::SockRef;
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_when_ready, uring,
+    About, Backend, Maintenance, Model, Threading, Unavailable, on_threads, serve_when_ready,
+    session::{Stream, run_sessions, serve_connection},
+    uring,
 };
 use crate::{
     load::{Load, Slot},
-    protocol::{End, SessionError, Want},
-    service::{AfterAcceptError, Connection, Service},
+    service::{AfterAcceptError, Service},
 };
 
 pub(super) struct Kimojio;
@@ -122,7 +123,7 @@ async fn accept_connections(listener: Rc<TcpListener>, service: Arc<Service>) {
     loop {
         match operations::accept(&listener).await {
             Ok(socket) => {
-                spawn_task(serve_connection(socket, service.accepted()));
+                spawn_task(serve_connection(socket, service.accepted(), ()));
             }
             Err(error) => match service.accept_failed(&error.into()) {
                 AfterAcceptError::Again => {}
@@ -136,71 +137,41 @@ async fn accept_connections(listener: Rc<TcpListener>, service: Arc<Service>) {
     }
 }
 
-async fn serve_connection(socket: OwnedFd, mut connection: Connection) {
-    let outcome = converse(&socket, &mut connection).await;
-    connection.ended(outcome);
-    close(socket).await;
-}
-
 /// Runs each slot as a task.
 async fn drive(slots: Vec<Slot>) {
-    let tasks: Vec<_> = slots.into_iter().map(|slot| spawn_task(run_sessions(slot))).collect();
+    let tasks: Vec<_> = slots.into_iter().map(|slot| spawn_task(run_sessions::<OwnedFd>(slot))).collect();
     for task in tasks {
         task.await.expect("a slot's task neither panics nor is cancelled");
     }
 }
 
-async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot).await;
-        slot.ended(outcome);
+impl Stream for OwnedFd {
+    type Lent = ();
+
+    /// Connects as kimojio's own `create_client_socket` does, but for the keep-alive that it sets.
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let family = if destination.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = operations::socket(family, SocketType::STREAM, Some(ipproto::TCP)).await?;
+        operations::connect(&socket, &destination).await?;
+        SockRef::from(&socket).set_tcp_nodelay(true)?;
+        Ok(socket)
     }
-}
 
-async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
-    let socket = connect(destination).await?;
-    slot.connected(Instant::now());
-    let outcome = converse(&socket, slot).await;
-    close(socket).await;
-    outcome
-}
+    async fn send(&mut self, bytes: &[u8], (): &mut ()) -> io::Result<usize> {
+        Ok(operations::send(self, bytes, SendFlags::empty(), None).await?)
+    }
 
-/// Connects as kimojio's own `create_client_socket` does, but for the keep-alive that it sets.
-async fn connect(destination: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if destination.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = operations::socket(family, SocketType::STREAM, Some(ipproto::TCP)).await?;
-    operations::connect(&socket, &destination).await?;
-    SockRef::from(&socket).set_tcp_nodelay(true)?;
-    Ok(socket)
-}
+    async fn receive(&mut self, room: &mut [u8], (): &mut ()) -> io::Result<usize> {
+        Ok(operations::recv(self, room, RecvFlags::empty(), None).await?)
+    }
 
-/// Closes in the ring.
-async fn close(socket: OwnedFd) {
-    // The descriptor is gone whatever the answer (close(2)).
-    let _ = operations::close(socket).await;
-}
+    async fn sleep_until(until: Instant) -> io::Result<()> {
+        Ok(operations::sleep_until(until).await?)
+    }
 
-/// Drives an end to the end of its session.
-async fn converse(socket: &OwnedFd, end: &mut impl End) -> Result<(), SessionError> {
-    loop {
-        match end.want() {
-            Want::Write(bytes) => {
-                let sent = operations::send(socket, bytes, SendFlags::empty(), None).await;
-                end.wrote(sent.map_err(io::Error::from)?);
-            }
-            Want::Read(room) => {
-                let received = operations::recv(socket, room, RecvFlags::empty(), None).await;
-                match received.map_err(io::Error::from)? {
-                    0 => end.eof()?,
-                    n => end.read(n, Instant::now)?,
-                }
-            }
-            Want::Wait(until) => {
-                operations::sleep_until(until).await.map_err(io::Error::from)?;
-                end.woke(Instant::now());
-            }
-            Want::Offload(_) => unreachable!("kimojio is not asked to offload"),
-            Want::Close => return Ok(()),
-        }
+    /// Closes in the ring.
+    async fn close(self) {
+        // The descriptor is gone whatever the answer (close(2)).
+        let _ = operations::close(self).await;
     }
 }

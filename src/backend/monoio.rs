@@ -33,14 +33,15 @@ use super::{
     About, Backend, Listeners, Maintenance, Model, Threading, Unavailable,
     lent::with_room,
     listeners_of, on_threads,
-    open::{Open, OpenConnections},
-    serve_on_threads, uring,
+    open::OpenConnections,
+    serve_on_threads,
+    session::{Stream, run_sessions, serve_connection},
+    uring,
 };
 use crate::{
     load::{Load, Slot},
     net::share,
-    protocol::{End, SessionError, Want},
-    service::{AfterAcceptError, Connection, Service},
+    service::{AfterAcceptError, Service},
 };
 
 pub(super) struct Monoio;
@@ -154,79 +155,49 @@ async fn accept_connections(
     }
 }
 
-async fn serve_connection(mut stream: TcpStream, mut connection: Connection, place: Open<RawFd>) {
-    let outcome = converse(&mut stream, &mut connection, &mut Vec::new()).await;
-    connection.ended(outcome);
-    // Before the stream: a descriptor that is closed may soon be another connection's.
-    drop(place);
-}
-
 /// Runs each slot as a task.
 async fn drive(slots: Vec<Slot>) {
-    let tasks: Vec<_> = slots.into_iter().map(|slot| monoio::spawn(run_sessions(slot))).collect();
+    let tasks: Vec<_> =
+        slots.into_iter().map(|slot| monoio::spawn(run_sessions::<TcpStream>(slot))).collect();
     for task in tasks {
         task.await;
     }
 }
 
-async fn run_sessions(mut slot: Slot) {
-    let mut buffer = Vec::new();
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot, &mut buffer).await;
-        slot.ended(outcome);
+impl Stream for TcpStream {
+    type Lent = Vec<u8>;
+
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect_addr(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
-}
 
-async fn run_session(
-    destination: SocketAddr,
-    slot: &mut Slot,
-    buffer: &mut Vec<u8>,
-) -> Result<(), SessionError> {
-    let mut stream = TcpStream::connect_addr(destination).await?;
-    stream.set_nodelay(true)?;
-    slot.connected(Instant::now());
-    converse(&mut stream, slot, buffer).await
-}
-
-/// Drives an end to the end of its session. `owned` is what the kernel reads into and writes from, one after the other.
-async fn converse(
-    stream: &mut TcpStream,
-    end: &mut impl End,
-    owned: &mut Vec<u8>,
-) -> Result<(), SessionError> {
-    loop {
-        match end.want() {
-            Want::Write(bytes) => {
-                let mut buffer = with_room(owned, bytes.len());
-                buffer.extend_from_slice(bytes);
-                let mut sent = 0;
-                // A piece that went out is not copied again to send the rest.
-                while sent < buffer.len() {
-                    let (outcome, rest) = stream.write(buffer.slice(sent..)).await;
-                    buffer = rest.into_inner();
-                    let n = outcome?;
-                    sent += n;
-                    end.wrote(n);
-                }
-                *owned = buffer;
-            }
-            Want::Read(room) => {
-                let buffer = with_room(owned, room.len());
-                let (outcome, filled) = stream.read(buffer.slice_mut(..room.len())).await;
-                let n = outcome?;
-                room[..n].copy_from_slice(&filled);
-                *owned = filled.into_inner();
-                match n {
-                    0 => end.eof()?,
-                    n => end.read(n, Instant::now)?,
-                }
-            }
-            Want::Wait(until) => {
-                sleep_until(until.into()).await;
-                end.woke(Instant::now());
-            }
-            Want::Offload(_) => unreachable!("monoio is not asked to offload"),
-            Want::Close => return Ok(()),
+    async fn send(&mut self, bytes: &[u8], lent: &mut Vec<u8>) -> io::Result<usize> {
+        let mut buffer = with_room(lent, bytes.len());
+        buffer.extend_from_slice(bytes);
+        let mut sent = 0;
+        // A piece that went out is not copied again to send the rest.
+        while sent < buffer.len() {
+            let (outcome, rest) = self.write(buffer.slice(sent..)).await;
+            buffer = rest.into_inner();
+            sent += outcome?;
         }
+        *lent = buffer;
+        Ok(sent)
+    }
+
+    async fn receive(&mut self, room: &mut [u8], lent: &mut Vec<u8>) -> io::Result<usize> {
+        let buffer = with_room(lent, room.len());
+        let (outcome, filled) = self.read(buffer.slice_mut(..room.len())).await;
+        let n = outcome?;
+        room[..n].copy_from_slice(&filled);
+        *lent = filled.into_inner();
+        Ok(n)
+    }
+
+    async fn sleep_until(until: Instant) -> io::Result<()> {
+        sleep_until(until.into()).await;
+        Ok(())
     }
 }

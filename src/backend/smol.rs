@@ -7,19 +7,23 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use smol::{Async, Executor, LocalExecutor, Timer, channel, net::TcpStream};
+use smol::{
+    Async, Executor, LocalExecutor, Timer, channel,
+    future::yield_now,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{
     About, Backend, Maintenance, Model, Threading,
-    futures_io::{Runtime, converse},
+    session::{Stream, run_sessions, serve_connection},
 };
 use crate::{
     load::{Load, Slot},
-    protocol::SessionError,
-    service::{AfterAcceptError, Connection, Service},
+    service::{AfterAcceptError, Connection, Service, spend},
 };
 
 pub(super) struct Smol;
@@ -48,7 +52,7 @@ impl Backend for Smol {
     fn serve(&self, listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
         let executor = Executor::new();
         let accepting = accept_connections(listener, service, |stream, connection| {
-            executor.spawn(serve_connection(stream, connection)).detach();
+            executor.spawn(serve_connection(stream, connection, ())).detach();
         });
         run(&executor, service.config().workers, accepting)
     }
@@ -56,7 +60,8 @@ impl Backend for Smol {
     fn drive(&self, load: &Arc<Load>) -> io::Result<()> {
         let executor = Executor::new();
         run(&executor, load.plan().workers, async {
-            let tasks: Vec<_> = load.slots().map(|slot| executor.spawn(run_sessions(slot))).collect();
+            let tasks: Vec<_> =
+                load.slots().map(|slot| executor.spawn(run_sessions::<TcpStream>(slot))).collect();
             for task in tasks {
                 task.await;
             }
@@ -88,7 +93,7 @@ fn run(
 pub(super) fn serve_on_one(listener: TcpListener, service: &Arc<Service>) -> io::Result<()> {
     let executor = LocalExecutor::new();
     smol::block_on(executor.run(accept_connections(listener, service, |stream, connection| {
-        executor.spawn(serve_connection(stream, connection)).detach();
+        executor.spawn(serve_connection(stream, connection, ())).detach();
     })))
 }
 
@@ -96,7 +101,8 @@ pub(super) fn serve_on_one(listener: TcpListener, service: &Arc<Service>) -> io:
 pub(super) fn drive_on_one(slots: impl IntoIterator<Item = Slot>) {
     let executor = LocalExecutor::new();
     smol::block_on(executor.run(async {
-        let tasks: Vec<_> = slots.into_iter().map(|slot| executor.spawn(run_sessions(slot))).collect();
+        let tasks: Vec<_> =
+            slots.into_iter().map(|slot| executor.spawn(run_sessions::<TcpStream>(slot))).collect();
         for task in tasks {
             task.await;
         }
@@ -122,34 +128,35 @@ async fn accept_connections(
     }
 }
 
-/// Its timers, and its threads for what blocks.
-struct Timers;
+impl Stream for TcpStream {
+    type Lent = ();
+    const TRIES_FIRST: bool = true;
 
-impl Runtime for Timers {
-    async fn sleep_until(until: Instant) {
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn send(&mut self, bytes: &[u8], (): &mut ()) -> io::Result<usize> {
+        self.write(bytes).await
+    }
+
+    async fn receive(&mut self, room: &mut [u8], (): &mut ()) -> io::Result<usize> {
+        self.read(room).await
+    }
+
+    async fn sleep_until(until: Instant) -> io::Result<()> {
         Timer::at(until).await;
+        Ok(())
     }
 
-    async fn offload(work: impl FnOnce() + Send + 'static) {
-        smol::unblock(work).await;
+    async fn offload(time: Duration) -> io::Result<()> {
+        smol::unblock(move || spend(time)).await;
+        Ok(())
     }
-}
 
-async fn serve_connection(mut stream: TcpStream, mut connection: Connection) {
-    let outcome = converse::<Timers, _>(&mut stream, &mut connection).await;
-    connection.ended(outcome);
-}
-
-async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot).await;
-        slot.ended(outcome);
+    async fn let_others() {
+        yield_now().await;
     }
-}
-
-async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
-    let mut stream = TcpStream::connect(destination).await?;
-    stream.set_nodelay(true)?;
-    slot.connected(Instant::now());
-    converse::<Timers, _>(&mut stream, slot).await
 }

@@ -8,7 +8,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -16,13 +16,15 @@ use tokio::{
     net::TcpStream,
     runtime::{Builder, Runtime},
     task::{JoinSet, spawn_blocking},
-    time::{sleep, sleep_until},
+    time::sleep,
 };
 
-use super::{About, Backend, Maintenance, Model, Threading};
+use super::{
+    About, Backend, Maintenance, Model, Threading,
+    session::{Stream, run_sessions, serve_connection},
+};
 use crate::{
     load::{Load, Slot},
-    protocol::{End, SessionError, Want},
     service::{AfterAcceptError, Service, spend},
 };
 
@@ -69,13 +71,7 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         match listener.accept().await {
-            Ok((mut stream, _)) => {
-                let mut connection = service.accepted();
-                tokio::spawn(async move {
-                    let outcome = converse(&mut stream, &mut connection).await;
-                    connection.ended(outcome);
-                });
-            }
+            Ok((stream, _)) => drop(tokio::spawn(serve_connection(stream, service.accepted(), ()))),
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
                 AfterAcceptError::Stop => return Ok(()),
@@ -87,46 +83,35 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
 
 /// Runs each slot as a task.
 pub(super) async fn drive(slots: impl IntoIterator<Item = Slot>) {
-    let mut tasks: JoinSet<()> = slots.into_iter().map(run_sessions).collect();
+    let mut tasks: JoinSet<()> = slots.into_iter().map(run_sessions::<TcpStream>).collect();
     while let Some(ended) = tasks.join_next().await {
         ended.expect("a slot's task neither panics nor is cancelled");
     }
 }
 
-async fn run_sessions(mut slot: Slot) {
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot).await;
-        slot.ended(outcome);
+impl Stream for TcpStream {
+    type Lent = ();
+
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
-}
 
-async fn run_session(destination: SocketAddr, slot: &mut Slot) -> Result<(), SessionError> {
-    let mut stream = TcpStream::connect(destination).await?;
-    stream.set_nodelay(true)?;
-    slot.connected(Instant::now());
-    converse(&mut stream, slot).await
-}
+    async fn send(&mut self, bytes: &[u8], (): &mut ()) -> io::Result<usize> {
+        self.write(bytes).await
+    }
 
-async fn converse(stream: &mut TcpStream, end: &mut impl End) -> Result<(), SessionError> {
-    loop {
-        match end.want() {
-            Want::Write(bytes) => {
-                let n = stream.write(bytes).await?;
-                end.wrote(n);
-            }
-            Want::Read(buffer) => match stream.read(buffer).await? {
-                0 => end.eof()?,
-                n => end.read(n, Instant::now)?,
-            },
-            Want::Wait(until) => {
-                sleep_until(until.into()).await;
-                end.woke(Instant::now());
-            }
-            Want::Offload(time) => {
-                spawn_blocking(move || spend(time)).await.map_err(io::Error::from)?;
-                end.woke(Instant::now());
-            }
-            Want::Close => return Ok(()),
-        }
+    async fn receive(&mut self, room: &mut [u8], (): &mut ()) -> io::Result<usize> {
+        self.read(room).await
+    }
+
+    async fn sleep_until(until: Instant) -> io::Result<()> {
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
+    async fn offload(time: Duration) -> io::Result<()> {
+        Ok(spawn_blocking(move || spend(time)).await?)
     }
 }

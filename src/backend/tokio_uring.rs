@@ -9,18 +9,20 @@ use std::{
     net::{SocketAddr, TcpListener},
     rc::Rc,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio_uring::{Runtime, buf::BoundedBuf as _, net::TcpStream};
 
 use super::{
-    About, Backend, Maintenance, Model, Threading, Unavailable, lent::with_room, on_threads,
-    serve_on_threads, uring,
+    About, Backend, Maintenance, Model, Threading, Unavailable,
+    lent::with_room,
+    on_threads, serve_on_threads,
+    session::{Stream, run_sessions, serve_connection},
+    uring,
 };
 use crate::{
     load::{Load, Slot},
-    protocol::{End, SessionError, Want},
     service::{AfterAcceptError, Service, spend},
 };
 
@@ -95,11 +97,7 @@ async fn accept_connections(listener: Rc<tokio_uring::net::TcpListener>, service
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let mut connection = service.accepted();
-                tokio_uring::spawn(async move {
-                    let outcome = converse(&stream, &mut connection, &mut Vec::new()).await;
-                    connection.ended(outcome);
-                });
+                drop(tokio_uring::spawn(serve_connection(stream, service.accepted(), ())));
             }
             Err(error) => match service.accept_failed(&error) {
                 AfterAcceptError::Again => {}
@@ -111,70 +109,51 @@ async fn accept_connections(listener: Rc<tokio_uring::net::TcpListener>, service
 }
 
 async fn drive(slots: Vec<Slot>) {
-    let tasks: Vec<_> = slots.into_iter().map(|slot| tokio_uring::spawn(run_sessions(slot))).collect();
+    let tasks: Vec<_> =
+        slots.into_iter().map(|slot| tokio_uring::spawn(run_sessions::<TcpStream>(slot))).collect();
     for task in tasks {
         task.await.expect("a slot's task neither panics nor is cancelled");
     }
 }
 
-async fn run_sessions(mut slot: Slot) {
-    let mut lent = Vec::new();
-    while let Some(destination) = slot.next_session() {
-        let outcome = run_session(destination, &mut slot, &mut lent).await;
-        slot.ended(outcome);
+impl Stream for TcpStream {
+    type Lent = Vec<u8>;
+
+    async fn connect(destination: SocketAddr) -> io::Result<Self> {
+        let stream = Self::connect(destination).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
-}
 
-async fn run_session(
-    destination: SocketAddr,
-    slot: &mut Slot,
-    lent: &mut Vec<u8>,
-) -> Result<(), SessionError> {
-    let stream = TcpStream::connect(destination).await?;
-    stream.set_nodelay(true)?;
-    slot.connected(Instant::now());
-    converse(&stream, slot, lent).await
-}
-
-/// Drives an end to the end of its session. `lent` is what the kernel reads into and writes from.
-async fn converse(stream: &TcpStream, end: &mut impl End, lent: &mut Vec<u8>) -> Result<(), SessionError> {
-    loop {
-        match end.want() {
-            Want::Write(bytes) => {
-                let mut buffer = with_room(lent, bytes.len());
-                buffer.extend_from_slice(bytes);
-                let mut sent = 0;
-                // A piece that went out is not copied again to send the rest.
-                while sent < buffer.len() {
-                    let (outcome, rest) = stream.write(buffer.slice(sent..)).submit().await;
-                    buffer = rest.into_inner();
-                    let n = outcome?;
-                    sent += n;
-                    end.wrote(n);
-                }
-                *lent = buffer;
-            }
-            Want::Read(into) => {
-                let buffer = with_room(lent, into.len());
-                let (outcome, buffer) = stream.read(buffer.slice(..into.len())).await;
-                *lent = buffer.into_inner();
-                match outcome? {
-                    0 => end.eof()?,
-                    n => {
-                        into[..n].copy_from_slice(&lent[..n]);
-                        end.read(n, Instant::now)?;
-                    }
-                }
-            }
-            Want::Wait(until) => {
-                tokio::time::sleep_until(until.into()).await;
-                end.woke(Instant::now());
-            }
-            Want::Offload(time) => {
-                tokio::task::spawn_blocking(move || spend(time)).await.map_err(io::Error::from)?;
-                end.woke(Instant::now());
-            }
-            Want::Close => return Ok(()),
+    async fn send(&mut self, bytes: &[u8], lent: &mut Vec<u8>) -> io::Result<usize> {
+        let mut buffer = with_room(lent, bytes.len());
+        buffer.extend_from_slice(bytes);
+        let mut sent = 0;
+        // A piece that went out is not copied again to send the rest.
+        while sent < buffer.len() {
+            let (outcome, rest) = self.write(buffer.slice(sent..)).submit().await;
+            buffer = rest.into_inner();
+            sent += outcome?;
         }
+        *lent = buffer;
+        Ok(sent)
+    }
+
+    async fn receive(&mut self, room: &mut [u8], lent: &mut Vec<u8>) -> io::Result<usize> {
+        let buffer = with_room(lent, room.len());
+        let (outcome, filled) = self.read(buffer.slice(..room.len())).await;
+        let n = outcome?;
+        *lent = filled.into_inner();
+        room[..n].copy_from_slice(&lent[..n]);
+        Ok(n)
+    }
+
+    async fn sleep_until(until: Instant) -> io::Result<()> {
+        tokio::time::sleep_until(until.into()).await;
+        Ok(())
+    }
+
+    async fn offload(time: Duration) -> io::Result<()> {
+        Ok(tokio::task::spawn_blocking(move || spend(time)).await?)
     }
 }
