@@ -42,7 +42,8 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// The folder with the files of programs of others (see CONTRIBUTING.md) [default: IODUEL_CONTESTANTS, or the source of this program]
+    /// The directory of external backend definitions (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or contestants/ in the source
+    /// of this program]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,
     #[command(subcommand)]
@@ -142,8 +143,10 @@ fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            output::complain(line.trim_start_matches("error: "));
+            let mut lines = text.lines().map(str::trim);
+            let line = lines.next().unwrap_or_default().trim_start_matches("error: ");
+            let possible = lines.find(|line| line.starts_with("[possible values: "));
+            output::complain(&[Some(line), possible].into_iter().flatten().collect::<Vec<_>>().join(" "));
         }
         _ => {
             // Nothing is left to be told when not even this can be printed.

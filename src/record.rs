@@ -177,9 +177,9 @@ impl Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
-    /// Each backend's client against its own server.
+    /// Client and server of the same backend.
     Own,
-    /// One neutral client against each server.
+    /// The same client against each server.
     Server,
     /// Every client against every server.
     Matrix,

@@ -23,6 +23,14 @@
     return way === "less" ? `${other} to ${one}% less` : `${one} to ${other}% more`;
   };
 
+  // The same of a few, one by one: 14% and 9% less.
+  const sized = (ratios) => {
+    const each = ratios.map((ratio) => size([ratio]));
+    const ways = new Set(each.map((text) => text.split(" ")[1]));
+    if (ratios.length > 3 || ways.size > 1) return size(ratios);
+    return `${listed(each.map((text) => text.split(" ")[0]))} ${[...ways][0]}`;
+  };
+
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
   const few = (connections) => connections < 8;
   const crowd = (connections) => connections > 256;
@@ -57,7 +65,7 @@
   // What a verdict is called, its sign, and where it is none the difference that was needed for one.
   const verdict = (found) => ({ 1: "better", "-1": "worse", 0.5: "suggestive", 0: "statistically indistinguishable" })[found[4]];
   const sign = (found) => ({ 1: "▲", "-1": "▼", 0.5: "~", 0: "=" })[found[4]];
-  const needed = (found) => (Math.abs(found[4]) === 1 ? "" : ` ${(found[3] * 100).toFixed(1)}%`);
+  const needed = (found) => (Math.abs(found[4]) === 1 ? "" : ` ±${(found[3] * 100).toFixed(1)}%`);
 
   const svg = (name, attributes, ...children) => {
     const element = document.createElementNS(document.querySelector("svg").namespaceURI, name);
@@ -65,6 +73,8 @@
     element.append(...children);
     return element;
   };
+  // Where the ratios stand that are written, in percent: behind the end of the axis, where no line crosses them.
+  const LABELS = 74;
   // A line across a plot, at a place in percent.
   const across = (look, x, y1 = 0) => svg("line", { class: look, x1: `${x}%`, y1, x2: `${x}%`, y2: "100%" });
 
@@ -85,15 +95,15 @@
       const against = [baseline, reference, ...next].find((than) => than !== null && than >= 0 && measure.ratios[than]
         && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]));
       const sizes = against === undefined || best.length === 0 ? ""
-        : `: ${size(best.map((is) => measure.ratios[against][is.arm][0]))} than ${contest.arms[against]}`;
+        : `: ${sized(best.map((is) => measure.ratios[against][is.arm][0]))} than ${contest.arms[against]}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
-        ? `${listed(names)} are statistically indistinguishable by ${measure.name}.`
+        ? `${listed(names)} do not differ significantly by ${measure.name}.`
         : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
-          `${best.length === 1 ? "" : "; they are statistically indistinguishable"}.`;
+          `${best.length === 1 ? "" : "; they do not differ significantly from each other"}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
-      const clients = wish.view === "own" ? "each client against its own server" : "one neutral client against each server";
+      const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";
       const threads = { single: ", one thread each", multi: ", several threads each" }[contest.class] ?? "";
       if (contest.load !== "") {
         document.getElementById("measured").textContent =
@@ -113,7 +123,7 @@
       cell(row, "mark").replaceChildren(...(found || isReference ? [
         svg("line", { class: `interval ${look}`, x1: `${place(low)}%`, y1: "50%", x2: `${place(high)}%`, y2: "50%" }),
         svg("circle", { class: `mark ${look}`, cx: `${place(ratio)}%`, cy: "50%", r: 4.5 }),
-        svg("text", { x: `${place(high)}%`, y: "50%", dx: 9, dy: ".35em" }, told,
+        svg("text", { x: `${LABELS}%`, y: "50%", dy: ".35em" }, told,
           ...(found ? [` ${sign(found)}`, svg("tspan", { class: "needed" }, needed(found))] : [])),
       ] : []));
     };

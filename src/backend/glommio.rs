@@ -48,8 +48,15 @@ static ABOUT: About = About {
     model: Model::Readiness,
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
-    // Of owned-alloc, which its lockfree stands on.
-    advisories: &["RUSTSEC-2026-0299"],
+    // Of bitmaps, lockfree, owned-alloc (lockfree stands on it) and instant.
+    advisories: &[
+        "RUSTSEC-2024-0384",
+        "RUSTSEC-2025-0167",
+        "RUSTSEC-2026-0247",
+        "RUSTSEC-2026-0284",
+        "RUSTSEC-2026-0291",
+        "RUSTSEC-2026-0299",
+    ],
     offload: Some("spawn_blocking"),
     portable: false,
     summary: "glommio's executors, told of readiness by io_uring",

@@ -46,13 +46,16 @@ use crate::{
 
 pub(super) struct Monoio;
 
+/// Of fxhash, which it hashes with.
+pub(super) const ADVISORIES: &[&str] = &["RUSTSEC-2025-0057"];
+
 static ABOUT: About = About {
     name: "monoio",
     crate_name: Some("monoio"),
     model: Model::Completion,
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
-    advisories: &[],
+    advisories: ADVISORIES,
     offload: None,
     portable: true,
     summary: "monoio on io_uring, as shipped",

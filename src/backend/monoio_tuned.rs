@@ -17,7 +17,7 @@ static ABOUT: About = About {
     model: Model::Completion,
     threading: Threading::Loops,
     maintenance: Maintenance::Dormant { last_release: 2024 },
-    advisories: &[],
+    advisories: tasks::ADVISORIES,
     offload: None,
     portable: false,
     summary: "monoio with deferred task work",

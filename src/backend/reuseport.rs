@@ -108,6 +108,7 @@ pub(super) static TOKIO: Reuseport = Reuseport {
 pub(super) static MONOIO: Reuseport = Reuseport {
     about: &About {
         threading: Threading::PerCore,
+        advisories: super::monoio::ADVISORIES,
         maintenance: Maintenance::Dormant { last_release: 2024 },
         ..About::new(
             "monoio-reuseport",

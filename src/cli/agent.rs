@@ -20,7 +20,7 @@ use crate::{
     supervisor,
 };
 
-/// Answer requests in JSON lines on standard input, until it ends; what `run` and the benches start.
+/// Read requests from standard input, a JSON object a line, and answer them until it ends. `run`, `duel` and the benches start this.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\

@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Messages in a session
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MESSAGES)]
     messages: u32,
-    /// The size of a message; a server told another, or told none, may find other messages in it
+    /// The size of a message. The server must be told the same, or it may split messages differently
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
     message_size: usize,
     /// Worker threads, if the backend supports a choice

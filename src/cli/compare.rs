@@ -23,8 +23,8 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-22.1 results/2026-12-01.1\n  \
                   ioduel compare main branch --json --fail-on worse\n\n\
-                  Exit codes:\n  0  compared, and nothing that --fail-on asks for\n  1  --fail-on worse, and an arm is told worse; or a \
-                  run cannot be read\n  2  wrong usage, also --fail-on with runs whose design differs")]
+                  Exit codes:\n  0  compared; with --fail-on worse, no arm is worse\n  1  --fail-on worse, and an arm is worse; or a \
+                  record cannot be read\n  2  wrong usage, also --fail-on with records whose design differs")]
 pub(super) struct Args {
     /// The folder of the older record, such as results/2026-11-26.11
     old: PathBuf,
@@ -44,7 +44,7 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// An arm is significantly worse by any measure. Each measure of each contest has a false-alarm rate of 5% of its own
+    /// An arm is significantly worse by any measure. The false-alarm rate is 5% for each measure of each contest, not for all together
     Worse,
 }
 

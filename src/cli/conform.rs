@@ -11,7 +11,7 @@ use crate::{
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
 };
 
-/// Test a program of your own that answers JSON requests as an agent does (see CONTRIBUTING.md): messages, counts, shutdown.
+/// Test an agent program of your own: its messages, counts and shutdown (CONTRIBUTING.md says what an agent is).
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel conform ./my-agent --threads 2\n  ioduel conform --backend tokio\n  \
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// The timeout of each step that takes a correct program no time
+    /// The timeout of each step that a correct program finishes at once
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = DEFAULT_PATIENCE)]
     patience: Duration,
     /// Print the cases, and run none

@@ -70,7 +70,7 @@ fn refuse_without_an_epoch(plan: &DuelPlan) -> anyhow::Result<()> {
             let (time, least) = (time.as_secs_f64(), plan.least().as_secs_f64());
             let enough = (least * 10.0).ceil();
             Err(wrong_usage(format!(
-                "in {time} s there is no epoch: one takes at least {least:.1} s; --time {enough:.0}s"
+                "{time} s are too short: an epoch takes at least {least:.1} s; try --time {enough:.0}s"
             )))
         }
         _ => Ok(()),

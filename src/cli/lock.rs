@@ -35,7 +35,7 @@ impl MeasuringLock {
 
     /// What a run that began beside another must know, and its readers.
     pub(super) fn warning(&self) -> Option<String> {
-        let told = "another run: it measures on this machine; wait for its end, for each slows the other";
+        let told = "another run: ioduel measures on this machine already, and each run slows the other; wait for its end";
         self.is_shared.then(|| told.to_owned())
     }
 }

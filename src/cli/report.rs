@@ -21,7 +21,7 @@ use crate::{
     after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
 )]
 pub(super) struct Args {
-    /// The folder of the record, such as results/2026-11-26.11; `results` makes the list of all
+    /// The folder of the record, such as results/2026-11-26.11; or `results`, to list all records on a page
     result: PathBuf,
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
@@ -38,7 +38,7 @@ pub(super) struct Args {
 pub(super) enum ReportFormat {
     /// A page that needs nothing else; its path is printed
     Html,
-    /// What a terminal shows, as wide as it is
+    /// Plain text that fits the width of the terminal
     Text,
     /// Tables for a README or a pull request
     Markdown,

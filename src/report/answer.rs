@@ -2,7 +2,7 @@
 
 use crate::{
     analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
-    report::words::sign,
+    report::numbers::level_text,
     stats::Better,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         let to =
             |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
         let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!(": {} than {}", size_words(&ratios), than.arm.name))
+        Some(format!(": {} than {}", sizes_words(&ratios), than.arm.name))
     });
     let (by, size) = (measure.name(), size.unwrap_or_default());
     match names.as_slice() {
@@ -32,33 +32,27 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         [one] => format!("{one} leads by {by}{size}."),
         all if all.len() == ranked.len() => alike(all, measure),
         several => {
-            format!("{} lead by {by}{size}; they are statistically indistinguishable.", listed(several))
+            format!(
+                "{} lead by {by}{size}; they do not differ significantly from each other.",
+                listed(several)
+            )
         }
     }
 }
 
-/// Who of some arms of a contest has the lowest tail, by how much, and who may have one as low, each with its ratio to the reference
-/// and what that is marked by, in a sentence; nothing where none is ranked by it.
+/// Who of some arms of a contest has the lowest tail, by how much, and whose may be as low, each with what was measured, in a sentence;
+/// nothing where none is ranked by it.
 pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
     let measure = contest.tail()?;
     let ranked = ranked(contest, measure, among);
-    let mut of = format!(" of {}", contest.reference);
     let best = leaders(measure, &ranked);
     let size = best.first().zip(baseline(contest, measure)).and_then(|(first, than)| {
         let to = ratio_of(first, contest, measure)? / ratio_of(than, contest, measure)?;
         let is_told = is_told_better(first, than, measure);
         is_told.then(|| format!(", {} than {}", size_words(&[to]), than.arm.name))
     });
-    let named = best.into_iter().map(|arm| match arm.comparisons.get(&measure) {
-        Some(found) => {
-            format!(
-                "{} ({:.3}{} {})",
-                arm.arm.name,
-                found.ratio,
-                std::mem::take(&mut of),
-                sign(found.verdict)
-            )
-        }
+    let named = best.into_iter().map(|arm| match arm.levels.get(&measure) {
+        Some(level) => format!("{} ({})", arm.arm.name, level_text(measure, *level)),
         None => arm.arm.name.clone(),
     });
     let names: Vec<String> = named.collect();
@@ -71,14 +65,14 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
     let size = size.unwrap_or_default();
     let as_low = match others {
         [] => String::new(),
-        others => format!("; statistically indistinguishable from it: {}", listed(others)),
+        others => format!("; not significantly higher: {}", listed(others)),
     };
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }
 
 /// Says that none of some is better or worse than another.
 fn alike(names: &[&str], measure: Measure) -> String {
-    format!("{} are statistically indistinguishable by {}.", listed(names), measure.name())
+    format!("{} do not differ significantly by {}.", listed(names), measure.name())
 }
 
 /// Some of the arms that are ranked by a measure, by their ratios, the best first.
@@ -138,7 +132,8 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
         let measures = std::iter::once(contest.headline).chain(contest.tail());
         let parts: Vec<String> = measures.filter_map(|measure| by(one, other, measure)).collect();
         let [one, other] = [one, other].map(|arm| arm.arm.name.as_str());
-        (!parts.is_empty()).then(|| format!("Stealing work ({one} against {other}): {}.", parts.join(", ")))
+        (!parts.is_empty())
+            .then(|| format!("Work stealing ({one}) against none ({other}): {}.", parts.join(", ")))
     });
     said.collect()
 }
@@ -186,6 +181,18 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Optio
     found.or((arm.arm.name == contest.reference).then_some(1.0))
 }
 
+/// How much more or less each of a few ratios is, such as `14% and 9% less`; of many, from which to which.
+fn sizes_words(ratios: &[f64]) -> String {
+    let each: Vec<String> = ratios.iter().map(|ratio| size_words(&[*ratio])).collect();
+    let parts: Vec<(&str, &str)> = each.iter().filter_map(|text| text.split_once(' ')).collect();
+    let way = parts.first().map_or("", |(_, way)| way);
+    if ratios.len() > 3 || parts.iter().any(|(_, other)| *other != way) {
+        return size_words(ratios);
+    }
+    let sizes: Vec<&str> = parts.iter().map(|(size, _)| *size).collect();
+    format!("{} {way}", listed(&sizes))
+}
+
 /// How much more or less some ratios are, such as `17 to 19% more`.
 fn size_words(ratios: &[f64]) -> String {
     let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
@@ -223,7 +230,7 @@ mod tests {
         backend::Maintenance,
         contestant::Description,
         record::{Line, Record},
-        report::text,
+        report::{text, words::sign},
     };
 
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
@@ -300,10 +307,9 @@ mod tests {
                 let is_named = said.split([' ', ',']).any(|word| word == arm.arm.name);
                 // The reference is named by the ratios to it, too.
                 prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
-                if let Some(found) = arm.comparisons.get(&tail).filter(|_| leads) {
-                    let [ratio, sign] = [format!("{} ({:.3}", arm.arm.name, found.ratio), format!("{})", sign(found.verdict))];
-                    let rest = said.split_once(&ratio).map(|(_, rest)| rest).unwrap_or_default();
-                    prop_assert!(rest.split(' ').find(|word| word.contains(')')).is_some_and(|word| word.starts_with(&sign)), "{}", said);
+                if let Some(level) = arm.levels.get(&tail).filter(|_| leads) {
+                    let told = format!("{} ({})", arm.arm.name, level_text(tail, *level));
+                    prop_assert!(said.contains(&told), "{}: {}", told, said);
                 }
             }
             let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));

@@ -20,24 +20,25 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
         }
     }
     let needed = measures.into_iter().filter_map(|measure| {
-        Some(format!("{} by {}", percent(usually_needed(contests(), measure)?), measure.name()))
+        Some(format!("{} in {}", percent(usually_needed(contests(), measure)?), measure.name()))
     });
     let needed: Vec<String> = needed.collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Smaller differences than {}: what half of the arms would have needed, over all workloads.",
-            needed.join(", ")
+            "Differences below {}: half of the comparisons could not have detected them.",
+            needed.join(" or ")
         )
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
     let waiting = contests().any(is_closed).then(|| {
-        "How long requests wait that come at their own times: here each client waits for its reply before it sends again. \
+        "How long requests wait that arrive at their own times: here each client waits for its reply before it sends again. \
          `ioduel duel --rate 20000` measures that."
             .to_owned()
     });
     let has = |class: Class| contests().any(|contest| contest.class == class);
     let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
-        "Whether several threads are worth more than one: each class is ranked by itself.".to_owned()
+        "Whether several threads are worth more than one: the two are not compared with each other."
+            .to_owned()
     });
     small.into_iter().chain(waiting).chain(classes).collect()
 }
@@ -50,10 +51,25 @@ fn usually_needed<'a>(contests: impl Iterator<Item = &'a ContestResult>, measure
     needed.get(needed.len() / 2).copied()
 }
 
+/// The workload that the commands which repeat a run begin with: the first that has a name of its own.
+fn repeated(setup: &Setup) -> &str {
+    let mut names = setup.contests.iter().map(|contest| contest.workload.name.as_str());
+    names.find(|name| Workload::file(name).is_ok()).unwrap_or("session")
+}
+
+/// What the commands that repeat a run are for.
+pub(super) fn again_words(setup: &Setup) -> String {
+    let other = if repeated(setup) == "crowd" {
+        "64 connections, write session"
+    } else {
+        "1,024 connections, write crowd"
+    };
+    format!("Again with messages of 4 KiB (for {other} instead of {})", repeated(setup))
+}
+
 /// The commands that repeat a run with messages of 4 KiB.
 pub(super) fn again(setup: &Setup) -> [String; 2] {
-    let names = setup.contests.iter().map(|contest| contest.workload.name.as_str());
-    let named = names.into_iter().find(|name| Workload::file(name).is_ok()).unwrap_or("session");
+    let named = repeated(setup);
     let mut words: Vec<&str> = Vec::new();
     let mut given = setup.command_line.iter().map(String::as_str);
     while let Some(word) = given.next() {

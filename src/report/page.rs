@@ -28,14 +28,14 @@ use crate::{
     load::Workload,
     record::{Arrivals, Class, Contest, Record, Setup, View},
     report::{
-        limits::{again, limits},
+        limits::{again, again_words, limits},
         words::{alarm_words, cautions, class_words, heading, percent},
     },
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
 pub use picture::picture;
-use section::{Section, legend, sections};
+use section::{Section, capital, legend, sections};
 use shell::Shell;
 use table::{Cell, Figure, Figures, Legend, Table};
 
@@ -52,6 +52,7 @@ struct Page<'a> {
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
     limits: Vec<String>,
+    again_words: String,
     again: [String; 2],
     /// What can be asked for beside closed loops; and whether there are such at all.
     loads: Vec<String>,
@@ -96,7 +97,8 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         measures: CHOICES.iter().map(|choice| (choice.key, choice.text)).collect(),
         views: views(setup),
         classes: classes(setup),
-        limits: limits(&contests),
+        limits: told(&contests, &setup.warnings),
+        again_words: again_words(setup),
         again: again(setup),
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
@@ -116,6 +118,12 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         data: Data::new(data.into_iter().flatten().collect(), record).json(),
     };
     Ok(page.render()?)
+}
+
+/// What a run can't tell, and what spoilt it, as sentences; commands are known by their font.
+fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<String> {
+    let all = limits(contests).into_iter().chain(warnings.iter().cloned());
+    all.map(|text| capital(&text).replace('`', "")).collect()
 }
 
 fn title(setup: &Setup) -> String {

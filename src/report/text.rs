@@ -2,7 +2,7 @@
 
 use super::{
     answer::{best_words, scaling_words, stealing_words, tail_words},
-    limits::{again, limits},
+    limits::{again, again_words, limits},
     numbers::level_text,
     words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
 };
@@ -25,9 +25,9 @@ const BAR: (usize, usize) = (8, 30);
 /// What the signs mean, shorter than in a report that is kept.
 const SIGNS: &str = "A ratio, with its 95% interval, comes from measurements close to each other in time, and may differ from that of \
                      the levels. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: its own interval \
-                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable: beside \"= 0.4%\" \
+                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable: with \"= ±0.4%\" \
                      a difference above 0.4% would have been detected. Rank: 1 + the number of arms that are significantly better \
-                     by the first measure. † not actively maintained.";
+                     by the first measure, so ranks can repeat and skip. † not actively maintained. What an arm is: `ioduel list`.";
 
 /// Where the rest stands.
 const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";
@@ -64,8 +64,7 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     for limit in limits(&analysis.contests) {
         lines.extend(wrapped(&limit, "- ", "  ", width));
     }
-    let head = "Again with messages of 4 KiB (another workload's name gives its connections):";
-    lines.extend(wrapped(head, "", "", width));
+    lines.extend(wrapped(&format!("{}:", again_words(setup)), "", "", width));
     for command in again(setup) {
         lines.extend(continued(&command, width));
     }
@@ -73,12 +72,13 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
 }
 
 fn connections(count: usize) -> String {
-    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections") }
+    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections at a time") }
 }
 
 fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
-    let load = format!("{}, {}{}", connections(shape.connections), shape.in_words(), shape.beside());
+    let load =
+        format!("{}, a session is {}{}", connections(shape.connections), shape.in_words(), shape.beside());
     let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));

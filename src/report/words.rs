@@ -9,8 +9,8 @@ use crate::{
 
 /// What the signs of verdicts mean, as it stands at every table.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval excludes 1, but not after correction for the \
-                                number of arms; = statistically indistinguishable. Beside ~ and = stands the difference that was needed for a \
-                                verdict";
+                                number of arms; = statistically indistinguishable. \"= ±0.4%\": a difference above 0.4% would have been \
+                                detected";
 
 /// What a floor is, as it stands at every table that has one.
 pub(super) const FLOORS: &str = " By hand: written directly on system calls, without a runtime. It shows what a runtime costs, \
@@ -34,8 +34,8 @@ pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
 /// What a contest of this view and class is called in a heading.
 pub(super) fn heading(view: View, class: Class) -> String {
     let view = match view {
-        View::Own => "each client against its own server",
-        View::Server => "one neutral client against each server",
+        View::Own => "client and server of the same backend",
+        View::Server => "the same client against each server",
         View::Matrix => "every client against every server",
     };
     match class {
@@ -73,8 +73,13 @@ pub(super) fn ratio_text(comparison: &Comparison) -> String {
 /// The sign of a verdict; without one, with the difference that was needed.
 pub(super) fn marked(comparison: &Comparison) -> String {
     let Comparison { needed, verdict, .. } = comparison;
-    let needed = if verdict.is_told() { String::new() } else { format!(" {}", percent(*needed)) };
+    let needed = if verdict.is_told() { String::new() } else { format!(" {}", needed_text(*needed)) };
     format!("{}{needed}", sign(*verdict))
+}
+
+/// The difference that was needed for a verdict, as it stands beside the sign of none.
+pub(super) fn needed_text(needed: f64) -> String {
+    format!("±{}", percent(needed))
 }
 
 /// A share as a percentage.
@@ -167,7 +172,7 @@ fn neighbours_words(contest: &ContestResult) -> Option<String> {
     let parts = [
         (others, "other processes had at most", "of the processors"),
         (steal, "other machines of the hypervisor at most", "of them"),
-        (cpu_pressure, "somebody waited for a processor in at most", "of ten seconds"),
+        (cpu_pressure, "tasks waited for a processor at most", "of the time"),
         (throttled.filter(|share| *share > 0.0), "a CPU quota stopped all for at most", "of the time"),
     ];
     let told = parts

@@ -196,9 +196,10 @@ fn bad_words_are_told_in_one_line() {
     for (words, expected) in [
         (["duel", "tokyo"], "did you mean \"tokio\"?"),
         (["duel", "--workers=0"], "0 is not in 1..=65535"),
-        (["duel", "--until=0%"], "is not between 0 and 100%"),
+        (["duel", "--until=0%"], "is not above 0% and below 100%"),
         (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
         (["duel", "--server-exec="], "is no command"),
+        (["duel", "--class=several"], "[possible values: single, multi]"),
         (["report", "/nowhere"], "is no recorded run"),
     ] {
         let output = run(&words);
@@ -214,7 +215,7 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "mio", "--workload", "solo", "--workload", "solo"], "error: solo is named twice\n");
     wrong(
         &["duel", "threads", "epoll", "mio", "--workers", "1"],
-        "error: threads (a thread each) is not of the class single; leave it out, or --class and --workers\n",
+        "error: threads (a thread each) cannot run in the class single; leave it out, or --class and --workers\n",
     );
     wrong(
         &["duel", "--class", "multi", "--workers", "1"],
@@ -226,7 +227,7 @@ fn bad_words_are_told_in_one_line() {
     );
     wrong(
         &["duel", "epoll", "--workers", "1,2", "--view", "own"],
-        "error: one client, which is no limit, drives each number of --workers: leave --view out\n",
+        "error: with several numbers of --workers the same client drives all servers: leave --view out\n",
     );
     wrong(
         &["duel", "epoll", "threads", "--workers", "1,2"],

@@ -260,7 +260,7 @@ fn a_first_server_in_each_language_is_measured_by_one_command() {
         let (stdout, stderr) = (String::from_utf8_lossy(&duel.stdout), String::from_utf8_lossy(&duel.stderr));
         assert!(duel.status.success(), "{language}: {stderr}");
         assert!(
-            stdout.contains("one neutral client against each server") && stdout.contains("mine"),
+            stdout.contains("the same client against each server") && stdout.contains("mine"),
             "{stdout}"
         );
     }

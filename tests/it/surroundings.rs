@@ -100,7 +100,11 @@ fn a_duel_beside_another_says_so_in_its_record() {
     let output = second.duel(&words).env("TMPDIR", &locks.0).output().unwrap();
     other.kill().unwrap();
     other.wait().unwrap();
-    holds("the second", &output, &Expected { code: 0, says: "another run: it measures on this machine" });
+    holds(
+        "the second",
+        &output,
+        &Expected { code: 0, says: "another run: ioduel measures on this machine already" },
+    );
     let setup = Setup::read(&second.record().unwrap()).unwrap();
     assert!(
         setup.warnings.iter().any(|warning| warning.starts_with("another run: ")),

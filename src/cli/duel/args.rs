@@ -43,7 +43,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Compare backends side by side, and record the results.
 ///
 /// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 20 ms
-/// (slices), or one whole window after the other (rounds). An epoch is that much time after which all processes are started anew.
+/// (slices), or one whole window after the other (rounds). Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Args {
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice; several numbers, such as 1,2,4,8, compare each backend with itself: how much
-    /// more it does with more workers [default: 1 in the single class, and one for each processor, but at least 2, in the other]
+    /// more it does with more workers [default: single class 1; multi class one for each processor, at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: in the single class the quietest one, for both sides; in the other
@@ -84,18 +84,19 @@ pub(in crate::cli) struct Args {
     /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over a link with this delay (there and back), jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile, plain [default: the workload's, or none]
+    /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
+    /// lan, metro, wan, mobile; or plain, which adds nothing [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
-    /// Read from this file what the five options for prefixes, processors and address say; `ioduel machines` shows one
+    /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
+    /// shows one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server_exec", "client_exec", "server_address", "server_cpus", "client_cpus"])]
     machines: Option<Machines>,
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every 95% confidence interval of messages/s is narrower than this from end to end, such as 2%, after two epochs in a
-    /// row and at least 6; or after --time, 10 minutes unless set
+    /// Stop when every 95% confidence interval of messages/s is narrower than this, from end to end, such as 2%. It must be so after two
+    /// epochs in a row, the sixth at the earliest. --time sets an upper limit [default: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time
@@ -143,13 +144,13 @@ fn percent(text: &str) -> Result<f64, String> {
     if number > 0.0 && number < 100.0 {
         Ok(number / 100.0)
     } else {
-        Err(format!("{text:?} is not between 0 and 100%"))
+        Err(format!("{text:?} is not above 0% and below 100%"))
     }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ViewChoice {
-    /// Each client against its own server
+    /// Client and server of the same backend
     Own,
     /// The same client, the reference's, against each server
     Server,

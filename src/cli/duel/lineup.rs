@@ -120,7 +120,7 @@ impl Lineup {
             Some(it) if self.named => {
                 let classes: Vec<&str> = possible.iter().map(|class| class.name()).collect();
                 Err(wrong_usage(format!(
-                    "{} ({}) is not of the class {}; leave it out, or --class and --workers",
+                    "{} ({}) cannot run in the class {}; leave it out, or --class and --workers",
                     it.name(),
                     it.threading(),
                     classes.join(" and ")

@@ -50,10 +50,12 @@ impl LogAxis {
         let apart =
             |ticks: &[f64]| ticks.windows(2).all(|two| (self.at(two[1]) - self.at(two[0])).abs() >= least);
         let fits = |ticks: &&Vec<f64>| ticks.len() <= most && apart(ticks);
-        let fitting = sets.iter().filter(fits).max_by_key(|ticks| ticks.len());
+        let even = self.even_ticks(most);
+        // Of as many those of equal ratios, which look the more even.
+        let fitting = std::iter::once(&even).chain(&sets).filter(fits).max_by_key(|ticks| ticks.len());
         match fitting {
             Some(ticks) if ticks.len() >= 2 => ticks.clone(),
-            _ => self.even_ticks(most),
+            _ => even,
         }
     }
 
@@ -98,6 +100,6 @@ mod tests {
     fn ticks_do_not_touch() {
         let axis = LogAxis::over([0.586, 1.366].into_iter(), 0.0, 100.0);
         let ticks: Vec<String> = axis.ticks(5).into_iter().map(short).collect();
-        assert_eq!(ticks, ["0.7", "1"], "1.1 to 1.3 are too near to each other");
+        assert_eq!(ticks, ["0.6", "0.8", "1", "1.2", "1.4"], "1.1 and 1.3 would be too near to the others");
     }
 }

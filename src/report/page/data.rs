@@ -34,11 +34,7 @@ const fn choice(key: &'static str, text: &'static str, measures: [Measure; 3]) -
 pub(super) const CHOICES: [Choice; 5] = [
     choice("throughput", "throughput", [Measure::Capacity, Measure::Throughput, Measure::Throughput]),
     choice("median", "the median time", [Measure::ResponseP50, Measure::SessionP50, Measure::RoundTripP50]),
-    choice(
-        "tail",
-        "the tail: p99 of times",
-        [Measure::ResponseP99, Measure::SessionP99, Measure::RoundTripP99],
-    ),
+    choice("tail", "the tail: p99", [Measure::ResponseP99, Measure::SessionP99, Measure::RoundTripP99]),
     choice("cpu", "CPU cost of the server", [Measure::ServerCpu; 3]),
     choice("memory", "memory", [Measure::IdleMemory, Measure::ServerMemory, Measure::ServerMemory]),
 ];

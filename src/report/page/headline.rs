@@ -12,7 +12,7 @@ use crate::{
     report::{
         answer::lead_words,
         numbers::{level_text, short},
-        words::{SIGNS, heading, percent, sign},
+        words::{SIGNS, heading, needed_text, sign},
     },
     stats::Comparison,
 };
@@ -185,7 +185,7 @@ fn row(arm: &ArmResult, measure: Measure, axis: &LogAxis) -> Row {
         sign: found.map_or("", |found| sign(found.verdict)),
         needed: found
             .filter(|found| !found.verdict.is_told())
-            .map_or_else(String::new, |it| percent(it.needed)),
+            .map_or_else(String::new, |it| needed_text(it.needed)),
         places: Some(ends.map(|value| place(axis, value))),
         verdict: found.map_or_else(|| "reference".to_owned(), |found| found.verdict.to_string()),
         hidden: false,

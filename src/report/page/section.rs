@@ -98,7 +98,7 @@ fn prefix(contest: &ContestResult) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters
         .next()
@@ -180,7 +180,7 @@ fn table(contest: &ContestResult) -> Table {
         .into_iter()
         .filter(|measure| contest.arms.iter().any(|arm| arm.levels.contains_key(measure)));
     let measures: Vec<Measure> = measured.collect();
-    let mut columns = vec!["arm".to_owned(), "rank".to_owned()];
+    let mut columns = vec!["backend".to_owned(), format!("rank by {}", contest.headline.name())];
     for measure in &measures {
         columns.push(measure.name().to_owned());
         columns.push(format!("to {}", contest.reference));

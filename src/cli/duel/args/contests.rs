@@ -85,7 +85,7 @@ impl Args {
         if self.workers.len() > 1 {
             if self.views.iter().any(apart) {
                 return Err(wrong_usage(
-                    "one client, which is no limit, drives each number of --workers: leave --view out",
+                    "with several numbers of --workers the same client drives all servers: leave --view out",
                 ));
             }
             return Ok(vec![ViewChoice::Server]);
