@@ -132,6 +132,8 @@ pub struct ArmResult {
     pub headline: Measure,
     /// Whether it is not ranked, and shown apart: a loop by hand, which no service can depend on.
     pub floor: bool,
+    /// Whether what its server rests on is actively maintained, as far as the record says.
+    pub maintained: bool,
     /// Rounds that count.
     pub rounds: usize,
     /// Rounds that were excluded or failed, and how many for each reason.

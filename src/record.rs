@@ -84,7 +84,7 @@ impl Setup {
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(SETUP_FILE);
         let text = fs::read_to_string(&path).with_context(|| {
-            format!("{} is no recorded run: cannot read {}", folder.display(), path.display())
+            format!("{} is not a record: cannot read {}", folder.display(), path.display())
         })?;
         upgrade::read_setup(&text).with_context(|| path.display().to_string())
     }

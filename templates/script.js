@@ -86,7 +86,8 @@
 
     const say = (contest, measure, ranks, wish) => {
       const best = ranks.filter((is) => is.rank === 1);
-      const names = best.map((is) => contest.arms[is.arm]);
+      const upkeep = (arm) => (data.needs[contest.servers[arm]].maintained ? "" : " (not maintained)");
+      const names = best.map((is) => contest.arms[is.arm] + upkeep(is.arm));
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
       // A size is told against what is ranked, or else the reference, or else the next, where all who lead are told better than that.
       const reference = contest.arms.indexOf(wish.reference);

@@ -8,6 +8,7 @@ use super::{
     measure::Measure,
 };
 use crate::{
+    backend::Maintenance,
     contestant::Description,
     load::{LatencyHistogram, Objective},
     record::{Arm, Arrivals, Contest, Record},
@@ -40,6 +41,8 @@ pub struct Compared<'a> {
     barred: Vec<Option<String>>,
     /// Which arms are loops by hand, and not ranked; none where everyone is.
     floors: Vec<bool>,
+    /// Which arms' servers rest on what is actively maintained.
+    maintained: Vec<bool>,
     draws: Draws,
     /// What was judged already, by measure.
     judged: RefCell<BTreeMap<Measure, Arc<Judgement>>>,
@@ -78,6 +81,7 @@ impl<'a> Compared<'a> {
             idle_kernel_bytes: ArmRounds::idle_kernel_bytes(contest, record),
             barred,
             floors: contest.arms.iter().map(|arm| is_floor(arm, record)).collect(),
+            maintained: contest.arms.iter().map(|arm| is_maintained(arm, record)).collect(),
             draws: Draws::new(record.setup.seed),
             judged: RefCell::default(),
         })
@@ -317,6 +321,7 @@ impl<'a> Compared<'a> {
             arm: arm_rounds.arm.clone(),
             headline: self.headline(),
             floor: self.is_floor(arm),
+            maintained: self.maintained[arm],
             rounds: arm_rounds.rounds(),
             excluded: arm_rounds.excluded.clone(),
             no_verdict: self.barred[arm].clone(),
@@ -335,6 +340,12 @@ impl<'a> Compared<'a> {
 /// Whether an arm's server is a loop by hand, as the record says what each is.
 fn is_floor(arm: &Arm, record: &Record) -> bool {
     record.setup.contestants.get(&arm.server).is_some_and(Description::is_floor)
+}
+
+/// Whether what an arm's server rests on is actively maintained, as far as the record says.
+fn is_maintained(arm: &Arm, record: &Record) -> bool {
+    let server = record.setup.contestants.get(&arm.server);
+    server.is_none_or(|it| it.maintenance == Maintenance::Active)
 }
 
 /// Why nothing can be said of each arm: its own reason, or that the reference or its second copy was not measured well enough.

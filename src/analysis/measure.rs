@@ -134,7 +134,7 @@ impl Measure {
             Self::TimerP99 => us("timer late p99", |round| round.timer_late[1]),
             Self::ServerMemory => row("server memory", "MiB", Less, Round(|round| round.server_memory)),
             Self::WorkerSpread => {
-                row("busiest worker to the mean", "", Less, Round(|round| round.worker_spread))
+                row("busiest worker ÷ mean worker", "", Less, Round(|round| round.worker_spread))
             }
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// A range of releases, as 1.40.0..1.54.1; or two and more versions or folders, from the oldest to the newest
     #[arg(required = true)]
     points: Vec<String>,
-    /// What moved: throughput, session-p50, server-cpu and so on
+    /// The measure to bisect on, such as throughput, session-p50 or server-cpu
     #[arg(long, default_value = "throughput", value_parser = measure)]
     measure: Measure,
     /// The workload: a name, or a file

@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
-    /// Exit with 1 if there is such a verdict, for CI
+    /// Exit with 1 on this verdict, for continuous integration
     #[arg(long, value_name = "VERDICT", value_enum)]
     fail_on: Option<FailOn>,
 }
@@ -87,7 +87,7 @@ fn show(args: &Args, changes: &[Change], design: &[Difference], causes: &[Differ
 /// What a page tells of the record in a folder, however the folder was named.
 fn told(folder: &Path) -> anyhow::Result<Told> {
     let whole = folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
-    pages::told(&whole).with_context(|| format!("{} is no recorded run", folder.display()))
+    pages::told(&whole).with_context(|| format!("{} is not a record", folder.display()))
 }
 
 /// Renders the changes; where the runs are not comparable, without a verdict.

@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Your program and its arguments; options of `conform` go before it [default: this program's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The name of the backend in the requests; without a program, the built-in backend to test
+    /// The backend name to send to your program. Without a program: the built-in backend to test
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// The program is a plain echo server that answers no requests; {address} in its arguments becomes the address to listen on
@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// The timeout of each step that a correct program finishes at once
+    /// The timeout of each step that should finish immediately
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = DEFAULT_PATIENCE)]
     patience: Duration,
     /// Print the cases, and run none

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use super::{output, wrong_usage};
 use crate::{contestant, written};
 
-/// Write a first server of your own in Go, Python, C or Rust, and the file by which ioduel finds it.
+/// Generate a starter server in Go, Python, C or Rust, and the file that makes it a contestant.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel new mine --language go\n  ioduel --contestants contestants duel mine epoll"
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The language
     #[arg(long, value_enum)]
     language: Language,
-    /// The folder of contestants
+    /// Where to write the server and its file
     #[arg(long, value_name = "DIR", default_value = "contestants")]
     out: PathBuf,
 }

@@ -206,7 +206,7 @@ fn a_foreign_line_and_another_format_are_told() {
 fn a_folder_that_is_no_record_is_an_error() {
     let message = format!("{:#}", Record::read(Path::new("/nowhere")).unwrap_err());
     assert!(
-        message.starts_with("/nowhere is no recorded run: cannot read /nowhere/environment.json"),
+        message.starts_with("/nowhere is not a record: cannot read /nowhere/environment.json"),
         "{message}"
     );
 }

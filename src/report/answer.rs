@@ -16,7 +16,8 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let measure = contest.headline;
     let ranked = ranked(contest, measure, |_| true);
     let best = leaders(measure, &ranked);
-    let names: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
+    let names: Vec<String> = best.iter().map(|arm| with_upkeep(arm)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
     let others = baseline(contest, measure).into_iter().chain(reference).chain(ranked.iter().copied());
@@ -38,6 +39,11 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
             )
         }
     }
+}
+
+/// The name of an arm in a sentence, with what is to be known of who leads.
+fn with_upkeep(arm: &ArmResult) -> String {
+    format!("{}{}", arm.arm.name, if arm.maintained { "" } else { " (not maintained)" })
 }
 
 /// Who of some arms of a contest has the lowest tail, by how much, and whose may be as low, each with what was measured, in a sentence;
@@ -65,7 +71,7 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
     let size = size.unwrap_or_default();
     let as_low = match others {
         [] => String::new(),
-        others => format!("; not significantly higher: {}", listed(others)),
+        others => format!("; this run cannot separate it from {}", listed(others)),
     };
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }
@@ -112,12 +118,18 @@ fn floor_words(contest: &ContestResult) -> String {
     })
 }
 
-/// What a scheduler that steals work is worth: each arm against its counterpart with a scheduler for each worker, where both take
-/// part, by the measures that are shown.
+/// What a scheduler that steals work is worth: each arm against its counterparts that steal nothing, with a scheduler for each worker,
+/// and with a listener for each too, where they take part, by the measures that are shown.
 pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
-    let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name);
-    let pairs =
-        contest.arms.iter().filter_map(|arm| Some((arm, named(&format!("{}-per-core", arm.arm.name))?)));
+    let named = |name: &str, suffix: &str| {
+        contest.arms.iter().find(|arm| arm.arm.name.strip_suffix(suffix) == Some(name))
+    };
+    let pairs = contest.arms.iter().flat_map(|arm| {
+        let name = arm.arm.name.as_str();
+        let per_core = named(name, "-per-core");
+        let reuseport = per_core.and_then(|_| named(name, "-reuseport"));
+        per_core.into_iter().chain(reuseport).map(move |other| (arm, other))
+    });
     let by = |one: &ArmResult, other: &ArmResult, measure: Measure| {
         let [ratio, to] = [one, other].map(|arm| ratio_of(arm, contest, measure));
         let size = size_words(&[ratio? / to?]);
@@ -304,7 +316,7 @@ mod tests {
             }
             for arm in &contest.arms {
                 let leads = best.iter().any(|is| is.arm.name == arm.arm.name);
-                let is_named = said.split([' ', ',']).any(|word| word == arm.arm.name);
+                let is_named = said.split([' ', ',', '.', ';']).any(|word| word == arm.arm.name);
                 // The reference is named by the ratios to it, too.
                 prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
                 if let Some(level) = arm.levels.get(&tail).filter(|_| leads) {

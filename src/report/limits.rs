@@ -4,7 +4,7 @@ use crate::{
     analysis::{ContestResult, Measure},
     load::Workload,
     record::{Class, Setup},
-    report::words::percent,
+    report::words::{class_words, percent},
 };
 
 /// What differs from one run to the next, and is not repeated.
@@ -13,42 +13,40 @@ const NOT_REPEATED: [&str; 2] = ["--workload", "--seed"];
 /// What a run can't tell, a sentence each.
 pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let contests = || contests.iter();
-    let mut measures: Vec<Measure> = Vec::new();
-    for measure in contests().flat_map(|contest| std::iter::once(contest.headline).chain(contest.tail())) {
-        if !measures.contains(&measure) {
-            measures.push(measure);
-        }
-    }
-    let needed = measures.into_iter().filter_map(|measure| {
-        Some(format!("{} in {}", percent(usually_needed(contests(), measure)?), measure.name()))
-    });
-    let needed: Vec<String> = needed.collect();
+    let needed: Vec<String> = contests().filter_map(usually_needed).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Differences below {}: half of the comparisons could not have detected them.",
-            needed.join(" or ")
+            "Differences below these, which half of the comparisons could not have detected: {}.",
+            needed.join("; ")
         )
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
     let waiting = contests().any(is_closed).then(|| {
-        "How long requests wait that arrive at their own times: here each client waits for its reply before it sends again. \
-         `ioduel duel --rate 20000` measures that."
+        "How long requests queue that arrive independently of replies: here each client waits for its reply before it sends \
+         again. `ioduel duel --rate 20000` measures that."
             .to_owned()
     });
     let has = |class: Class| contests().any(|contest| contest.class == class);
     let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
-        "Whether several threads are worth more than one: the two are not compared with each other."
+        "Whether several threads are worth more than one: results with one thread are not compared with those with several."
             .to_owned()
     });
     small.into_iter().chain(waiting).chain(classes).collect()
 }
 
-/// The difference that a verdict needed for half of the arms of all contests, by a measure.
-fn usually_needed<'a>(contests: impl Iterator<Item = &'a ContestResult>, measure: Measure) -> Option<f64> {
-    let arms = contests.flat_map(|contest| &contest.arms).filter(|arm| !arm.arm.copy);
-    let mut needed: Vec<f64> = arms.filter_map(|arm| Some(arm.comparisons.get(&measure)?.needed)).collect();
-    needed.sort_by(f64::total_cmp);
-    needed.get(needed.len() / 2).copied()
+/// The difference that a verdict needed for half of the arms of a contest, by the measures that are shown first.
+fn usually_needed(contest: &ContestResult) -> Option<String> {
+    let of = |measure: Measure| {
+        let arms = contest.arms.iter().filter(|arm| !arm.arm.copy);
+        let mut needed: Vec<f64> =
+            arms.filter_map(|arm| Some(arm.comparisons.get(&measure)?.needed)).collect();
+        needed.sort_by(f64::total_cmp);
+        let median = needed.get(needed.len() / 2).copied()?;
+        Some(format!("{} in {}", percent(median), measure.name()))
+    };
+    let told: Vec<String> = std::iter::once(contest.headline).chain(contest.tail()).filter_map(of).collect();
+    let class = class_words(contest.class);
+    (!told.is_empty()).then(|| format!("{} ({class}) {}", contest.title, told.join(", ")))
 }
 
 /// The workload that the commands which repeat a run begin with: the first that has a name of its own.

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure},
-    backend::Maintenance,
     record::Setup,
     stats::Comparison,
 };
@@ -22,12 +21,17 @@ const LEAST: usize = 40;
 /// The narrowest and the widest bar, in columns.
 const BAR: (usize, usize) = (8, 30);
 
+/// What the signs mean, above all tables.
+const BRIEFLY: &str = "▲ better, ▼ worse, = and ~ no significant difference; more on these at the end.";
+
 /// What the signs mean, shorter than in a report that is kept.
 const SIGNS: &str = "A ratio, with its 95% interval, comes from measurements close to each other in time, and may differ from that of \
                      the levels. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: its own interval \
                      excludes 1, but not after correction for the number of arms; = statistically indistinguishable: with \"= ±0.4%\" \
                      a difference above 0.4% would have been detected. Rank: 1 + the number of arms that are significantly better \
-                     by the first measure, so ranks can repeat and skip. † not actively maintained. What an arm is: `ioduel list`.";
+                     by the first measure, so ranks can repeat and skip, \
+                     and an arm with fewer messages/s can rank higher where its difference is known better. A session is from connecting to \
+                     its last reply. † not actively maintained. NAME again: a second copy of the reference, as a control. What each arm is: `ioduel list`.";
 
 /// Where the rest stands.
 const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";
@@ -44,8 +48,10 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     if !lines.is_empty() {
         lines.push(String::new());
     }
+    lines.extend(wrapped(BRIEFLY, "", "", width));
+    lines.push(String::new());
     for contest in &analysis.contests {
-        lines.extend(contest_lines(setup, contest, width));
+        lines.extend(contest_lines(contest, width));
         lines.push(String::new());
     }
     for (name, version) in versions(setup) {
@@ -75,20 +81,20 @@ fn connections(count: usize) -> String {
     if count == 1 { "1 connection".to_owned() } else { format!("{count} connections at a time") }
 }
 
-fn contest_lines(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
+fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
     let load =
         format!("{}, a session is {}{}", connections(shape.connections), shape.in_words(), shape.beside());
     let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
-    let tail = tail_words(contest, |arm| is_maintained(setup, arm));
+    let tail = tail_words(contest, |arm| arm.maintained);
     let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
     for words in tail.into_iter().chain(stealing_words(contest)).chain(scaling_words(contest)) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
     lines.push(String::new());
-    lines.extend(table(setup, contest, width));
+    lines.extend(table(contest, width));
     let without = contest.arms.iter().filter_map(|arm| Some((arm, arm.no_verdict.as_ref()?)));
     for (arm, why) in without {
         lines.extend(wrapped(&format!("{} has no verdict: {why}", arm.arm.name), "- ", "  ", width));
@@ -121,11 +127,11 @@ const FORMS: [Form; 5] = [
 ];
 
 /// The table that shows the most of what there is room for; with a bar where there is room for that too.
-fn table(setup: &Setup, contest: &ContestResult, width: usize) -> Vec<String> {
+fn table(contest: &ContestResult, width: usize) -> Vec<String> {
     let widest = |lines: &[String]| lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-    let tables = FORMS.into_iter().map(|form| aligned(&columns(setup, contest, form)));
+    let tables = FORMS.into_iter().map(|form| aligned(&columns(contest, form)));
     let mut fitting = tables.skip_while(|lines| widest(lines) > width);
-    let whole = fitting.next().unwrap_or_else(|| aligned(&columns(setup, contest, FORMS[FORMS.len() - 1])));
+    let whole = fitting.next().unwrap_or_else(|| aligned(&columns(contest, FORMS[FORMS.len() - 1])));
     let room = width.saturating_sub(widest(&whole) + 2).min(BAR.1);
     if room < BAR.0 {
         return whole.into_iter().map(|line| line.trim_end().to_owned()).collect();
@@ -163,7 +169,7 @@ fn aligned(columns: &[Column]) -> Vec<String> {
     (0..lines).map(line).collect()
 }
 
-fn columns(setup: &Setup, contest: &ContestResult, form: Form) -> Vec<Column> {
+fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
     let column = |head: String, is_right: bool, cell: &dyn Fn(&ArmResult) -> String| Column {
         cells: std::iter::once(head).chain(contest.arms.iter().map(cell)).collect(),
         is_right,
@@ -184,7 +190,7 @@ fn columns(setup: &Setup, contest: &ContestResult, form: Form) -> Vec<Column> {
     let to = format!("to {}", contest.reference);
     let mut columns = vec![
         column("rank".to_owned(), true, &rank_text),
-        column("arm".to_owned(), false, &|arm| name(setup, arm)),
+        column("arm".to_owned(), false, &words::named),
         column(headline.name().to_owned(), true, &level(headline)),
         column(to.clone(), false, &ratio(headline, parts)),
     ];
@@ -199,16 +205,6 @@ fn columns(setup: &Setup, contest: &ContestResult, form: Form) -> Vec<Column> {
         _ => {}
     }
     columns
-}
-
-fn name(setup: &Setup, arm: &ArmResult) -> String {
-    format!("{}{}", arm.arm.name, if is_maintained(setup, arm) { "" } else { " †" })
-}
-
-/// Whether what an arm's server rests on is actively maintained, as far as the record says.
-fn is_maintained(setup: &Setup, arm: &ArmResult) -> bool {
-    let server = setup.contestants.get(&arm.arm.server);
-    server.is_none_or(|it| it.maintenance == Maintenance::Active)
 }
 
 /// What stands beside a ratio and the sign of its verdict.

@@ -25,6 +25,11 @@ pub(super) fn rank_text(arm: &ArmResult) -> String {
     }
 }
 
+/// The name of an arm, with what marks one that nobody maintains.
+pub(super) fn named(arm: &ArmResult) -> String {
+    format!("{}{}", arm.arm.name, if arm.maintained { "" } else { " †" })
+}
+
 /// The arms that are a version of a backend, and what exactly is in each.
 pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
     let named = setup.contestants.iter().filter(|(name, _)| name.contains('@'));
@@ -172,7 +177,11 @@ fn neighbours_words(contest: &ContestResult) -> Option<String> {
     let parts = [
         (others, "other processes had at most", "of the processors"),
         (steal, "other machines of the hypervisor at most", "of them"),
-        (cpu_pressure, "tasks waited for a processor at most", "of the time"),
+        (
+            cpu_pressure,
+            "tasks waited for a processor at most",
+            "of the time (expected where client and server share one)",
+        ),
         (throttled.filter(|share| *share > 0.0), "a CPU quota stopped all for at most", "of the time"),
     ];
     let told = parts

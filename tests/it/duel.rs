@@ -200,7 +200,7 @@ fn bad_words_are_told_in_one_line() {
         (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
         (["duel", "--server-exec="], "is no command"),
         (["duel", "--class=several"], "[possible values: single, multi]"),
-        (["report", "/nowhere"], "is no recorded run"),
+        (["report", "/nowhere"], "is not a record"),
     ] {
         let output = run(&words);
         assert!(text(&output.stderr).contains(expected), "{words:?}: {}", text(&output.stderr));
@@ -215,7 +215,8 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "mio", "--workload", "solo", "--workload", "solo"], "error: solo is named twice\n");
     wrong(
         &["duel", "threads", "epoll", "mio", "--workers", "1"],
-        "error: threads (a thread each) cannot run in the class single; leave it out, or --class and --workers\n",
+        "error: threads has a thread each, so it cannot run in the single class that --class or --workers asks for; leave out threads, or \
+         those\n",
     );
     wrong(
         &["duel", "--class", "multi", "--workers", "1"],

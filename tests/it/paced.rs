@@ -172,7 +172,7 @@ fn what_cannot_be_offered_is_told_before_anything_is_started() {
             &["run", "epoll", "--workload", "handler"],
             "its messages come at a rate, and none is set: --rate 20000",
         ),
-        (&["duel", "epoll", "mio", "--objective", "p99"], "is no objective: it has no <"),
+        (&["duel", "epoll", "mio", "--objective", "p99"], "is no objective such as 'p99 < 2ms': it has no <"),
         (
             &["duel", "epoll", "mio", "--objective", "p98 < 1ms"],
             "the quantiles are p50, p90, p95, p99 and p99.9",

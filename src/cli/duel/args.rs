@@ -43,7 +43,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Compare backends side by side, and record the results.
 ///
 /// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 20 ms
-/// (slices), or one whole window after the other (rounds). Processes are restarted from time to time; what is measured between two restarts is an epoch.
+/// (slices), or each is measured for its whole time before the next (rounds). Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -64,8 +64,8 @@ pub(in crate::cli) struct Args {
     /// How many threads the arms run on [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, if the backend supports a choice; several numbers, such as 1,2,4,8, compare each backend with itself: how much
-    /// more it does with more workers [default: single class 1; multi class one for each processor, at least 2]
+    /// Worker threads, if the backend supports a choice. With several numbers, such as 1,2,4,8, each backend is compared with itself at
+    /// each number [default: single class 1; multi class one for each processor, at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: in the single class the quietest one, for both sides; in the other
@@ -95,11 +95,11 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every 95% confidence interval of messages/s is narrower than this, from end to end, such as 2%. It must be so after two
-    /// epochs in a row, the sixth at the earliest. --time sets an upper limit [default: 10 minutes]
+    /// Stop when every 95% confidence interval of messages/s is narrower than this, from end to end, such as 2%. Looked at after
+    /// each epoch from the sixth on; it must hold twice in a row. Stops anyway after --time, or 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
-    /// The total time
+    /// The total time, whatever the number of epochs
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Stop after this many epochs [default: 10, or 6 with --quick]
@@ -123,7 +123,7 @@ pub(in crate::cli) struct Args {
     /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     pub(super) quick: bool,
-    /// Also rank the hand-written loops on system calls (epoll, uring): no libraries, but what a runtime is measured against
+    /// Also rank the hand-written loops (epoll, uring), which are baselines and no libraries
     #[arg(long)]
     pub(super) all: bool,
     /// Print all measures, in Markdown

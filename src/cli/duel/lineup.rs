@@ -120,7 +120,7 @@ impl Lineup {
             Some(it) if self.named => {
                 let classes: Vec<&str> = possible.iter().map(|class| class.name()).collect();
                 Err(wrong_usage(format!(
-                    "{} ({}) cannot run in the class {}; leave it out, or --class and --workers",
+                    "{0} has {1}, so it cannot run in the {2} class that --class or --workers asks for; leave out {0}, or those",
                     it.name(),
                     it.threading(),
                     classes.join(" and ")

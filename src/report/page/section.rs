@@ -145,7 +145,7 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
         Figure::of(chart::percentiles(compared), "Round trips by percentile; lower is better"),
         Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
         Figure::of(bars::cpu(contest), "CPU time per message; the server’s part has the full colour"),
-        Figure::of(bars::memory(contest), "What a connection costs that is held without a word"),
+        Figure::of(bars::memory(contest), "Memory for each idle connection"),
         Figure::of(
             chart::rounds(compared).filter(|_| contest.objectives.is_empty()),
             "Every round, in the order in which they were measured; × was excluded",

@@ -16,6 +16,24 @@ pub(super) struct Table {
 
 impl HtmlSafe for Table {}
 
+impl Table {
+    /// The same without columns in which nothing was measured.
+    pub(super) fn without_empty_columns(mut self) -> Self {
+        let is_empty = |column: usize| self.rows.iter().all(|row| row[column].is_absent());
+        let empty: Vec<bool> = (0..self.columns.len()).map(is_empty).collect();
+        let mut keep = empty.iter().cycle().map(|is_empty| !is_empty);
+        self.columns.retain(|_| keep.next() == Some(true));
+        for row in &mut self.rows {
+            let mut keep = empty.iter().map(|is_empty| !is_empty);
+            row.retain(|_| keep.next() == Some(true));
+        }
+        self
+    }
+}
+
+/// What stands where nothing was measured.
+const ABSENT: &str = "–";
+
 /// A cell, and the number that it is sorted by where its text would not do.
 pub(super) struct Cell {
     pub(super) text: String,
@@ -31,9 +49,13 @@ impl Cell {
         Self { text: text.into(), key: Some(key) }
     }
 
+    fn is_absent(&self) -> bool {
+        self.text == ABSENT
+    }
+
     /// What was not measured; it sorts behind everything.
     pub(super) fn absent() -> Self {
-        Self { text: "–".to_owned(), key: None }
+        Self { text: ABSENT.to_owned(), key: None }
     }
 }
 

@@ -33,14 +33,15 @@ pub(super) fn backends(record: &Record) -> Table {
     let footprint = |name: &str| record.footprint.as_ref()?.backends.get(name).copied();
     let rows =
         names.into_iter().map(|name| backend_row(name, record.setup.contestants.get(name), footprint(name)));
-    Table {
+    let costs = "Crates, build and size are those of the smallest program with it alone; calls are the system calls of its server";
+    let costs = if record.footprint.is_some() { format!(". {costs}") } else { String::new() };
+    let table = Table {
         name: "backends-table".to_owned(),
-        caption: "What each backend is. Crates, build and size are those of the smallest program with it alone; calls are the \
-                  system calls of its server"
-            .to_owned(),
+        caption: format!("What each backend is{costs}"),
         columns: COLUMNS.map(str::to_owned).to_vec(),
         rows: rows.collect(),
-    }
+    };
+    table.without_empty_columns()
 }
 
 fn backend_row(name: &str, is: Option<&Description>, footprint: Option<BackendFootprint>) -> Vec<Cell> {
