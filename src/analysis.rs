@@ -130,6 +130,9 @@ pub struct ArmResult {
     /// The measure that it is ranked by.
     #[serde(skip)]
     pub headline: Measure,
+    /// The class of its contest.
+    #[serde(skip)]
+    pub class: Class,
     /// Whether it is not ranked, and shown apart: a loop by hand, which no service can depend on.
     pub floor: bool,
     /// Whether what its server rests on is actively maintained, as far as the record says.
@@ -160,9 +163,9 @@ pub struct ArmResult {
 }
 
 impl ArmResult {
-    /// Its rank by the headline of its contest.
+    /// Its rank by the headline of its contest; none where arms differ by their workers, and more are no better a backend.
     pub fn rank(&self) -> Option<usize> {
-        self.ranks.get(&self.headline).copied()
+        self.ranks.get(&self.headline).copied().filter(|_| self.class != Class::Scaling)
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::{
     backend::Threading,
     load::Workload,
-    placement::Placement,
+    placement::{Placement, WorkersOn},
     record::{Arm, Arrivals, Class, Contest, Line, Place, SCHEMA, Schedule, View},
     round::paced_window_ms,
 };
@@ -334,7 +334,7 @@ pub struct ContestPlan {
     /// How many threads they run on.
     pub class: Class,
     /// Worker threads of every participant that has such; where arms are to differ by them, each number that they are to have.
-    pub workers: Vec<usize>,
+    pub workers: Vec<WorkersOn>,
     /// Where server and client run.
     pub placement: Placement,
 }
@@ -356,22 +356,28 @@ pub fn contest(plan: &ContestPlan, participants: &[Participant], neutral: &Parti
     let free = |participant: &Participant, workers: usize| {
         participant.threading.has_free_workers().then_some(workers)
     };
-    let of_workers = |name: String, server: &Participant, client: &Participant, workers: usize| Arm {
+    let of_workers = |name: String, server: &Participant, client: &Participant, workers: &WorkersOn| Arm {
         name,
         server: server.name.clone(),
         client: client.name.clone(),
-        server_workers: free(server, workers),
-        client_workers: free(client, plan.client_workers(workers)),
+        server_workers: free(server, workers.count),
+        client_workers: free(client, plan.client_workers(workers.count)),
         copy: false,
         burn_ns: 0,
+        server_cpus: workers.cpus.clone(),
+        void: workers.void.clone(),
     };
     let arm = |name: String, server: &Participant, client: &Participant| {
-        of_workers(name, server, client, plan.workers[0])
+        of_workers(name, server, client, &plan.workers[0])
     };
     let mut arms: Vec<Arm> = match plan.view {
         _ if plan.class == Class::Scaling => {
-            let each = participants.iter().flat_map(|it| plan.workers.iter().map(move |count| (it, *count)));
-            each.map(|(it, count)| of_workers(format!("{}/{count}", it.name), it, neutral, count)).collect()
+            let each =
+                participants.iter().flat_map(|it| plan.workers.iter().map(move |workers| (it, workers)));
+            each.map(|(it, workers)| {
+                of_workers(format!("{}/{}", it.name, workers.count), it, neutral, workers)
+            })
+            .collect()
         }
         View::Own => participants.iter().map(|it| arm(it.name.clone(), it, it)).collect(),
         View::Server => participants.iter().map(|it| arm(it.name.clone(), it, neutral)).collect(),

@@ -11,7 +11,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use machine::{Machine, Processor};
+pub use machine::{Machine, Processor, Sides};
 
 /// A set of processors, written like `0`, `0,2` or `0-3`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,23 @@ impl fmt::Display for Cpus {
 #[error("{0:?} is no set of processors; write it like 0, 0,2 or 0-3")]
 pub struct BadCpus(String);
 
+/// A number of a server's workers, and where they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkersOn {
+    /// How many.
+    pub count: usize,
+    /// Their processors, where they are not those of the whole contest.
+    pub cpus: Option<Cpus>,
+    /// Why that says nothing of what more processors would give: what completes a sentence that begins with who has them.
+    pub void: Option<String>,
+}
+
+impl From<usize> for WorkersOn {
+    fn from(count: usize) -> Self {
+        Self { count, cpus: None, void: None }
+    }
+}
+
 /// Where server and client run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -175,33 +192,34 @@ impl Placement {
         Ok(Self { server, client: Some(client) })
     }
 
-    /// As [`with_prefixes`](Self::with_prefixes), but what was not asked for is for up to so many workers of the server and a client
-    /// that is to be no limit to them ([`Machine::sides`]).
+    /// Where a server with each of some numbers of workers runs, and the one client of all ([`Machine::sides`]).
     ///
     /// # Errors
-    /// As [`with_prefixes`](Self::with_prefixes).
+    /// When a processor that was asked for is not available here, or the kernel does not tell which are.
     pub fn for_workers(
-        server: (Option<Cpus>, bool),
-        client: (Option<Cpus>, bool),
-        workers: usize,
-    ) -> anyhow::Result<Self> {
-        let (machine, allowed) = (Machine::read(), Cpus::of_this_process()?);
-        let (servers, clients) = match &server {
-            (Some(asked), false) => (Vec::new(), machine.apart_from(&allowed.0, &asked.0)),
-            (_, true) => (Vec::new(), allowed.0.clone()),
-            (None, false) => machine.sides(&allowed.0, workers),
-        };
-        let or = |(asked, elsewhere): (Option<Cpus>, bool), chosen: Vec<usize>| {
-            let chosen = Some(chosen).filter(|numbers| !elsewhere && !numbers.is_empty());
-            (asked.or(chosen.map(Cpus::from_numbers)), elsewhere)
-        };
-        Self::with_prefixes(or(server, servers), or(client, clients))
-    }
-
-    /// The same with the server on as many of its processors as it has workers, if there are so many: of each core one first.
-    pub fn narrowed_to(&self, workers: usize) -> Self {
-        let narrowed = |cpus: &Cpus| Cpus::from_numbers(Machine::read().spread(&cpus.0, workers));
-        Self { server: self.server.as_ref().map(narrowed), client: self.client.clone() }
+        server: Option<Cpus>,
+        client: Option<Cpus>,
+        workers: &[usize],
+    ) -> anyhow::Result<(Self, Vec<WorkersOn>)> {
+        for asked in [&server, &client].into_iter().flatten() {
+            Self::here(Some(asked.clone()))?;
+        }
+        let allowed = Cpus::of_this_process()?;
+        let numbers = |asked: &Option<Cpus>| asked.as_ref().map(|cpus| cpus.0.clone());
+        let (server, client) = (numbers(&server), numbers(&client));
+        let sides = Machine::read().sides(&allowed.0, workers, server.as_deref(), client.as_deref());
+        let of_workers: Vec<WorkersOn> = sides
+            .server
+            .into_iter()
+            .zip(workers)
+            .map(|((cpus, void), count)| WorkersOn {
+                count: *count,
+                cpus: Some(Cpus::from_numbers(cpus)),
+                void,
+            })
+            .collect();
+        let widest = of_workers.iter().filter_map(|it| it.cpus.clone()).max_by_key(Cpus::count);
+        Ok((Self { server: widest, client: Some(Cpus::from_numbers(sides.client)) }, of_workers))
     }
 
     /// Whether no processor is both the server's and the client's.

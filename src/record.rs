@@ -20,7 +20,7 @@ use crate::{
     contestant::Description,
     environment::Environment,
     load::{Objective, Workload},
-    placement::Placement,
+    placement::{Cpus, Placement},
 };
 
 pub use class::Class;
@@ -215,6 +215,12 @@ pub struct Arm {
     /// CPU time that its server burns for each message, in nanoseconds: a known handicap; 0 for none.
     #[serde(default)]
     pub burn_ns: u64,
+    /// The server's processors, where arms differ by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_cpus: Option<Cpus>,
+    /// Why its workers say nothing of what more processors would give, where arms differ by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub void: Option<String>,
 }
 
 /// A record that was read.

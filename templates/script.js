@@ -55,7 +55,7 @@
     const least = Math.min(...all.filter((is) => is.crates !== null).map((is) => is.crates));
     return {
       any: () => true,
-      maintained: (is) => is.maintained,
+      maintained: (is) => is.maintained === true,
       portable: (is) => is.portable,
       safe: (is) => is.safe,
       small: (is) => is.crates === least,
@@ -86,7 +86,7 @@
 
     const say = (contest, measure, ranks, wish) => {
       const best = ranks.filter((is) => is.rank === 1);
-      const upkeep = (arm) => (data.needs[contest.servers[arm]].maintained ? "" : " (not maintained)");
+      const upkeep = (arm) => (data.needs[contest.servers[arm]].maintained === false ? " (not maintained)" : "");
       const names = best.map((is) => contest.arms[is.arm] + upkeep(is.arm));
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
       // A size is told against what is ranked, or else the reference, or else the next, where all who lead are told better than that.

@@ -320,6 +320,7 @@ impl<'a> Compared<'a> {
         ArmResult {
             arm: arm_rounds.arm.clone(),
             headline: self.headline(),
+            class: self.contest.class,
             floor: self.is_floor(arm),
             maintained: self.maintained[arm],
             rounds: arm_rounds.rounds(),

@@ -26,6 +26,8 @@ fn arm(name: &str, copy: bool) -> Arm {
         client_workers: None,
         copy,
         burn_ns: 0,
+        server_cpus: None,
+        void: None,
     }
 }
 

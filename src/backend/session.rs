@@ -95,11 +95,11 @@ async fn converse<S: Stream>(
                 match stream.receive(room, lent).await? {
                     0 => end.eof()?,
                     n => {
-                        full_reads += u32::from(n == whole);
+                        full_reads += u32::from(S::TRIES_FIRST && n == whole);
                         end.read(n, Instant::now)?;
                     }
                 }
-                if S::TRIES_FIRST && full_reads == FULL_READS_PER_TURN {
+                if full_reads == FULL_READS_PER_TURN {
                     full_reads = 0;
                     S::let_others().await;
                 }

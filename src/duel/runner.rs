@@ -6,9 +6,7 @@ use crate::{
     duel::Runner,
     load::Extent,
     placement::{Cpus, Placement},
-    record::{
-        Arm, Arrivals, Class, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule,
-    },
+    record::{Arm, Arrivals, Contest, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, Schedule},
     round::{
         Flag, IdleMemory, Launch, MachineWatch, Neighbours, Offer, Pair, PairPlan, Round, SliceLength,
         SlicedPair, paced_window_ms,
@@ -262,12 +260,10 @@ impl Runner for AgentRunner {
     }
 }
 
-/// Where an arm runs: where its contest does; where arms differ by their workers, each has as many of the server's processors.
+/// Where an arm runs: where its contest does, but for the processors that its server has for itself.
 fn placement(contest: &Contest, arm: &Arm) -> Placement {
-    match (contest.class, arm.server_workers) {
-        (Class::Scaling, Some(workers)) => contest.placement.narrowed_to(workers),
-        _ => contest.placement.clone(),
-    }
+    let Placement { server, client } = contest.placement.clone();
+    Placement { server: arm.server_cpus.clone().or(server), client }
 }
 
 /// The plan of an arm's processes.

@@ -16,9 +16,9 @@ fn looping(name: &str) -> Participant {
 
 fn plan(view: View, class: Class) -> ContestPlan {
     let workers = match class {
-        Class::Multi => vec![2],
-        Class::Scaling => vec![1, 4],
-        Class::Single | Class::Mixed => vec![1],
+        Class::Multi => vec![2.into()],
+        Class::Scaling => vec![1.into(), 4.into()],
+        Class::Single | Class::Mixed => vec![1.into()],
     };
     let placement = Placement { server: None, client: None };
     let schedule = Schedule::Rounds { blocks: 2 };

@@ -130,21 +130,59 @@ impl Machine {
         by_turn.into_iter().take(count).map(|(_, number)| number).collect()
     }
 
-    /// Processors for up to so many workers of a server, and all others for its client, which costs about as much: half of the cores
-    /// at most are the server's, one processor of each, as capable and as near to each other as there are. No core is of both sides,
-    /// where there are two.
-    pub fn sides(&self, allowed: &[usize], workers: usize) -> (Vec<usize>, Vec<usize>) {
-        let first = self.quiet(allowed).map(|number| self.get(number)).unwrap_or_default();
-        let mut nearest = allowed.to_vec();
+    /// The same processors, those first that a server should have first: as capable as there are, without the interrupts of devices, near
+    /// the same memory.
+    fn nearest(&self, among: &[usize]) -> Vec<usize> {
+        let first = self.quiet(among).map(|number| self.get(number)).unwrap_or_default();
+        let mut nearest = among.to_vec();
         nearest.sort_by_key(|number| {
             let it = self.get(*number);
             let is_disturbed = self.busiest().is_some_and(|busiest| self.share_a_core(busiest, *number));
-            (!it.is_of(first.capacity), is_disturbed, it.node != first.node, *number)
+            (!it.is_of(first.capacity), is_disturbed, it.node != first.node, it.node, *number)
         });
-        let most = (self.cores(allowed) / 2).max(1);
-        let server = self.spread(&nearest, workers.min(most));
-        let client = self.apart_from(allowed, &server);
-        (server, if client.is_empty() { allowed.to_vec() } else { client })
+        nearest
+    }
+
+    /// Processors for a server with each of some numbers of workers, and for its client, which costs about as much: unless asked
+    /// otherwise, half of the cores at most are the server's, one processor of each, and all processors of the others are the client's.
+    pub fn sides(
+        &self,
+        allowed: &[usize],
+        workers: &[usize],
+        server: Option<&[usize]>,
+        client: Option<&[usize]>,
+    ) -> Sides {
+        let most = workers.iter().copied().max().unwrap_or(1);
+        let or_all = |apart: Vec<usize>| if apart.is_empty() { allowed.to_vec() } else { apart };
+        let for_server = match (server, client) {
+            (Some(asked), _) => asked.to_vec(),
+            (None, Some(client)) => or_all(self.apart_from(allowed, client)),
+            (None, None) => self.spread(&self.nearest(allowed), most.min((self.cores(allowed) / 2).max(1))),
+        };
+        let order = self.spread(&self.nearest(&for_server), most);
+        let client = client.map_or_else(|| or_all(self.apart_from(allowed, &order)), <[usize]>::to_vec);
+        let of_workers = |workers: &usize| {
+            let processors: Vec<usize> = order.iter().copied().take(*workers).collect();
+            let void = self.void(&processors, *workers, &client);
+            (processors, void)
+        };
+        Sides { server: workers.iter().map(of_workers).collect(), client }
+    }
+
+    /// Why so many workers on these processors say nothing of what more processors would give.
+    fn void(&self, processors: &[usize], workers: usize, client: &[usize]) -> Option<String> {
+        let kind = processors.first().map(|number| self.get(*number).capacity).unwrap_or_default();
+        let shares = |number: &usize| client.iter().any(|other| self.share_a_core(*number, *other));
+        match processors {
+            [_] if workers > 1 => Some("has 1 processor".to_owned()),
+            several if workers > several.len() => Some(format!("has {} processors", several.len())),
+            all if all.iter().any(shares) => Some("shares a core with the client".to_owned()),
+            all if self.cores(all) < all.len() => Some("has two processors of one core".to_owned()),
+            all if all.iter().any(|number| !self.get(*number).is_of(kind)) => {
+                Some("has processors of unlike kinds".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// Those that share no core with any that is taken; where there are none, all that are not taken themselves.
@@ -156,6 +194,16 @@ impl Machine {
         let apart = all_but(&|it, other| self.share_a_core(it, other));
         if apart.is_empty() { all_but(&|it, other| it == other) } else { apart }
     }
+}
+
+/// The processors of a server with several numbers of workers, and of the one client of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// For each number of workers the server's, and why they say nothing of what more processors would give, if they don't: what
+    /// completes a sentence that begins with who has them.
+    pub server: Vec<(Vec<usize>, Option<String>)>,
+    /// The client's.
+    pub client: Vec<usize>,
 }
 
 /// The numbers of a list such as `0-3,8`.
@@ -245,22 +293,41 @@ mod tests {
         assert_eq!(machine.apart_from(&[3, 7], &[7]), [3]);
     }
 
+    const COUNTS: [usize; 6] = [1, 2, 4, 8, 16, 64];
+
+    /// The processors of each of those numbers of workers, which are to be the first of those of the next.
+    fn growing(sides: &Sides) -> Vec<&[usize]> {
+        let server: Vec<&[usize]> =
+            sides.server.iter().map(|(processors, _)| processors.as_slice()).collect();
+        assert!(server.windows(2).all(|two| two[1].starts_with(two[0])), "{server:?}");
+        server
+    }
+
+    fn voids(sides: &Sides) -> Vec<&str> {
+        sides.server.iter().map(|(_, void)| void.as_deref().unwrap_or_default()).collect()
+    }
+
     #[test]
     fn more_workers_get_more_cores_of_one_package_and_the_client_all_others() {
         // 32 cores in two packages, two processors each.
         let machine = with_interrupts(two_packages(16), &[(0, 900)]);
         let all: Vec<usize> = (0..64).collect();
-        let (server, client) = machine.sides(&all, 8);
-        assert_eq!(server, (1..9).collect::<Vec<_>>(), "not 0, which takes the interrupts");
-        assert_eq!(client.len(), 64 - 16, "their siblings rest");
-        for workers in [1, 2, 4, 8, 16, 64] {
-            let (server, client) = machine.sides(&all, workers);
-            assert_eq!(server.len(), workers.min(16), "half of the cores at most");
-            assert_eq!(machine.cores(&server), server.len(), "a core each");
-            assert!(server.iter().all(|one| client.iter().all(|other| !machine.share_a_core(*one, *other))));
+        let sides = machine.sides(&all, &[1, 8], None, None);
+        assert_eq!(growing(&sides)[1], (1..9).collect::<Vec<_>>(), "not 0, which takes the interrupts");
+        assert_eq!(sides.client.len(), 64 - 16, "their siblings rest");
+        let sides = machine.sides(&all, &COUNTS, None, None);
+        for (processors, workers) in growing(&sides).into_iter().zip(COUNTS) {
+            assert_eq!(processors.len(), workers.min(16), "half of the cores at most");
+            assert_eq!(machine.cores(processors), processors.len(), "a core each");
+            let apart = |one: &usize| sides.client.iter().all(|other| !machine.share_a_core(*one, *other));
+            assert!(processors.iter().all(apart));
             // Fifteen of the first package are undisturbed; the sixteenth is of the other one.
-            assert!(server.iter().take(15).all(|number| machine.get(*number).node == 0), "{server:?}");
+            assert!(
+                processors.iter().take(15).all(|number| machine.get(*number).node == 0),
+                "{processors:?}"
+            );
         }
+        assert_eq!(voids(&sides), ["", "", "", "", "", "has 16 processors"]);
     }
 
     #[test]
@@ -269,9 +336,43 @@ mod tests {
             let of = |core| (core, Processor { core, ..Processor::default() });
             Machine((0..processors).map(of).collect())
         };
-        assert_eq!(machine(2).sides(&[0, 1], 8), (vec![0], vec![1]));
-        assert_eq!(machine(1).sides(&[0], 2), (vec![0], vec![0]));
-        assert_eq!(two_packages(2).sides(&[1, 5], 2), (vec![1], vec![5]), "one core alone is allowed");
+        let two = machine(2).sides(&[0, 1], &[1, 2], None, None);
+        assert_eq!((growing(&two), &two.client), (vec![&[0][..], &[0]], &vec![1]));
+        assert_eq!(voids(&two), ["", "has 1 processor"]);
+        let one = machine(1).sides(&[0], &[1, 2], None, None);
+        assert_eq!(one.client, [0]);
+        assert_eq!(voids(&one), ["shares a core with the client", "has 1 processor"]);
+        let siblings = two_packages(2).sides(&[1, 5], &[1, 2], None, None);
+        assert_eq!((growing(&siblings)[1], &siblings.client), (&[1][..], &vec![5]));
+        assert_eq!(voids(&siblings), ["shares a core with the client", "has 1 processor"]);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_kept_to_and_void_where_it_says_nothing() {
+        let machine = two_packages(4);
+        let all: Vec<usize> = (0..16).collect();
+        // Processors 8 to 15 are the second ones of the cores 0 to 7.
+        let client = machine.sides(&all, &[1, 2, 4], None, Some(&[0, 1, 2, 3]));
+        assert_eq!((growing(&client)[2], &client.client), (&[4, 5, 6, 7][..], &vec![0, 1, 2, 3]));
+        assert_eq!(voids(&client), ["", "", ""]);
+        let server = machine.sides(&all, &[1, 2], Some(&[0, 8]), None);
+        assert_eq!(growing(&server)[1], [0, 8]);
+        assert_eq!(voids(&server), ["", "has two processors of one core"]);
+        assert!(server.client.iter().all(|number| ![0, 8].contains(number)) && server.client.len() == 14);
+        let both = machine.sides(&all, &[1, 2], Some(&[0, 1]), Some(&[8, 9]));
+        assert_eq!(voids(&both), ["shares a core with the client"; 2]);
+    }
+
+    #[test]
+    fn unlike_cores_are_no_more_of_the_same() {
+        let of = |number: usize| {
+            let capacity = if number < 6 { 400 } else { 1024 };
+            (number, Processor { core: number, capacity, ..Processor::default() })
+        };
+        let machine = Machine((0..8).map(of).collect());
+        let sides = machine.sides(&(0..8).collect::<Vec<_>>(), &[1, 2, 4], None, None);
+        assert_eq!(growing(&sides)[2], [6, 7, 0, 1], "big ones first");
+        assert_eq!(voids(&sides), ["", "", "has processors of unlike kinds"]);
     }
 
     #[test]

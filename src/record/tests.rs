@@ -21,6 +21,8 @@ fn setup() -> Setup {
         client_workers: None,
         copy: false,
         burn_ns: 0,
+        server_cpus: None,
+        void: None,
     };
     Setup {
         schema: SCHEMA,

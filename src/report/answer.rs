@@ -2,6 +2,7 @@
 
 use crate::{
     analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
+    record::Class,
     report::numbers::level_text,
     stats::Better,
 };
@@ -11,8 +12,14 @@ pub(super) fn best_words(contest: &ContestResult) -> String {
     format!("{}{}", lead_words(contest), floor_words(contest))
 }
 
-/// Who leads a contest, by what its ranks are of, and by how much, in a sentence.
+/// Who leads a contest, by what its ranks are of, and by how much, in a sentence; where arms differ by their workers, what more of them
+/// are worth.
 pub(super) fn lead_words(contest: &ContestResult) -> String {
+    if contest.class == Class::Scaling {
+        let all_void = contest.scaling.iter().all(|point| point.void.is_some());
+        let none = all_void.then(|| "No conclusion about scaling: no point is valid.".to_owned());
+        return none.into_iter().chain(scaling_words(contest)).collect::<Vec<_>>().join(" ");
+    }
     let measure = contest.headline;
     let ranked = ranked(contest, measure, |_| true);
     let best = leaders(measure, &ranked);
@@ -49,7 +56,7 @@ fn with_upkeep(arm: &ArmResult) -> String {
 /// Who of some arms of a contest has the lowest tail, by how much, and whose may be as low, each with what was measured, in a sentence;
 /// nothing where none is ranked by it.
 pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
-    let measure = contest.tail()?;
+    let measure = contest.tail().filter(|_| contest.class != Class::Scaling)?;
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
     let size = best.first().zip(baseline(contest, measure)).and_then(|(first, than)| {
@@ -101,6 +108,9 @@ fn leaders<'a>(measure: Measure, ranked: &[&'a ArmResult]) -> Vec<&'a ArmResult>
 
 /// What the best loop by hand does, where loops by hand are shown apart.
 fn floor_words(contest: &ContestResult) -> String {
+    if contest.class == Class::Scaling {
+        return String::new();
+    }
     let measure = contest.headline;
     let Some(against) = baseline(contest, measure) else { return String::new() };
     let ratio =
@@ -152,20 +162,19 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
 
 /// What more workers are worth, a sentence for each backend, where arms differ by them.
 pub(super) fn scaling_words(contest: &ContestResult) -> Vec<String> {
-    let by = contest.headline.name();
     let told = |point: &ScalingPoint| {
         let ScalingPoint { workers, speedup, low, high, .. } = point;
         let [share, least, most] = [*speedup, *low, *high].map(|it| 100.0 * point.efficiency(it));
         let void = point.void.as_ref().map_or_else(String::new, |why| format!(", void: {why}"));
         format!(
-            "{workers} do {speedup:.2} times that ({low:.2} to {high:.2}), an efficiency of {share:.0}% ({least:.0} to {most:.0}%){void}"
+            "{workers} workers {speedup:.2}× ({low:.2} to {high:.2}), efficiency {share:.0}% ({least:.0} to {most:.0}%){void}"
         )
     };
     let of_backend = |points: &[ScalingPoint]| {
         let ScalingPoint { backend, fewest, .. } = &points[0];
         let workers = if *fewest == 1 { "1 worker".to_owned() } else { format!("{fewest} workers") };
         let each: Vec<String> = points.iter().map(told).collect();
-        format!("{backend} by {by}, beside {workers}: {}.", each.join("; "))
+        format!("{backend}, messages/s compared with {workers}: {}.", each.join("; "))
     };
     contest.scaling.chunk_by(|one, other| one.backend == other.backend).map(of_backend).collect()
 }

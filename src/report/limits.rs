@@ -4,7 +4,7 @@ use crate::{
     analysis::{ContestResult, Measure},
     load::Workload,
     record::{Class, Setup},
-    report::words::{class_words, percent},
+    report::words::{class_words, heading, percent},
 };
 
 /// What differs from one run to the next, and is not repeated.
@@ -12,21 +12,28 @@ const NOT_REPEATED: [&str; 2] = ["--workload", "--seed"];
 
 /// What a run can't tell, a sentence each.
 pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
-    let contests = || contests.iter();
-    let needed: Vec<String> = contests().filter_map(usually_needed).collect();
+    let each = || contests.iter();
+    // Of a workload at many rates the capacity is enough.
+    let is_one_of_many = |contest: &&ContestResult| {
+        contest.rate.is_some()
+            && each().any(|it| it.workload == contest.workload && !it.objectives.is_empty())
+    };
+    let told = each().filter(|contest| !is_one_of_many(contest));
+    let with_view = each().any(|contest| contest.view != contests[0].view);
+    let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Differences below these, which half of the comparisons could not have detected: {}.",
+            "Small differences. Half of the comparisons needed more than this to be significant: {}.",
             needed.join("; ")
         )
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
-    let waiting = contests().any(is_closed).then(|| {
+    let waiting = each().any(is_closed).then(|| {
         "How long requests queue that arrive independently of replies: here each client waits for its reply before it sends \
          again. `ioduel duel --rate 20000` measures that."
             .to_owned()
     });
-    let has = |class: Class| contests().any(|contest| contest.class == class);
+    let has = |class: Class| each().any(|contest| contest.class == class);
     let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
         "Whether several threads are worth more than one: results with one thread are not compared with those with several."
             .to_owned()
@@ -35,7 +42,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
 }
 
 /// The difference that a verdict needed for half of the arms of a contest, by the measures that are shown first.
-fn usually_needed(contest: &ContestResult) -> Option<String> {
+fn usually_needed(contest: &ContestResult, with_view: bool) -> Option<String> {
     let of = |measure: Measure| {
         let arms = contest.arms.iter().filter(|arm| !arm.arm.copy);
         let mut needed: Vec<f64> =
@@ -45,8 +52,9 @@ fn usually_needed(contest: &ContestResult) -> Option<String> {
         Some(format!("{} in {}", percent(median), measure.name()))
     };
     let told: Vec<String> = std::iter::once(contest.headline).chain(contest.tail()).filter_map(of).collect();
-    let class = class_words(contest.class);
-    (!told.is_empty()).then(|| format!("{} ({class}) {}", contest.title, told.join(", ")))
+    let kind =
+        if with_view { heading(contest.view, contest.class) } else { class_words(contest.class).to_owned() };
+    (!told.is_empty()).then(|| format!("{} ({kind}) {}", contest.title, told.join(", ")))
 }
 
 /// The workload that the commands which repeat a run begin with: the first that has a name of its own.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    answer::{best_words, scaling_words},
+    answer::best_words,
     numbers::level_text,
     words::{FLOORS, SIGNS, alarm_words, cautions, heading, machine_words, rank_text, ratio_text, versions},
 };
@@ -93,7 +93,7 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
             .collect();
         writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
     }
-    for told in scaling_words(contest).into_iter().chain(machine_words(contest)) {
+    for told in machine_words(contest) {
         writeln!(text, "- {told}")?;
     }
     for arm in contest.arms.iter().filter(|arm| arm.client_bound) {

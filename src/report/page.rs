@@ -51,14 +51,14 @@ struct Page<'a> {
     measures: Vec<(&'static str, &'static str)>,
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
-    limits: Vec<String>,
+    limits: Vec<Vec<(bool, String)>>,
     again_words: String,
     again: [String; 2],
     /// What can be asked for beside closed loops; and whether there are such at all.
     loads: Vec<String>,
     has_closed: bool,
     sections: Vec<Section>,
-    scaling: Figures,
+    connections: Figures,
     legend: Legend,
     backends: Table,
     skipped: &'a BTreeMap<String, String>,
@@ -103,7 +103,7 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
         sections: sections(&each_compared, &contests),
-        scaling: Figures { figures: scaling(&each_compared) },
+        connections: Figures { figures: by_connections(&each_compared) },
         legend: legend(first),
         backends: trust::backends(record),
         skipped: &setup.skipped,
@@ -120,10 +120,13 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     Ok(page.render()?)
 }
 
-/// What a run can't tell, and what spoilt it, as sentences; commands are known by their font.
-fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<String> {
+/// What a run can't tell, and what spoilt it, as sentences in parts, each with whether it is a command.
+fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<Vec<(bool, String)>> {
     let all = limits(contests).into_iter().chain(warnings.iter().cloned());
-    all.map(|text| capital(&text).replace('`', "")).collect()
+    let parts = |text: String| {
+        capital(&text).split('`').enumerate().map(|(place, part)| (place % 2 == 1, part.to_owned())).collect()
+    };
+    all.map(parts).collect()
 }
 
 fn title(setup: &Setup) -> String {
@@ -177,7 +180,7 @@ fn classes(setup: &Setup) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Throughput by connections, for each view and class: over the workloads of the headline's sessions.
-fn scaling(each_compared: &[Compared<'_>]) -> Vec<Figure> {
+fn by_connections(each_compared: &[Compared<'_>]) -> Vec<Figure> {
     let session = |compared: &Compared<'_>| {
         let Workload { messages, message_bytes, reply_bytes, idle, work, .. } = compared.contest().workload;
         (messages, message_bytes, reply_bytes, idle, work)

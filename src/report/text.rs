@@ -1,7 +1,7 @@
 //! A record for a terminal: the answer as a sentence, then a table of what was asked for, as wide as there is room.
 
 use super::{
-    answer::{best_words, scaling_words, stealing_words, tail_words},
+    answer::{best_words, stealing_words, tail_words},
     limits::{again, again_words, limits},
     numbers::level_text,
     words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
@@ -27,8 +27,8 @@ const BRIEFLY: &str = "▲ better, ▼ worse, = and ~ no significant difference;
 /// What the signs mean, shorter than in a report that is kept.
 const SIGNS: &str = "A ratio, with its 95% interval, comes from measurements close to each other in time, and may differ from that of \
                      the levels. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: its own interval \
-                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable: with \"= ±0.4%\" \
-                     a difference above 0.4% would have been detected. Rank: 1 + the number of arms that are significantly better \
+                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable; with \"±0.4%\" \
+                     a measured difference above 0.4% would have been significant. Rank: 1 + the number of arms that are significantly better \
                      by the first measure, so ranks can repeat and skip, \
                      and an arm with fewer messages/s can rank higher where its difference is known better. A session is from connecting to \
                      its last reply. † not actively maintained. NAME again: a second copy of the reference, as a control. What each arm is: `ioduel list`.";
@@ -90,7 +90,7 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     lines.extend(wrapped(&best_words(contest), "", "", width));
     let tail = tail_words(contest, |arm| arm.maintained);
     let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
-    for words in tail.into_iter().chain(stealing_words(contest)).chain(scaling_words(contest)) {
+    for words in tail.into_iter().chain(stealing_words(contest)) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
     lines.push(String::new());

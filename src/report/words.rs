@@ -9,8 +9,8 @@ use crate::{
 
 /// What the signs of verdicts mean, as it stands at every table.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval excludes 1, but not after correction for the \
-                                number of arms; = statistically indistinguishable. \"= ±0.4%\": a difference above 0.4% would have been \
-                                detected";
+                                number of arms; = statistically indistinguishable. \"±0.4%\" after = or ~: a measured difference above 0.4% would \
+                                have been significant";
 
 /// What a floor is, as it stands at every table that has one.
 pub(super) const FLOORS: &str = " By hand: written directly on system calls, without a runtime. It shows what a runtime costs, \

@@ -133,7 +133,7 @@ impl SlicedPair {
             server_switches_per_message: None,
         };
         sliced.ramp()?;
-        sliced.keeps_its_processes()?;
+        sliced.keep_their_processes()?;
         sliced.board.hide();
         sliced.server_switches_per_message = sliced.run_undisturbed()?;
         sliced.stop()?;
@@ -167,13 +167,15 @@ impl SlicedPair {
         }
     }
 
-    /// A server that starts a process for each connection is not metered in slices, whose CPU time is read of the same processes.
-    fn keeps_its_processes(&self) -> anyhow::Result<()> {
-        if self.pair.server.changes_its_processes() {
-            bail!(
-                "server {}: it starts processes while it serves, which slices cannot meter; leave `slices` out of its file",
-                self.pair.plan.server
-            )
+    /// A program that starts a process for each connection is not metered in slices, whose CPU time is read of the same processes.
+    fn keep_their_processes(&self) -> anyhow::Result<()> {
+        let PairPlan { server, client, .. } = &self.pair.plan;
+        let clients = self.pair.clients.iter().map(|agent| (client, agent));
+        for (name, agent) in std::iter::once((server, &self.pair.server)).chain(clients) {
+            anyhow::ensure!(
+                !agent.changes_its_processes(),
+                "{name}: its processes come and go while it runs, which slices cannot meter; leave `slices` out of its file"
+            );
         }
         Ok(())
     }
@@ -282,6 +284,7 @@ impl SlicedPair {
     /// # Errors
     /// When an agent fails, dies or hangs, or a reply was wrong by one byte.
     pub fn end(mut self) -> anyhow::Result<Round> {
+        self.keep_their_processes()?;
         self.resume()?;
         self.board.end();
         let (mut run, client) = self.pair.receive_run()?;

@@ -1,4 +1,4 @@
-//! Who takes part in a duel, and against whom: one worker is never compared with several.
+//! Who takes part in a duel, and against whom: one worker is never compared with several, unless that is what is asked.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -198,49 +198,47 @@ pub(super) fn responses(compared: &Compared<'_>) -> Option<String> {
     Some(chart.svg.finish(&format!("response time in µs by messages/s offered: {}", said.join("; "))))
 }
 
-/// Draws how much more is done with more workers, a line a backend with its name at the end, beside what as many times the workers
-/// do at best; points that say nothing of that are crosses. Nothing where arms don't differ by their workers.
+/// Draws the speed-up by workers, a line a backend with its name at the end, beside what as many times the workers do at best; points
+/// that say nothing of that are crosses. A backend begins on that line, with the fewest that it was measured with. Nothing where arms
+/// don't differ by their workers.
 pub(super) fn scaling(compared: &Compared<'_>) -> Option<String> {
     let points = compared.scaling();
     let fewest = points.iter().map(|point| point.fewest).min()?;
     let most = points.iter().map(|point| point.workers).max()?;
-    let workers = |point: &ScalingPoint| point.workers as f64 / fewest as f64;
+    let times = |workers: usize| workers as f64 / fewest as f64;
     let ideal = most as f64 / fewest as f64;
     // Room for the names behind the last points.
     let x = LogAxis::over([1.0, ideal].into_iter(), 0.0, 0.78);
-    let y = Chart::axis(points.iter().flat_map(|point| [point.low, point.high]).chain([1.0, ideal]));
-    let mut chart = Chart::new(y, "times the fewest", "workers");
+    let height = |point: &ScalingPoint, speedup: f64| speedup * times(point.fewest);
+    let ends = points.iter().flat_map(|point| [height(point, point.low), height(point, point.high)]);
+    let mut chart = Chart::new(Chart::axis(ends.chain([1.0, ideal])), "speed-up", "workers");
     let numbers: BTreeSet<usize> = points.iter().flat_map(|point| [point.fewest, point.workers]).collect();
-    numbers.iter().for_each(|number| chart.x_tick(x.at(*number as f64 / fewest as f64), &number.to_string()));
+    numbers.iter().for_each(|number| chart.x_tick(x.at(times(*number)), &number.to_string()));
     let (from, to) = (chart.place(x.at(1.0), 1.0), chart.place(x.at(ideal), ideal));
     chart.svg.line("grid", from, to);
     let arms = &compared.contest().arms;
-    let mut ends = Vec::new();
+    let mut names = Vec::new();
     for of_backend in points.chunk_by(|one, other| one.backend == other.backend) {
         let Some(arm) = arms.iter().position(|arm| arm.server == of_backend[0].backend) else { continue };
         let look = arm_look(&arms[arm]);
-        let start = (x.at(of_backend[0].fewest as f64 / fewest as f64), 1.0);
-        let line: Vec<(f64, f64)> = std::iter::once(start)
-            .chain(of_backend.iter().map(|point| (x.at(workers(point)), point.speedup)))
-            .collect();
+        let start = times(of_backend[0].fewest);
+        let each = of_backend.iter().map(|point| (x.at(times(point.workers)), height(point, point.speedup)));
+        let line: Vec<(f64, f64)> = std::iter::once((x.at(start), start)).chain(each).collect();
         chart.curve(&look, &line);
         for point in of_backend {
-            let at = x.at(workers(point));
-            chart.svg.line(
-                &format!("interval {look}"),
-                chart.place(at, point.low),
-                chart.place(at, point.high),
-            );
+            let at = x.at(times(point.workers));
+            let [low, speedup, high] = [point.low, point.speedup, point.high].map(|it| height(point, it));
+            chart.svg.line(&format!("interval {look}"), chart.place(at, low), chart.place(at, high));
             if point.void.is_some() {
-                let (x, y) = chart.place(at, point.speedup);
+                let (x, y) = chart.place(at, speedup);
                 chart.svg.text(&format!("lost {look}"), (x, y + 4.0), Anchor::Middle, "×");
             } else {
-                chart.dots(&look, &[(at, point.speedup)]);
+                chart.dots(&look, &[(at, speedup)]);
             }
         }
-        ends.extend(line.last().map(|last| (arm, chart.place(last.0, last.1))));
+        names.extend(line.last().map(|last| (arm, chart.place(last.0, last.1))));
     }
-    for (arm, (x, y)) in apart(ends) {
+    for (arm, (x, y)) in apart(names) {
         chart.svg.text("name", (x + 6.0, y + 4.0), Anchor::Start, &arms[arm].server);
     }
     let said = points.iter().map(|point| {
@@ -248,7 +246,7 @@ pub(super) fn scaling(compared: &Compared<'_>) -> Option<String> {
         format!("{} with {} workers {:.2}{void}", point.backend, point.workers, point.speedup)
     });
     let said: Vec<String> = said.collect();
-    Some(chart.svg.finish(&format!("times what the fewest workers do: {}", said.join("; "))))
+    Some(chart.svg.finish(&format!("speed-up: {}", said.join("; "))))
 }
 
 /// Moves names that would touch down from each other.

@@ -86,7 +86,8 @@ struct Row {
 /// Ranks the arms of a contest by its headline. Backends that stand in other contests alone have a row too, for the script.
 pub(super) fn headline(contest: &ContestResult, names: &[&str]) -> Headline {
     let measure = contest.headline;
-    let ranked: Vec<&ArmResult> = contest.arms.iter().filter(|arm| arm.rank().is_some()).collect();
+    let ranked: Vec<&ArmResult> =
+        contest.arms.iter().filter(|arm| arm.ranks.contains_key(&measure)).collect();
     let shown = contest.arms.iter().filter(|arm| !arm.arm.copy);
     let axis = axis(shown.filter_map(|arm| arm.comparisons.get(&measure)));
     let others = names.iter().filter(|name| !ranked.iter().any(|arm| arm.arm.name == **name));

@@ -10,7 +10,8 @@ use crate::{
 /// What a backend satisfies; nothing is known of one that the record does not describe.
 #[derive(Serialize)]
 pub(super) struct Need {
-    maintained: bool,
+    /// Absent where the record does not say.
+    maintained: Option<bool>,
     portable: bool,
     /// Whether a program can do without unsafe code but the standard library's.
     safe: bool,
@@ -23,10 +24,10 @@ pub(super) fn needs(name: &str, record: &Record) -> Need {
     let footprint = record.footprint.as_ref().and_then(|all| all.backends.get(name));
     let crates = footprint.map(|BackendFootprint { crates, .. }| *crates);
     let Some(is) = record.setup.contestants.get(name) else {
-        return Need { maintained: false, portable: false, safe: false, crates };
+        return Need { maintained: None, portable: false, safe: false, crates };
     };
     Need {
-        maintained: is.maintenance == Maintenance::Active,
+        maintained: Some(is.maintenance == Maintenance::Active),
         portable: is.portable,
         safe: is.crate_name.is_none() && !is.external,
         crates,

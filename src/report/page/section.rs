@@ -10,7 +10,7 @@ use super::{
 use crate::{
     analysis::{ArmResult, Compared, ContestResult, Measure},
     load::Workload,
-    record::View,
+    record::{Class, View},
     report::{
         answer::scaling_words,
         numbers::level_text,
@@ -130,6 +130,12 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
         let caption = format!("{}: ratio and 95% interval; {}", capital(measure.name()), better(measure));
         Figure::of(forest(contest, measure), caption)
     });
+    if contest.class == Class::Scaling {
+        // The arms of a backend have one look, and would be one line in the others.
+        let caption =
+            "Speed-up by workers; the straight line is what as many times the workers do at best, × is void";
+        return forests.chain(Figure::of(chart::scaling(compared), caption)).collect();
+    }
     let quantile = contest.objectives.first().map_or("", |objective| objective.quantile().name());
     let others = [
         Figure::of(
@@ -137,10 +143,6 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
             format!(
                 "Response time ({quantile}) by the rate that is offered; a line ends where its arm is overloaded"
             ),
-        ),
-        Figure::of(
-            chart::scaling(compared),
-            "How much more is done with more workers than with the fewest; the straight line is what as many times the workers do at best, × is void",
         ),
         Figure::of(chart::percentiles(compared), "Round trips by percentile; lower is better"),
         Figure::of(bars::session(contest), "Where a session’s time goes, on average"),
@@ -180,7 +182,7 @@ fn table(contest: &ContestResult) -> Table {
         .into_iter()
         .filter(|measure| contest.arms.iter().any(|arm| arm.levels.contains_key(measure)));
     let measures: Vec<Measure> = measured.collect();
-    let mut columns = vec!["backend".to_owned(), format!("rank by {}", contest.headline.name())];
+    let mut columns = vec!["arm".to_owned(), format!("rank by {}", contest.headline.name())];
     for measure in &measures {
         columns.push(measure.name().to_owned());
         columns.push(format!("to {}", contest.reference));

@@ -30,7 +30,7 @@ fn the_pictures_stay_as_they_are() {
     insta::assert_snapshot!("rounds", chart::rounds(&each_compared[0]).unwrap());
     insta::assert_snapshot!("cpu", bars::cpu(&first).unwrap());
     insta::assert_snapshot!("memory", bars::memory(&first).unwrap());
-    let scaling = scaling(&each_compared);
+    let scaling = by_connections(&each_compared);
     insta::assert_snapshot!("connections", scaling[0].svg);
     let matrix = each_compared.iter().find(|compared| compared.contest().view == View::Matrix).unwrap();
     insta::assert_snapshot!("heat", heat::heat(&matrix.result()).unwrap());

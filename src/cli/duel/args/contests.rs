@@ -9,8 +9,8 @@ use crate::{
     },
     duel::{ContestPlan, fit, handicapped, slices},
     load::Workload,
-    placement::{Cpus, Placement},
-    record::{Arm, Arrivals, Class, Contest, Schedule, View},
+    placement::{Cpus, Placement, WorkersOn},
+    record::{Arrivals, Class, Contest, Schedule, View},
 };
 
 impl Args {
@@ -33,17 +33,25 @@ impl Args {
             workloads.iter().flat_map(|workload| views.iter().map(move |view| (workload, *view)))
         {
             for class in &classes {
-                if workload.arrivals.is_some() && *class != Class::Single && !self.has_room_for_several()? {
+                if workload.arrivals.is_some() && *class == Class::Multi && !self.has_room_for_several()? {
                     continue;
                 }
-                let placement = self.placement(*class, workload.arrivals.is_some())?;
+                let is_paced = workload.arrivals.is_some();
+                let (placement, on) = match class {
+                    Class::Scaling => self.placement_for_workers(is_paced, &workers)?,
+                    _ => {
+                        let placement = self.placement(*class, is_paced)?;
+                        let counts = lineup::workers(*class, &workers, &placement);
+                        (placement, counts.into_iter().map(WorkersOn::from).collect())
+                    }
+                };
                 let plan = ContestPlan {
                     workload: workload.clone(),
                     arrivals: self.arrivals(workload),
                     schedule: self.schedule(workload, self.view(workload, view)?, lineup),
                     view: self.view(workload, view)?,
                     class: *class,
-                    workers: lineup::workers(*class, &workers, &placement),
+                    workers: on,
                     placement,
                 };
                 contests.push(self.handicap(lineup.contest(&plan, &workers)?));
@@ -163,26 +171,17 @@ impl Args {
     }
 
     /// Where a class of arms runs: what was asked for, or else one processor for both sides of a single thread, all processors for
-    /// both of several, and where arms differ by their workers up to half for the server and the others for the client. A pacer has the last for itself, where there are two.
+    /// both of several. A pacer has the last for itself, where there are two.
     pub(super) fn placement(&self, class: Class, is_paced: bool) -> anyhow::Result<Placement> {
         let Machines { server_exec, server_cpus, client_exec, client_cpus, .. } = self.machines();
         let (server_elsewhere, client_elsewhere) = (!server_exec.is_empty(), !client_exec.is_empty());
         if is_paced {
-            let several = (class != Class::Single).then(Cpus::but_the_last).transpose()?;
+            let several = (class == Class::Multi).then(Cpus::but_the_last).transpose()?;
             let placed = Placement::apart(
                 (server_cpus.or(several), server_elsewhere),
                 (client_cpus, client_elsewhere),
             );
             return placed.map_err(wrong_usage);
-        }
-        if class == Class::Scaling {
-            let most = self.workers.iter().max().copied().map_or(1, usize::from);
-            return Placement::for_workers(
-                (server_cpus, server_elsewhere),
-                (client_cpus, client_elsewhere),
-                most,
-            )
-            .map_err(wrong_usage);
         }
         let all = || (class == Class::Multi).then(Cpus::of_this_process).transpose();
         let or_all = |asked: &Option<Cpus>| asked.clone().map_or_else(all, |cpus| Ok(Some(cpus)));
@@ -191,6 +190,26 @@ impl Args {
             (or_all(&client_cpus)?, client_elsewhere),
         )
         .map_err(wrong_usage)
+    }
+
+    /// Where servers with each of these numbers of workers run, and their one client.
+    fn placement_for_workers(
+        &self,
+        is_paced: bool,
+        workers: &[usize],
+    ) -> anyhow::Result<(Placement, Vec<WorkersOn>)> {
+        if is_paced {
+            return Err(wrong_usage(
+                "several numbers of --workers are compared in closed loops: leave out --rate, --objective and workloads at a rate",
+            ));
+        }
+        let Machines { server_exec, server_cpus, client_exec, client_cpus, .. } = self.machines();
+        if !server_exec.is_empty() || !client_exec.is_empty() {
+            return Err(wrong_usage(
+                "several numbers of --workers need to know the processors: run ioduel on the machine itself, without prefixes",
+            ));
+        }
+        Placement::for_workers(server_cpus, client_cpus, workers).map_err(wrong_usage)
     }
 
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
@@ -215,15 +234,16 @@ impl Args {
     }
 }
 
-/// What cannot be seen of more workers than the server has processors.
+/// What numbers of workers say nothing of more processors, and why.
 pub(super) fn scaling_warning(contest: &Contest) -> Option<String> {
-    let processors = contest.placement.server.as_ref()?.count();
-    let is_more = |arm: &&Arm| arm.server_workers.is_some_and(|workers| workers > processors);
-    (contest.class == Class::Scaling && contest.arms.iter().any(|arm| is_more(&arm))).then(|| {
-        let server = if processors == 1 { "1 processor".to_owned() } else { format!("{processors} processors") };
+    let of = &contest.arms.first()?.server;
+    let void = contest.arms.iter().filter(|arm| arm.server == *of && !arm.copy);
+    let told: Vec<String> =
+        void.filter_map(|arm| Some(format!("{} {}", arm.name, arm.void.as_ref()?))).collect();
+    (!told.is_empty()).then(|| {
         format!(
-            "workers: the server has {server}, the others are the client's; what more workers than that do says nothing of what more \
-             processors would give. A machine of more processors shows it"
+            "workers: {}; that says nothing about scaling: choose with --server-cpus and --client-cpus, or use a machine of more cores",
+            told.join(", ")
         )
     })
 }
