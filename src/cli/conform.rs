@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The backend name to send to your program. Without a program: the built-in backend to test
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
-    /// The program is a plain echo server that answers no requests; {address} in its arguments becomes the address to listen on
+    /// The program is a plain echo server, which knows nothing of agents; {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
     /// Worker threads, if it supports a choice [default: its own]

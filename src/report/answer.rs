@@ -3,7 +3,7 @@
 use crate::{
     analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
     record::Class,
-    report::numbers::level_text,
+    report::numbers::level_text_beside,
     stats::Better,
 };
 
@@ -64,8 +64,10 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
         let is_told = is_told_better(first, than, measure);
         is_told.then(|| format!(", {} than {}", size_words(&[to]), than.arm.name))
     });
-    let named = best.into_iter().map(|arm| match arm.levels.get(&measure) {
-        Some(level) => format!("{} ({})", arm.arm.name, level_text(measure, *level)),
+    let level = |arm: &ArmResult| arm.levels.get(&measure).copied();
+    let largest = best.iter().filter_map(|arm| level(arm)).fold(0.0, f64::max);
+    let named = best.into_iter().map(|arm| match level(arm) {
+        Some(level) => format!("{} ({})", arm.arm.name, level_text_beside(measure, level, largest)),
         None => arm.arm.name.clone(),
     });
     let names: Vec<String> = named.collect();
@@ -138,7 +140,9 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
         let name = arm.arm.name.as_str();
         let per_core = named(name, "-per-core");
         let reuseport = per_core.and_then(|_| named(name, "-reuseport"));
-        per_core.into_iter().chain(reuseport).map(move |other| (arm, other))
+        let ways =
+            [(per_core, "a scheduler for each worker"), (reuseport, "that and a listener for each worker")];
+        ways.into_iter().filter_map(move |(other, way)| Some((arm, other?, way)))
     });
     let by = |one: &ArmResult, other: &ArmResult, measure: Measure| {
         let [ratio, to] = [one, other].map(|arm| ratio_of(arm, contest, measure));
@@ -150,12 +154,12 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
             _ => format!("no significant difference by {name}"),
         })
     };
-    let said = pairs.filter_map(|(one, other)| {
+    let said = pairs.filter_map(|(one, other, way)| {
         let measures = std::iter::once(contest.headline).chain(contest.tail());
         let parts: Vec<String> = measures.filter_map(|measure| by(one, other, measure)).collect();
         let [one, other] = [one, other].map(|arm| arm.arm.name.as_str());
         (!parts.is_empty())
-            .then(|| format!("Work stealing ({one}) against none ({other}): {}.", parts.join(", ")))
+            .then(|| format!("Work stealing ({one}) against {way} ({other}): {}.", parts.join(", ")))
     });
     said.collect()
 }
@@ -329,7 +333,8 @@ mod tests {
                 // The reference is named by the ratios to it, too.
                 prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
                 if let Some(level) = arm.levels.get(&tail).filter(|_| leads) {
-                    let told = format!("{} ({})", arm.arm.name, level_text(tail, *level));
+                    let largest = best.iter().map(|arm| arm.levels[&tail]).fold(0.0, f64::max);
+                    let told = format!("{} ({})", arm.arm.name, level_text_beside(tail, *level, largest));
                     prop_assert!(said.contains(&told), "{}: {}", told, said);
                 }
             }

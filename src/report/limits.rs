@@ -23,7 +23,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. Half of the comparisons needed more than this to be significant: {}.",
+            "Small differences. The smallest that would have been significant, in half of the comparisons: {}.",
             needed.join("; ")
         )
     });
@@ -65,12 +65,11 @@ fn repeated(setup: &Setup) -> &str {
 
 /// What the commands that repeat a run are for.
 pub(super) fn again_words(setup: &Setup) -> String {
-    let other = if repeated(setup) == "crowd" {
-        "64 connections, write session"
-    } else {
-        "1,024 connections, write crowd"
-    };
-    format!("Again with messages of 4 KiB (for {other} instead of {})", repeated(setup))
+    let named = repeated(setup);
+    let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1,024", "crowd") };
+    format!(
+        "{named} again with messages of 4 KiB (for {connections} connections, write {other} for {named} in the first line)"
+    )
 }
 
 /// The commands that repeat a run with messages of 4 KiB.

@@ -4,11 +4,16 @@ use crate::analysis::Measure;
 
 /// A level with its unit, to three significant digits; from 10,000 on in the next larger unit.
 pub(super) fn level_text(measure: Measure, level: f64) -> String {
+    level_text_beside(measure, level, level)
+}
+
+/// The same in the unit that fits the largest of those beside it.
+pub(super) fn level_text_beside(measure: Measure, level: f64, largest: f64) -> String {
     let (level, unit) = match measure.unit() {
         "1/s" => (level, ""),
-        "µs" if level >= 9_999_500.0 => (level / 1e6, "s"),
-        "µs" if level >= 9_995.0 => (level / 1e3, "ms"),
-        "B" if level >= 9_995.0 => (level / 1024.0, "KiB"),
+        "µs" if largest >= 9_999_500.0 => (level / 1e6, "s"),
+        "µs" if largest >= 9_995.0 => (level / 1e3, "ms"),
+        "B" if largest >= 9_995.0 => (level / 1024.0, "KiB"),
         unit => (level, unit),
     };
     let (digits, thousands) = three_digits(level);
@@ -56,6 +61,7 @@ mod tests {
     fn levels_have_units_that_fit() {
         let us = [6.4, 845.2, 9_991.0, 9_999.0, 12_345.0, 30e6].map(|us| level_text(Measure::SessionP99, us));
         assert_eq!(us, ["6.40 µs", "845 µs", "9990 µs", "10.0 ms", "12.3 ms", "30.0 s"]);
+        assert_eq!(level_text_beside(Measure::SessionP99, 9_840.0, 10_900.0), "9.84 ms");
         assert_eq!(level_text(Measure::Throughput, 69_095.0), "69.1k");
         let bytes = [2048.0, 102_400.0].map(|bytes| level_text(Measure::IdleMemory, bytes));
         assert_eq!(bytes, ["2050 B", "100 KiB"]);

@@ -4,7 +4,9 @@ use super::{
     answer::{best_words, stealing_words, tail_words},
     limits::{again, again_words, limits},
     numbers::level_text,
-    words::{self, FLOORS, alarm_words, cautions, heading, marked, rank_text, sign, versions},
+    words::{
+        self, FLOORS, alarm_words, cautions, class_words, marked, rank_text, sign, versions, view_words,
+    },
 };
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure},
@@ -25,9 +27,9 @@ const BAR: (usize, usize) = (8, 30);
 const BRIEFLY: &str = "▲ better, ▼ worse, = and ~ no significant difference; more on these at the end.";
 
 /// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "A ratio, with its 95% interval, comes from measurements close to each other in time, and may differ from that of \
-                     the levels. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: its own interval \
-                     excludes 1, but not after correction for the number of arms; = statistically indistinguishable; with \"±0.4%\" \
+const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that are close to each other in time, so dividing two \
+                     values of the table may give a slightly different figure. More messages/s are better, and less time is. ▲ better, ▼ worse; ~ suggestive: significant alone, \
+                     but not after correction for the number of arms; = statistically indistinguishable; with \"±0.4%\" \
                      a measured difference above 0.4% would have been significant. Rank: 1 + the number of arms that are significantly better \
                      by the first measure, so ranks can repeat and skip, \
                      and an arm with fewer messages/s can rank higher where its difference is known better. A session is from connecting to \
@@ -85,7 +87,8 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
     let load =
         format!("{}, a session is {}{}", connections(shape.connections), shape.in_words(), shape.beside());
-    let title = format!("{} ({load}): {}", contest.title, heading(contest.view, contest.class));
+    let (class, view) = (class_words(contest.class), view_words(contest.view));
+    let title = format!("{}, {class}: {load}; {view}", contest.title);
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
     let tail = tail_words(contest, |arm| arm.maintained);

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What the signs of verdicts mean, as it stands at every table.
-pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: its own interval excludes 1, but not after correction for the \
+pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: significant alone, but not after correction for the \
                                 number of arms; = statistically indistinguishable. \"±0.4%\" after = or ~: a measured difference above 0.4% would \
                                 have been significant";
 
@@ -38,14 +38,18 @@ pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
 
 /// What a contest of this view and class is called in a heading.
 pub(super) fn heading(view: View, class: Class) -> String {
-    let view = match view {
+    match class {
+        Class::Mixed => view_words(view).to_owned(),
+        class => format!("{}, {}", view_words(view), class_words(class)),
+    }
+}
+
+/// What a view is called.
+pub(super) fn view_words(view: View) -> &'static str {
+    match view {
         View::Own => "client and server of the same backend",
         View::Server => "the same client against each server",
         View::Matrix => "every client against every server",
-    };
-    match class {
-        Class::Mixed => view.to_owned(),
-        class => format!("{view}, {}", class_words(class)),
     }
 }
 

@@ -116,15 +116,15 @@ fn a_server_that_forks_is_charged_for_its_children_in_whole_rounds_and_refused_i
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/faulty.py");
     let server = |more| format!("server = \"python3 {} forks {{address}}\"\n{more}", file.display());
     folder.write("forks", &server(""));
-    let told = run(&folder, &["forks", "--duration", "500ms"]);
+    let told = run(&folder, &["epoll", "--server", "forks", "--duration", "500ms"]);
     let cpu = told["server_cpu_us_per_message"].as_f64().unwrap();
     assert!(cpu > 1.0, "{cpu} µs a message");
     folder.write("forks", &server("slices = true\n"));
     let out = folder.0.join("out");
     let words =
         ["duel", "epoll", "mio", "forks", "--quick", "--epochs", "1", "--workload", "session", "--out"];
-    let (_, _, stderr) = folder.ioduel(&[&words[..], &[out.to_str().unwrap()]].concat());
-    assert!(stderr.contains("forks: its processes come and go while it runs"), "{stderr}");
+    let (_, stdout, stderr) = folder.ioduel(&[&words[..], &[out.to_str().unwrap()]].concat());
+    assert!(stdout.contains("forks: its processes come and go while it runs"), "{stdout}{stderr}");
 }
 
 /// A contestant that a shell makes of this program's `mio`, with an edit of what it is asked and one of what it says.

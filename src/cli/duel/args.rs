@@ -58,7 +58,7 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which client drives which server [default: own; server if a server without a client takes part]
+    /// Which client drives which server [default: own, or the server view if one has no client]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// How many threads the arms run on [default: both, or the one that all named backends support]
@@ -68,8 +68,8 @@ pub(in crate::cli) struct Args {
     /// each number [default: single class 1; multi class one for each processor, at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: in the single class the quietest one, for both sides; in the other
-    /// all]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: single class the quietest one, shared with the
+    /// client; multi class all]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors [default: the server's]

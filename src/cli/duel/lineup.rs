@@ -120,7 +120,7 @@ impl Lineup {
             Some(it) if self.named => {
                 let classes: Vec<&str> = possible.iter().map(|class| class.name()).collect();
                 Err(wrong_usage(format!(
-                    "{0} has {1}, so it cannot run in the {2} class that --class or --workers asks for; leave out {0}, or those",
+                    "the backend {0} ({1}) cannot run in the {2} class, which --class or --workers asks for; remove it, or them",
                     it.name(),
                     it.threading(),
                     classes.join(" and ")

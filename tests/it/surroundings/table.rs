@@ -98,7 +98,7 @@ static ROWS: &[Row] = &[
         "no time",
         "ioduel duel --time 1ms --out $OUT/r; code=$?; test ! -e $OUT/r && exit $code",
         2,
-        "one takes at least",
+        "an epoch takes at least",
     ),
     row("no such file", "ioduel run epoll --workload nowhere.toml", 2, "cannot read nowhere.toml"),
     row("no such workload", "ioduel workloads sesion", 2, "there are session, solo, crowd"),
