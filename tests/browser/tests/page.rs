@@ -261,7 +261,9 @@ fn tables_are_sorted_filtered_and_copied() {
     );
     let copied = copied.as_str().unwrap();
     assert!(
-        copied.starts_with("| arm | rank |") && copied.contains("| tokio |") && !copied.contains("| epoll |"),
+        copied.starts_with("| arm | rank by messages/s |")
+            && copied.contains("| tokio |")
+            && !copied.contains("| epoll |"),
         "{copied}"
     );
     let saved = page.ask(
