@@ -191,7 +191,12 @@ fn run_prints_the_fields_that_it_promises() {
             assert!(json[field].as_f64().unwrap() >= 0.0, "{field}");
         }
         assert!(json["messages_per_second"].as_f64().unwrap() > 0.0);
+        // Where no session ended, as of long ones on a busy machine, there is nothing to tell of one.
+        let of_sessions = json["sessions"].as_u64().unwrap() > 0;
         for field in ["connect_us", "round_trip_us", "session_us"] {
+            if !of_sessions && field != "round_trip_us" {
+                continue;
+            }
             for figure in ["p50", "p90", "p99", "p999", "max", "mean"] {
                 assert!(json[field][figure].is_f64(), "{field} {figure}");
             }
