@@ -165,7 +165,7 @@
       const reference = contest.arms.indexOf(wish.reference);
       const ratios = measure.ratios[reference] ?? [];
       const axis = measure.axes[reference] ?? { low: 1, high: 10, ticks: [] };
-      const place = (value) => Number((4 + (68 * Math.log(value / axis.low)) / Math.log(axis.high / axis.low)).toFixed(2));
+      const place = (value) => Number((6 + (66 * Math.log(value / axis.low)) / Math.log(axis.high / axis.low)).toFixed(2));
       const floors = measure.order.filter((arm) => contest.floors[arm] && (ratios[arm] || arm === reference))
         .map((arm) => ({ name: contest.arms[arm], ratio: ratios[arm]?.[0].toFixed(3) ?? "1", x: place(ratios[arm]?.[0] ?? 1) }));
       cell(table, "measure").textContent = measure.name;

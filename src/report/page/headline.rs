@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Where the axis begins and ends, in percent of the plot's width: behind its end is room for what stands at a mark.
-const FROM: f64 = 4.0;
+const FROM: f64 = 6.0;
 const TO: f64 = 72.0;
 
 /// The height of a line of names of floors, in pixels.
