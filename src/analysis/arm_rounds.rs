@@ -24,7 +24,7 @@ pub enum Scope {
     Closed,
     /// Those at one of the rates, by its number.
     Rate(usize),
-    /// Those of an epoch at all rates, for the capacity that they come to.
+    /// Those of a block at all rates, for the capacity that they come to.
     Capacity,
 }
 
@@ -122,12 +122,16 @@ impl<'a> ArmRounds<'a> {
 
     /// Takes a round that is one of those at all rates.
     fn enter_at_rate(&mut self, line: &Line, capacities: &mut Capacities) -> anyhow::Result<()> {
-        let Place { epoch, step, .. } = *line.place();
-        capacities.has_epoch(epoch);
+        let Place { epoch, block, step, ref arm, .. } = *line.place();
+        capacities.has_block(epoch, block);
         match line {
             Line::Round(round) if round.excluded.is_empty() => {
                 let alone = Merged::of(round, self.connections, self.counts_sessions)?;
-                step.into_iter().for_each(|step| capacities.enter(epoch, step, &alone));
+                let is_first = step.is_none_or(|step| capacities.enter(epoch, block, step, &alone));
+                anyhow::ensure!(
+                    is_first,
+                    "{arm} has two rounds at one rate in block {block} of epoch {epoch}"
+                );
             }
             Line::Round(round) => self.count_excluded(round.excluded.first().cloned().unwrap_or_default(), 1),
             Line::Failed { error, .. } => self.count_excluded(format!("failed: {error}"), 1),
@@ -137,12 +141,12 @@ impl<'a> ArmRounds<'a> {
         Ok(())
     }
 
-    /// Takes the capacity of each epoch for what it measured.
+    /// Takes the capacity of each block for what it measured.
     fn conclude(&mut self, capacities: Capacities) {
-        for (epoch, found) in capacities.of_epochs() {
+        for (place, found) in capacities.of_blocks() {
             match found {
-                Some(found) => drop(self.rounds.insert((epoch, 0), Figures::of_capacity(found.rate()))),
-                None => self.lost.push((epoch, 0)),
+                Some(found) => drop(self.rounds.insert(place, Figures::of_capacity(found.rate()))),
+                None => self.lost.push(place),
             }
         }
         self.capacities = Some(capacities);
@@ -311,10 +315,7 @@ impl<'a> ArmRounds<'a> {
         let figures = self.merged.figures();
         let level = |measure: Measure| match measure {
             Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
-            Measure::Capacity => {
-                let rates: Vec<f64> = self.rounds.values().map(|epoch| epoch.capacity).collect();
-                median(rates.iter()).unwrap_or(f64::NAN)
-            }
+            Measure::Capacity => self.capacities.as_ref().and_then(Capacities::level).unwrap_or(f64::NAN),
             // Of rounds at many rates together nothing else means anything.
             _ if self.rounds.is_empty() || self.capacities.is_some() => f64::NAN,
             _ => measure.of_round(&figures),
@@ -339,7 +340,7 @@ impl<'a> ArmRounds<'a> {
         if all == 0 {
             Some("it was not measured".to_owned())
         } else if barred && self.capacities.is_some() {
-            Some(format!("{lost} of {} epochs had too few rounds that count", lost + self.rounds.len()))
+            Some(format!("{lost} of {} blocks had too few rounds that count", lost + self.rounds.len()))
         } else if barred {
             let most = self.excluded.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());

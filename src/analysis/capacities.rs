@@ -1,4 +1,4 @@
-//! What the rounds of an arm at all rates say of its capacity, epoch by epoch.
+//! What the rounds of an arm at all rates say of its capacity, block by block.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     stats::{Capacity, capacity},
 };
 
-/// The share of the rates that must have a round in an epoch for the epoch to have a capacity.
+/// The share of a block's rates that must have a round that counts for the block to have a capacity.
 const LEAST_RATES: f64 = 0.7;
 
 /// The response times of one round, in seconds: by the quantile of each objective.
@@ -19,49 +19,53 @@ type Responses = Vec<f64>;
 pub(super) struct Capacities {
     rates: Vec<f64>,
     objectives: Vec<Objective>,
-    /// The rounds that count, by epoch and by the number of the rate. An epoch without any is here too.
-    rounds: BTreeMap<usize, BTreeMap<usize, Vec<Responses>>>,
+    /// How many of the rates, the lowest, have one round in each epoch, in its first block.
+    once: usize,
+    /// The rounds that count, by epoch and block, and by the number of the rate. A block without any is here too.
+    rounds: BTreeMap<(usize, usize), BTreeMap<usize, Responses>>,
 }
 
 impl Capacities {
     /// Prepares to take the rounds of an arm.
     pub(super) fn new(contest: &Contest) -> Self {
-        let (rates, objectives) = match &contest.arrivals {
-            Arrivals::Open { rates, objectives, .. } => (rates.clone(), objectives.clone()),
-            Arrivals::Closed => (Vec::new(), Vec::new()),
+        let (rates, once, objectives) = match &contest.arrivals {
+            Arrivals::Open { rates, once, objectives } => (rates.clone(), *once, objectives.clone()),
+            Arrivals::Closed => (Vec::new(), 0, Vec::new()),
         };
-        Self { rates, objectives, rounds: BTreeMap::new() }
+        Self { rates, objectives, once, rounds: BTreeMap::new() }
     }
 
-    /// Takes note of an epoch, whether or not a round of it counts.
-    pub(super) fn has_epoch(&mut self, epoch: usize) {
-        self.rounds.entry(epoch).or_default();
+    /// Takes note of a block, whether or not a round of it counts.
+    pub(super) fn has_block(&mut self, epoch: usize, block: usize) {
+        self.rounds.entry((epoch, block)).or_default();
     }
 
-    /// Takes a round that counts.
-    pub(super) fn enter(&mut self, epoch: usize, step: usize, round: &Merged) {
+    /// Takes a round that counts; whether it is the first at its rate in its block.
+    pub(super) fn enter(&mut self, epoch: usize, block: usize, step: usize, round: &Merged) -> bool {
         let under = |objective: &Objective| round.response_s(objective.quantile().share());
         let responses = self.objectives.iter().map(under).collect();
-        self.rounds.entry(epoch).or_default().entry(step).or_default().push(responses);
+        self.rounds.entry((epoch, block)).or_default().insert(step, responses).is_none()
     }
 
-    /// The capacity of each epoch; `None` where too few rounds count.
-    pub(super) fn of_epochs(&self) -> impl Iterator<Item = (usize, Option<Capacity>)> {
-        self.rounds.iter().map(|(epoch, steps)| (*epoch, self.of_epoch(steps)))
+    /// The capacity of each block, by epoch and block; `None` where too few rounds count.
+    ///
+    /// All arms of a block have the same plan. What its draw does to their response times is alike, and cancels in the ratio of two
+    /// capacities of one block: over several blocks together it would not.
+    pub(super) fn of_blocks(&self) -> impl Iterator<Item = ((usize, usize), Option<Capacity>)> {
+        self.rounds.iter().map(|(place, steps)| (*place, self.of_block(*place, steps)))
     }
 
-    fn of_epoch(&self, steps: &BTreeMap<usize, Vec<Responses>>) -> Option<Capacity> {
-        if (steps.len() as f64) < LEAST_RATES * self.rates.len() as f64 {
+    fn of_block(&self, (epoch, _): (usize, usize), steps: &BTreeMap<usize, Responses>) -> Option<Capacity> {
+        let own = steps.range(self.once..);
+        if (own.clone().count() as f64) < LEAST_RATES * self.rates.len().saturating_sub(self.once) as f64 {
             return None;
         }
-        let under = |(number, objective): (usize, &Objective)| {
-            let point = |(step, rounds): (&usize, &Vec<Responses>)| {
-                Some((*self.rates.get(*step)?, response(rounds, number)?))
-            };
-            let points: Vec<(f64, f64)> = steps.iter().filter_map(point).collect();
-            capacity(&points, objective.limit().as_secs_f64())
-        };
-        let found = self.objectives.iter().enumerate().filter_map(under).reduce(Capacity::min)?;
+        // What an epoch has once stands for each of its blocks.
+        let below = self.rounds.get(&(epoch, 0)).map(|first| first.range(..self.once)).into_iter().flatten();
+        let steps: BTreeMap<usize, &Responses> = below.chain(own).map(|(step, it)| (*step, it)).collect();
+        let found = self.lowest(|number| {
+            steps.iter().filter_map(|(step, it)| Some((*self.rates.get(*step)?, *it.get(number)?))).collect()
+        })?;
         // What lies beyond the rates is known only where the one at that end was measured.
         let end = match found {
             Capacity::At(_) => return Some(found),
@@ -71,16 +75,44 @@ impl Capacities {
         steps.contains_key(&end).then_some(found)
     }
 
-    /// The response times by the first objective's quantile at each rate: in each epoch, in seconds.
+    /// The lowest capacity under any of the objectives, from the response times at each rate by the quantile of each.
+    fn lowest(&self, points: impl Fn(usize) -> Vec<(f64, f64)>) -> Option<Capacity> {
+        let under = |(number, objective): (usize, &Objective)| {
+            capacity(&points(number), objective.limit().as_secs_f64())
+        };
+        self.objectives.iter().enumerate().filter_map(under).reduce(Capacity::min)
+    }
+
+    /// The capacity by the median response times of all blocks: of single blocks one in which the machine stood still is too low.
+    pub(super) fn level(&self) -> Option<f64> {
+        let response = |step: usize, number: usize| {
+            let of_blocks: Vec<f64> =
+                self.rounds.values().filter_map(|steps| steps.get(&step)?.get(number).copied()).collect();
+            median(of_blocks.iter())
+        };
+        let points = |number: usize| {
+            let rates = self.rates.iter().enumerate();
+            rates.filter_map(|(step, rate)| Some((*rate, response(step, number)?))).collect()
+        };
+        self.lowest(points).map(Capacity::rate)
+    }
+
+    /// The response times by the first objective's quantile at each rate: the median round of each epoch, in seconds.
     pub(super) fn responses(&self) -> Vec<(f64, Vec<f64>)> {
-        let at =
-            |step: usize| self.rounds.values().filter_map(|steps| response(steps.get(&step)?, 0)).collect();
+        let at = |step: usize| {
+            let mut epochs: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+            for ((epoch, _), steps) in &self.rounds {
+                let response = steps.get(&step).and_then(|responses| responses.first());
+                epochs.entry(*epoch).or_default().extend(response);
+            }
+            epochs.values().filter_map(|rounds| median(rounds.iter())).collect()
+        };
         self.rates.iter().enumerate().map(|(step, rate)| (*rate, at(step))).collect()
     }
 
-    /// What most epochs say of a capacity that lies beyond the rates that were offered.
+    /// What most blocks say of a capacity that lies beyond the rates that were offered.
     pub(super) fn beyond_the_rates(&self) -> Option<String> {
-        let found: Vec<Capacity> = self.of_epochs().filter_map(|(_, found)| found).collect();
+        let found: Vec<Capacity> = self.of_blocks().filter_map(|(_, found)| found).collect();
         let most = |is: fn(&Capacity) -> bool| found.iter().filter(|it| is(it)).count() * 2 > found.len();
         let rate = |rate: Option<&f64>| rate.map_or_else(String::new, |rate| format!("{rate:.0}/s"));
         if most(|it| matches!(it, Capacity::AtLeast(_))) {
@@ -95,9 +127,4 @@ impl Capacities {
             None
         }
     }
-}
-
-/// The median of some rounds, by one of the objectives: what the machine did in one of them is not the arm's.
-fn response(rounds: &[Responses], objective: usize) -> Option<f64> {
-    median(rounds.iter().filter_map(|responses| responses.get(objective)))
 }

@@ -328,7 +328,7 @@ fn capacities_are_compared_as_any_measure_and_each_rate_by_itself() {
     let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap();
     // It takes three quarters: and ceases to meet the objective at as much less, but for the rates that lie between.
     let found = &arm.comparisons[&Measure::Capacity];
-    assert!((0.6..0.9).contains(&found.ratio) && found.verdict == Verdict::Worse, "{found:?}");
+    assert!((0.55..0.95).contains(&found.ratio) && found.verdict == Verdict::Worse, "{found:?}");
     assert_eq!(arm.rank(), Some(2));
     for contest in &contests[1..] {
         assert!(contest.rate.is_some() && contest.headline == Measure::ResponseP99);
@@ -345,7 +345,7 @@ fn a_moment_in_which_the_machine_stood_still_is_not_an_arms() {
         queue(6.0, rate) + if block == 0 { stall } else { 0.0 }
     });
     let level = |record: &Record| analyse(record).unwrap().contests[0].arms[0].levels[&Measure::Capacity];
-    // Of two blocks the median is the longer; the rate at which it is crossed is the same.
+    // Of one block in two some rate is spoilt; the rate at which most cross the limit is the same.
     assert!((level(&stalled) / level(&calm) - 1.0).abs() < 0.35, "{} {}", level(&stalled), level(&calm));
 }
 

@@ -3,7 +3,10 @@
 //! Around the rates at which the arms cease to meet the objective, close to each other; below them the usual shares of what the
 //! reference can take. What is found here only says where to look: what the capacity is, the contest's own rounds say.
 
-use crate::load::SHARES;
+use crate::{
+    load::SHARES,
+    stats::{Capacity, capacity},
+};
 
 /// Rates around the arms' capacities at least, and at most.
 const RUNGS: (usize, usize) = (6, 9);
@@ -14,8 +17,17 @@ const NEAREST: f64 = 1.06;
 /// How far the rates reach beyond the arms' capacities, as a factor either way: the search is as noisy as a round.
 const BEYOND: f64 = 1.2;
 
-/// Rates that are tried of each arm until its capacity lies between two that are near to each other.
-const TRIES: usize = 6;
+/// Rates at which an arm is tried first, over all that it might take.
+const COARSE: usize = 6;
+
+/// Rates at which it is tried around what these say.
+const FINE: usize = 7;
+
+/// How far those reach, as a factor either way.
+const FINE_REACH: f64 = 1.4;
+
+/// How often rates are tried around what the others say, until what all of them say lies well within those.
+const PASSES: usize = 3;
 
 /// The lowest share of what an arm can take that is tried.
 const LEAST_SHARE: f64 = 0.05;
@@ -34,11 +46,11 @@ pub trait Prober {
     /// When it cannot be measured.
     fn saturate(&mut self, arm: usize) -> anyhow::Result<f64>;
 
-    /// Offers an arm so many messages a second; whether it meets the objective.
+    /// Offers an arm so many messages a second; returns its response time as a share of what the objective allows.
     ///
     /// # Errors
     /// When it cannot be measured.
-    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool>;
+    fn response(&mut self, arm: usize, rate: f64) -> anyhow::Result<f64>;
 }
 
 /// The rates that were found.
@@ -76,21 +88,50 @@ pub fn find_rates(prober: &mut impl Prober, about: usize) -> anyhow::Result<Ladd
     Ok(Ladder { rates, below })
 }
 
-/// Finds where an arm ceases to meet the objective, between nothing and what it can take, halving on a logarithmic scale.
+/// Finds where an arm ceases to meet the objective, between nothing and what it can take; `None` where it never does.
+///
+/// From all rounds together, as a contest's blocks do it: one in which the machine stood still does not send the search astray.
 fn knee(prober: &mut impl Prober, arm: usize, saturation: f64) -> anyhow::Result<Option<f64>> {
-    let (mut low, mut high) = (lowest_tried(prober, saturation), saturation);
-    if low >= high {
+    let lowest = lowest_tried(prober, saturation);
+    if lowest >= saturation {
         return Ok(None);
     }
-    // Asked twice: the machine may have stood still.
-    if !prober.meets(arm, low)? && !prober.meets(arm, low)? {
-        return Ok(None);
+    let mut tried = Tried::default();
+    // The lowest is tried twice: it alone says whether anything meets the objective.
+    tried.at(prober, arm, &[lowest])?;
+    tried.at(prober, arm, &spread(lowest, saturation, COARSE))?;
+    for _ in 0..PASSES {
+        let Some(found) = tried.capacity() else { return Ok(None) };
+        let (from, to) = ((found / FINE_REACH).max(lowest), (found * FINE_REACH).min(saturation));
+        tried.at(prober, arm, &spread(from, to, FINE))?;
+        let again = tried.capacity().unwrap_or(lowest);
+        if (again / found).ln().abs() < FINE_REACH.sqrt().ln() {
+            break;
+        }
     }
-    for _ in 0..TRIES {
-        let middle = (low * high).sqrt();
-        *(if prober.meets(arm, middle)? { &mut low } else { &mut high }) = middle;
+    Ok(tried.capacity())
+}
+
+/// What an arm answered at rates that were tried.
+#[derive(Default)]
+struct Tried(Vec<(f64, f64)>);
+
+impl Tried {
+    fn at(&mut self, prober: &mut impl Prober, arm: usize, rates: &[f64]) -> anyhow::Result<()> {
+        for rate in rates {
+            self.0.push((*rate, prober.response(arm, *rate)?));
+        }
+        self.0.sort_by(|one, other| one.0.total_cmp(&other.0));
+        Ok(())
     }
-    Ok(Some((low * high).sqrt()))
+
+    /// What all rounds together say; `None` where not even the lowest rate meets the objective.
+    fn capacity(&self) -> Option<f64> {
+        match capacity(&self.0, 1.0)? {
+            Capacity::Below(_) => None,
+            found => Some(found.rate()),
+        }
+    }
 }
 
 /// The lowest rate that is tried of an arm that can take so much.
@@ -101,8 +142,13 @@ fn lowest_tried(prober: &impl Prober, saturation: f64) -> f64 {
 /// So many rates at equal factors from one to another; fewer where they would be nearer than that tells anything.
 fn around(low: f64, high: f64, rungs: usize) -> Vec<f64> {
     let fitting = ((high / low).ln() / NEAREST.ln()).floor() as usize + 1;
-    let steps = rungs.min(fitting).max(2) - 1;
-    (0..=steps).map(|step| low * (high / low).powf(step as f64 / steps as f64)).collect()
+    spread(low, high, rungs.min(fitting).max(2))
+}
+
+/// So many rates, two or more, at equal factors from one to another.
+fn spread(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let steps = (count - 1) as f64;
+    (0..count).map(|step| low * (high / low).powf(step as f64 / steps)).collect()
 }
 
 /// Both together in ascending order, whole, without those that are near to one of the first.
@@ -123,6 +169,8 @@ mod tests {
     struct Arms {
         saturations: Vec<f64>,
         share: f64,
+        /// Whether the machine stands still in each fifth round.
+        stalls: bool,
         tried: usize,
     }
 
@@ -139,16 +187,18 @@ mod tests {
             Ok(self.saturations[arm])
         }
 
-        fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
+        fn response(&mut self, arm: usize, rate: f64) -> anyhow::Result<f64> {
             assert!(rate >= self.lowest(), "no round can measure {rate}");
             self.tried += 1;
-            Ok(rate <= self.saturations[arm] * self.share)
+            let stalled = self.stalls && self.tried.is_multiple_of(5);
+            Ok(if stalled || rate > self.saturations[arm] * self.share { 3.0 } else { 0.3 })
         }
     }
 
     #[test]
     fn rates_lie_around_all_knees_and_at_the_shares_of_the_reference() {
-        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0, 25_000.0], share: 0.8, tried: 0 };
+        let mut arms =
+            Arms { saturations: vec![40_000.0, 50_000.0, 25_000.0], share: 0.8, stalls: false, tried: 0 };
         let ladder = find_rates(&mut arms, 12).unwrap();
         for arm in 0..3 {
             let saturation = arms.saturations[arm];
@@ -165,12 +215,21 @@ mod tests {
             "{rates:?}"
         );
         assert!((6..=13).contains(&rates.len()) && ladder.below == 1, "{ladder:?}");
-        assert_eq!(arms.tried, 2 * 3 * (1 + TRIES));
+        assert_eq!(arms.tried, 2 * 3 * (1 + COARSE + FINE), "once for the rates, and once for the knees");
+    }
+
+    #[test]
+    fn moments_in_which_the_machine_stands_still_do_not_lead_astray() {
+        for offset in 0..5 {
+            let mut arms = Arms { saturations: vec![40_000.0], share: 0.8, stalls: true, tried: offset };
+            let knee = knee(&mut arms, 0, 40_000.0).unwrap().unwrap();
+            assert!((knee / 32_000.0).ln().abs() < 0.2, "{knee}");
+        }
     }
 
     #[test]
     fn an_objective_that_nobody_meets_is_told_with_the_lowest_rate() {
-        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 0.0, tried: 0 };
+        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 0.0, stalls: false, tried: 0 };
         let told = find_rates(&mut arms, 12).unwrap_err().to_string();
         assert_eq!(
             told,
@@ -180,17 +239,17 @@ mod tests {
 
     #[test]
     fn no_rate_is_tried_at_which_a_round_has_too_few_messages() {
-        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.8, tried: 0 };
+        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.8, stalls: false, tried: 0 };
         let ladder = find_rates(&mut arms, 12).unwrap();
         assert!(ladder.rates.iter().any(|it| (it / 4_800.0).ln().abs() < 0.2), "{ladder:?}");
-        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.0, tried: 0 };
+        let mut arms = Arms { saturations: vec![6_000.0, 400.0], share: 0.0, stalls: false, tried: 0 };
         let told = find_rates(&mut arms, 12).unwrap_err().to_string();
         assert!(told.contains("not even at 459 messages/s"), "{told}");
     }
 
     #[test]
     fn one_that_everybody_meets_lies_around_what_they_can_take() {
-        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 1.0, tried: 0 };
+        let mut arms = Arms { saturations: vec![40_000.0, 50_000.0], share: 1.0, stalls: false, tried: 0 };
         let ladder = find_rates(&mut arms, 12).unwrap();
         assert!(*ladder.rates.last().unwrap() > 50_000.0, "{ladder:?}");
     }

@@ -2,7 +2,7 @@
 
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
-use super::{Prober, find_rates};
+use super::{Ladder, Prober, find_rates};
 use crate::stats::{Better, Capacity, Draws, Judgement, Measured, Series, capacity};
 
 /// What p99 is to stay below, in seconds.
@@ -15,7 +15,7 @@ const SERVICE: f64 = 33e-6;
 const SLOWER: f64 = 1.1;
 
 const EPOCHS: usize = 8;
-const ROUNDS: usize = 5;
+const BLOCKS: usize = 2;
 
 /// The reference, its second copy, and the arm that is slower.
 const ARMS: [f64; 3] = [1.0, 1.0, SLOWER];
@@ -24,31 +24,34 @@ const ARMS: [f64; 3] = [1.0, 1.0, SLOWER];
 /// its p99 ln 100 times that (L. Kleinrock, Queueing Systems 1, 1975, section 3.2).
 struct Machine(Xoshiro256PlusPlus);
 
+/// What the arms of a block have in common at one rate, as factors.
+#[derive(Clone, Copy)]
+struct Moment {
+    /// How fast the processor is.
+    speed: f64,
+    /// What the draw of the plan does to p99.
+    plan: f64,
+}
+
 impl Machine {
     fn normal(&mut self) -> f64 {
         let (u, v): (f64, f64) = (1.0 - self.0.random::<f64>(), self.0.random());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 
-    /// p99 of a round: as noisy as one of a thousand messages near the limit, and in one of ten the machine stands still.
-    fn round(&mut self, slower: f64, rate: f64, speed: f64) -> f64 {
-        let service = SERVICE * slower / speed;
+    /// p99 of a round: plans of a thousand messages near the limit differ by a third, one plan measured twice by a tenth, and in one
+    /// round of ten the machine stands still. So it was in results/2026-11-26.5.
+    fn round(&mut self, slower: f64, rate: f64, moment: Moment) -> f64 {
+        let service = SERVICE * slower / moment.speed;
         let stall = if self.0.random::<f64>() < 0.1 { 0.003 } else { 0.0 };
         let free = 1.0 - rate * service;
         let settled = if free > 0.0 { service * 100.0_f64.ln() / free } else { f64::INFINITY };
         // A round ends before a queue has grown without limit.
-        settled.min(0.05) * (0.2 * self.normal()).exp() + stall
+        settled.min(0.05) * moment.plan * (0.1 * self.normal()).exp() + stall
     }
 
-    /// How fast the processor is for a second.
-    fn speed(&mut self) -> f64 {
-        (0.04 * self.normal()).exp()
-    }
-
-    fn median(&mut self, slower: f64, rate: f64, speed: f64) -> f64 {
-        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| self.round(slower, rate, speed)).collect();
-        rounds.sort_by(f64::total_cmp);
-        rounds[ROUNDS / 2]
+    fn moment(&mut self) -> Moment {
+        Moment { speed: (0.04 * self.normal()).exp(), plan: (0.33 * self.normal()).exp() }
     }
 }
 
@@ -68,30 +71,50 @@ impl Prober for Machine {
     }
 
     fn saturate(&mut self, arm: usize) -> anyhow::Result<f64> {
-        Ok(self.speed() / (SERVICE * ARMS[arm * 2]))
+        Ok(self.moment().speed / (SERVICE * ARMS[arm * 2]))
     }
 
-    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
-        let speed = self.speed();
-        Ok(self.median(ARMS[arm * 2], rate, speed) < LIMIT)
+    fn response(&mut self, arm: usize, rate: f64) -> anyhow::Result<f64> {
+        let moment = self.moment();
+        Ok(self.round(ARMS[arm * 2], rate, moment) / LIMIT)
     }
 }
 
 /// What a search says: the level of the reference, and the ratio of the slower arm to it with its interval.
 fn search(seed: u64) -> (f64, [f64; 3]) {
     let mut machine = Machine(Xoshiro256PlusPlus::seed_from_u64(seed));
-    let rates = find_rates(&mut machine, 10).unwrap().rates;
+    let Ladder { rates, below } = find_rates(&mut machine, 10).unwrap();
     let mut found: [Series; 3] = [const { Vec::new() }; 3];
+    // The reference's response times, by rate.
+    let mut all = vec![Vec::new(); rates.len()];
     for _ in 0..EPOCHS {
-        // All arms have a rate within a second of each other.
-        let speeds: Vec<f64> = rates.iter().map(|_| machine.speed()).collect();
-        for (arm, series) in ARMS.iter().zip(&mut found) {
-            let point = |(rate, speed): (&f64, &f64)| (*rate, machine.median(*arm, *rate, *speed));
-            let points: Vec<(f64, f64)> = rates.iter().zip(&speeds).map(point).collect();
-            series.push(vec![capacity(&points, LIMIT).map(Capacity::rate)]);
+        found.iter_mut().for_each(|series| series.push(Vec::new()));
+        let mut once: [Vec<f64>; 3] = [const { Vec::new() }; 3];
+        for block in 0..BLOCKS {
+            let moments: Vec<Moment> = rates.iter().map(|_| machine.moment()).collect();
+            for (arm, ((slower, series), once)) in ARMS.iter().zip(&mut found).zip(&mut once).enumerate() {
+                let measured = |(rate, moment): (&f64, &Moment)| machine.round(*slower, *rate, *moment);
+                let mut responses: Vec<f64> = rates.iter().zip(&moments).map(measured).collect();
+                // What an epoch has once it has in its first block.
+                if block == 0 {
+                    *once = responses[..below].to_vec();
+                }
+                responses[..below].copy_from_slice(once);
+                if arm == 0 {
+                    all.iter_mut().zip(&responses).for_each(|(all, response)| all.push(*response));
+                }
+                let points: Vec<(f64, f64)> = rates.iter().copied().zip(responses).collect();
+                series.last_mut().unwrap().push(capacity(&points, LIMIT).map(Capacity::rate));
+            }
         }
     }
-    let level = found[0].iter().flatten().flatten().sum::<f64>() / EPOCHS as f64;
+    // The level that is told is of the medians.
+    let median = |(rate, mut responses): (&f64, Vec<f64>)| {
+        responses.sort_by(f64::total_cmp);
+        (*rate, responses[responses.len() / 2])
+    };
+    let medians: Vec<(f64, f64)> = rates.iter().zip(all).map(median).collect();
+    let level = capacity(&medians, LIMIT).map_or(f64::NAN, Capacity::rate);
     let [reference, copy, slower] = found;
     let measured = Measured { reference, copy: Some(copy), others: vec![slower] };
     let judgement = Judgement::of(&measured, Better::More, &Draws::new(1));

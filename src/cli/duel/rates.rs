@@ -145,16 +145,6 @@ impl Trials<'_> {
         Ok(round)
     }
 
-    /// Whether a round met the objectives.
-    fn met(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
-        let round = self.round(arm, rate, Spoilt::Again)?;
-        let Some(open) = &round.run.open else { anyhow::bail!("the client was no pacer") };
-        let meets = |objective: &Objective| {
-            open.response_s(objective.quantile().share()) < objective.limit().as_secs_f64()
-        };
-        Ok(self.objectives.iter().all(meets))
-    }
-
     fn pair(&mut self, arm: usize) -> anyhow::Result<&mut Pair> {
         let at = match self.at.take().filter(|(of, _)| *of == arm) {
             Some(at) => at,
@@ -182,9 +172,13 @@ impl Prober for Trials<'_> {
         Ok(first?.max(once()?))
     }
 
-    /// Two rounds of three decide: one alone may be spoilt by a moment in which the machine stood still.
-    fn meets(&mut self, arm: usize, rate: f64) -> anyhow::Result<bool> {
-        let [first, second] = [self.met(arm, rate)?, self.met(arm, rate)?];
-        if first == second { Ok(first) } else { self.met(arm, rate) }
+    /// Under several objectives, the share of the one that is nearest to being missed.
+    fn response(&mut self, arm: usize, rate: f64) -> anyhow::Result<f64> {
+        let round = self.round(arm, rate, Spoilt::Again)?;
+        let Some(open) = &round.run.open else { anyhow::bail!("the client was no pacer") };
+        let share = |objective: &Objective| {
+            open.response_s(objective.quantile().share()) / objective.limit().as_secs_f64()
+        };
+        Ok(self.objectives.iter().map(share).fold(0.0, f64::max))
     }
 }
