@@ -27,7 +27,7 @@ fn group(name: &'static str, connections: usize) -> Group {
         message_bytes: MESSAGE_BYTES,
         throughput: Throughput::Elements(1),
         samples: 20,
-        time: Duration::from_millis(2500),
+        time: Duration::from_secs(1),
         extent: run_round_trips,
         seconds: |round, round_trips| round.run.round_trip.mean_s() * round_trips as f64,
     }

@@ -46,7 +46,7 @@ pub(crate) struct Group {
 const RESAMPLES: usize = 10_000;
 
 /// What is driven before anything counts: processes fault their pages in, and the port table fills.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_millis(250);
 
 /// Runs groups of benchmarks, and fails if one of them did.
 pub(crate) fn main(groups: &[Group]) -> ExitCode {
