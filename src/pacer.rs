@@ -11,8 +11,8 @@
 //!
 //! Within a round nothing is allocated, and the only system calls are those of its sockets, and of the timer where it sleeps.
 
-mod books;
 mod clock;
+mod counts;
 mod link;
 mod round;
 

@@ -2,7 +2,7 @@
 
 mod args;
 pub(super) mod bench;
-mod lineup;
+mod participants;
 mod rates;
 mod recorder;
 

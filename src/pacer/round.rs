@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::epoll::EpollTimeout;
 
-use super::{Pacer, books::Books, clock::Clock, link::Fault};
+use super::{Pacer, clock::Clock, counts::Counts, link::Fault};
 use crate::load::LoadRun;
 
 /// Paces the load of a pacer to its end.
@@ -16,17 +16,17 @@ use crate::load::LoadRun;
 /// When a reply was wrong by one byte, or epoll fails.
 pub(super) fn pace(pacer: &mut Pacer) -> anyhow::Result<LoadRun> {
     let clock = Clock::begin(pacer.plan.spins, pacer.plan.shape.reply_bytes());
-    let books = Books::new(&pacer.plan, &pacer.arrivals, clock.begun());
-    let mut round = Round { pacer, clock, books, next: 0, owed: 0 };
+    let counts = Counts::new(&pacer.plan, &pacer.arrivals, clock.begun());
+    let mut round = Round { pacer, clock, counts, next: 0, owed: 0 };
     round.run()?;
-    let Round { pacer, clock, books, .. } = round;
-    Ok(books.close(&pacer.plan, clock.begun()))
+    let Round { pacer, clock, counts, .. } = round;
+    Ok(counts.close(&pacer.plan, clock.begun()))
 }
 
 struct Round<'p> {
     pacer: &'p mut Pacer,
     clock: Clock,
-    books: Books,
+    counts: Counts,
     /// The next arrival that is not due yet.
     next: usize,
     /// Messages that are due and not answered, and may still be.
@@ -35,12 +35,12 @@ struct Round<'p> {
 
 impl Round<'_> {
     fn run(&mut self) -> anyhow::Result<()> {
-        let deadline = self.books.closes() + Duration::from_millis(self.pacer.plan.drain_ms);
+        let deadline = self.counts.closes() + Duration::from_millis(self.pacer.plan.drain_ms);
         loop {
             let now = self.look();
             self.send_what_is_due();
             let is_done =
-                self.next == self.pacer.arrivals.len() && self.owed == 0 && now >= self.books.closes();
+                self.next == self.pacer.arrivals.len() && self.owed == 0 && now >= self.counts.closes();
             if now >= deadline || is_done {
                 return Ok(());
             }
@@ -51,7 +51,7 @@ impl Round<'_> {
     /// Looks at the clock, and takes note if the pacer stood still since.
     fn look(&mut self) -> Instant {
         if let Some(still) = self.clock.look() {
-            self.books.stood_still(still);
+            self.counts.stood_still(still);
         }
         self.clock.now()
     }
@@ -80,7 +80,7 @@ impl Round<'_> {
         let link = &mut self.pacer.links[connection];
         let could_be_sent = due.max(link.free_since());
         let apart = self.clock.stood_still_at(could_be_sent);
-        self.books.sent(due, now.saturating_duration_since(could_be_sent), apart);
+        self.counts.sent(due, now.saturating_duration_since(could_be_sent), apart);
         if let Err(error) = link.send_counted(now, apart) {
             self.fail(connection, &error);
         }
@@ -93,7 +93,7 @@ impl Round<'_> {
         } else {
             let next = match self.pacer.arrivals.get(self.next) {
                 Some(_) => self.due(self.next),
-                None if self.owed == 0 => self.books.closes(),
+                None if self.owed == 0 => self.counts.closes(),
                 None => deadline,
             };
             self.pacer.poller.wait_until(next.min(deadline))?
@@ -124,7 +124,7 @@ impl Round<'_> {
         let link = &self.pacer.links[connection];
         let Some(index) = link.current() else { return };
         self.owed -= 1;
-        self.books.replied(self.due(index as usize), sent, now, link.is_apart());
+        self.counts.replied(self.due(index as usize), sent, now, link.is_apart());
         let next = self.pacer.arrivals[index as usize].next;
         let is_due = (next as usize) < self.next;
         if self.pacer.links[connection].goes_on(next, is_due, now) {
@@ -140,6 +140,6 @@ impl Round<'_> {
             self.owed -= 1;
             current = self.pacer.arrivals[current as usize].next;
         }
-        self.books.failed(|| format!("connection {connection}: {error}"));
+        self.counts.failed(|| format!("connection {connection}: {error}"));
     }
 }

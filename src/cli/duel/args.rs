@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::lineup::Lineup;
+use super::participants::Participants;
 use crate::{
     cli::{Chosen, Words, duration, machines::Machines, network, rate, words, wrong_usage},
     doctor::{examine, warnings},
@@ -33,16 +33,15 @@ const QUICK_EPOCHS: usize = 6;
 /// By how much shorter the epochs of a first look are.
 const QUICK_SHARE: u64 = 4;
 
-/// Blocks in an epoch of a load at a rate. The median of so many rounds is what a rate's response time in an epoch is: the machine
-/// stands still in one of ten.
-pub(super) const PACED_BLOCKS: usize = 5;
+/// Blocks in an epoch of a load at a rate, at most.
+pub(super) const PACED_BLOCKS: usize = 3;
 
 /// How long `--until` may take unless told otherwise.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Compare backends side by side, and record the results.
 ///
-/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 20 ms
+/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 30 ms
 /// (slices), or each is measured for its whole time before the next (rounds). Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
@@ -129,9 +128,9 @@ pub(in crate::cli) struct Args {
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Measure each arm for its whole window before the next one, instead of taking turns every 20 ms; always so across machines and links
+    /// Measure each arm for its whole window before the next one, instead of taking turns every 30 ms; always so across machines and links
     #[arg(long)]
-    rounds: bool,
+    whole_rounds: bool,
     /// Where to record
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub(super) out: PathBuf,
@@ -284,10 +283,10 @@ impl Args {
         environment: Environment,
         command_line: Vec<String>,
     ) -> anyhow::Result<Setup> {
-        let lineup = Lineup::new(&self.backends, &launch.program)?;
-        let contests = self.contests(&lineup)?;
-        let mut skipped = lineup.skipped.clone();
-        for (name, why) in self.workloads().iter().flat_map(|workload| lineup.unfit(workload)) {
+        let participants = Participants::new(&self.backends, &launch.program)?;
+        let contests = self.contests(&participants)?;
+        let mut skipped = participants.skipped.clone();
+        for (name, why) in self.workloads().iter().flat_map(|workload| participants.unfit(workload)) {
             let told: &mut String = skipped.entry(name).or_default();
             told.push_str(if told.is_empty() { "" } else { "; " });
             told.push_str(&why);
@@ -305,7 +304,7 @@ impl Args {
             server_exec: (!machines.server_exec.is_empty()).then(|| shell_words::join(&machines.server_exec)),
             client_exec: machines.client_exec.iter().map(shell_words::join).collect(),
             contests,
-            contestants: lineup.descriptions(),
+            contestants: participants.descriptions(),
             skipped,
             warnings,
             environment,

@@ -3,7 +3,7 @@
 use super::{Args, PACED_BLOCKS, QUICK_SHARE, ViewChoice, refuse_twice};
 use crate::{
     cli::{
-        duel::lineup::{self, Lineup},
+        duel::participants::{self, Participants},
         machines::Machines,
         millis, output, wrong_usage,
     },
@@ -14,19 +14,19 @@ use crate::{
 };
 
 impl Args {
-    pub(super) fn contests(&self, lineup: &Lineup) -> anyhow::Result<Vec<Contest>> {
+    pub(super) fn contests(&self, participants: &Participants) -> anyhow::Result<Vec<Contest>> {
         let workloads = self.workloads();
         refuse_twice(workloads.iter().map(|workload| workload.name.as_str()))?;
-        let views = self.views(lineup)?;
+        let views = self.views(participants)?;
         refuse_twice(views.iter().map(|view| View::from(*view).name()))?;
         let asked: Vec<Class> = self.classes.iter().map(|class| Class::from(*class)).collect();
         refuse_twice(asked.iter().map(|class| class.name()))?;
         let (workers, classes) = match self.worker_counts()?.as_slice() {
             counts @ [_, _, ..] => {
-                lineup.refuse_fixed_workers()?;
+                participants.refuse_fixed_workers()?;
                 (counts.to_vec(), vec![Class::Scaling])
             }
-            one => (one.to_vec(), lineup.classes(&asked, one.first().copied())?),
+            one => (one.to_vec(), participants.classes(&asked, one.first().copied())?),
         };
         let mut contests = Vec::new();
         for (workload, view) in
@@ -41,20 +41,20 @@ impl Args {
                     Class::Scaling => self.placement_for_workers(is_paced, &workers)?,
                     _ => {
                         let placement = self.placement(*class, is_paced)?;
-                        let counts = lineup::workers(*class, &workers, &placement);
+                        let counts = participants::workers(*class, &workers, &placement);
                         (placement, counts.into_iter().map(WorkersOn::from).collect())
                     }
                 };
                 let plan = ContestPlan {
                     workload: workload.clone(),
                     arrivals: self.arrivals(workload),
-                    schedule: self.schedule(workload, self.view(workload, view)?, lineup),
+                    schedule: self.schedule(workload, self.view(workload, view)?, participants),
                     view: self.view(workload, view)?,
                     class: *class,
                     workers: on,
                     placement,
                 };
-                contests.push(self.handicap(lineup.contest(&plan, &workers)?));
+                contests.push(self.handicap(participants.contest(&plan, &workers)?));
             }
         }
         if contests.is_empty() {
@@ -84,8 +84,8 @@ impl Args {
     }
 
     /// The views that were asked for, or the one that all who are named can be in.
-    fn views(&self, lineup: &Lineup) -> anyhow::Result<Vec<ViewChoice>> {
-        let alone = lineup.names_a_server_alone();
+    fn views(&self, participants: &Participants) -> anyhow::Result<Vec<ViewChoice>> {
+        let alone = participants.names_a_server_alone();
         let apart = |view: &ViewChoice| !matches!(view, ViewChoice::Server);
         if alone && self.workloads().iter().any(|it| it.arrivals.is_none()) && self.views.iter().any(apart) {
             return Err(wrong_usage("a server alone has no client of its own; --view server"));
@@ -213,16 +213,17 @@ impl Args {
     }
 
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
-    fn schedule(&self, workload: &Workload, view: View, lineup: &Lineup) -> Schedule {
+    fn schedule(&self, workload: &Workload, view: View, participants: &Participants) -> Schedule {
         if workload.arrivals.is_some() {
             return Schedule::Rounds { blocks: PACED_BLOCKS };
         }
         let Machines { server_exec, client_exec, .. } = self.machines();
         // A process that is stopped for a slice would have replies under way, which arrive meanwhile.
-        if self.rounds || workload.link.is_some() || !server_exec.is_empty() || !client_exec.is_empty() {
+        if self.whole_rounds || workload.link.is_some() || !server_exec.is_empty() || !client_exec.is_empty()
+        {
             return Schedule::Rounds { blocks: 1 };
         }
-        if let Some(name) = lineup.not_sliceable(view) {
+        if let Some(name) = participants.not_sliceable(view) {
             output::tell(&format!(
                 "{}: whole rounds, for {name} can't be stopped and continued",
                 workload.name

@@ -25,7 +25,7 @@ const FEWEST: usize = 2;
 const FEWEST_WORKERS: usize = 2;
 
 /// Who takes part.
-pub(super) struct Lineup {
+pub(super) struct Participants {
     contestants: Vec<&'static Contestant>,
     /// Whether they were named, and are not all that there are.
     named: bool,
@@ -33,38 +33,39 @@ pub(super) struct Lineup {
     pub(super) skipped: BTreeMap<String, String>,
 }
 
-impl Lineup {
+impl Participants {
     /// Takes those who were named, or all who can run here.
     ///
     /// # Errors
     /// When one was named that can't, or twice.
     pub(super) fn new(named: &[Chosen], program: &Path) -> anyhow::Result<Self> {
         refuse_twice(named.iter().map(|chosen| chosen.name()))?;
-        let mut lineup = Self { contestants: Vec::new(), named: !named.is_empty(), skipped: BTreeMap::new() };
+        let mut participants =
+            Self { contestants: Vec::new(), named: !named.is_empty(), skipped: BTreeMap::new() };
         for chosen in named {
             match admitted(chosen.0, program) {
-                Ok(()) => lineup.contestants.push(chosen.0),
+                Ok(()) => participants.contestants.push(chosen.0),
                 // What does not compile is no reason to do without the others.
                 Err(why) if chosen.0.is_a_version() => {
-                    lineup.skipped.insert(chosen.name().to_owned(), why.to_string());
+                    participants.skipped.insert(chosen.name().to_owned(), why.to_string());
                 }
                 Err(why) => anyhow::bail!("{} cannot run here: {why}", chosen.name()),
             }
         }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
             match admitted(contestant, program) {
-                Ok(()) => lineup.contestants.push(contestant),
+                Ok(()) => participants.contestants.push(contestant),
                 Err(why) => {
-                    lineup.skipped.insert(contestant.name().to_owned(), why.to_string());
+                    participants.skipped.insert(contestant.name().to_owned(), why.to_string());
                 }
             }
         }
         if named.is_empty() {
             let left_out =
                 backend::left_out().map(|name| (name.to_owned(), backend::not_built(name).to_string()));
-            lineup.skipped.extend(left_out);
+            participants.skipped.extend(left_out);
         }
-        Ok(lineup)
+        Ok(participants)
     }
 
     /// Whether one that was named is a server alone: then one client drives all of them.

@@ -7,7 +7,7 @@ use crate::{
     net::PortLimit,
 };
 
-pub(super) struct Books {
+pub(super) struct Counts {
     opens: Instant,
     closes: Instant,
     open: OpenRun,
@@ -22,11 +22,11 @@ pub(super) struct Books {
     first_failure: Option<String>,
 }
 
-impl Books {
-    /// Opens the books of a round that has begun.
+impl Counts {
+    /// Opens the counts of a round that has begun.
     pub(super) fn new(plan: &OpenPlan, arrivals: &[Arrival], begun: Instant) -> Self {
         let opens = begun + Duration::from_millis(plan.ramp_ms);
-        let mut books = Self {
+        let mut counts = Self {
             opens,
             closes: opens + Duration::from_millis(plan.window_ms),
             open: OpenRun::default(),
@@ -39,8 +39,8 @@ impl Books {
             first_failure: None,
         };
         let due = arrivals.iter().map(|arrival| begun + Duration::from_nanos(arrival.at_ns));
-        books.open.planned = due.filter(|due| books.counts(*due)).count() as u64;
-        books
+        counts.open.planned = due.filter(|due| counts.counts(*due)).count() as u64;
+        counts
     }
 
     /// When the window closes.
