@@ -232,7 +232,7 @@ fn every_epoch_of_slices_has_a_round_of_every_arm_and_only_three_have_idle_lines
 #[test]
 fn slices_are_as_long_as_the_workload_asks_for() {
     let crowd = Workload { connections: 1024, ..Workload::default() };
-    assert_eq!(slices(&Workload::default(), 400), Schedule::Slices { warm_ms: 2, slice_ms: 20, blocks: 20 });
+    assert_eq!(slices(&Workload::default(), 400), Schedule::Slices { warm_ms: 10, slice_ms: 20, blocks: 20 });
     assert_eq!(slices(&Workload::default(), 1).blocks(), 4);
     assert!(matches!(slices(&crowd, 400), Schedule::Slices { slice_ms, .. } if slice_ms > 20));
 }
