@@ -83,6 +83,12 @@ fn each_fault_has_its_flag() {
 
     let lost = Round { connections: 70, ..round() };
     assert_eq!(names(&lost), ["Little's law"]);
+    // In slices as many may be by chance, and no more.
+    let in_slices = |connections| {
+        let board = "page".into();
+        names(&Round { connections, extent: Extent::Sliced { board }, ..round() })
+    };
+    assert_eq!((in_slices(70), in_slices(72)), (vec![], vec!["Little's law"]));
     assert_eq!(names(&Round { extent: Extent::Sessions(10_000), ..lost }), [""; 0]);
 
     // The share that a message has of the connect and the close counts: without it 5.9% are missing.
