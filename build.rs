@@ -44,9 +44,17 @@ fn rustc_version() -> String {
     printed.split_whitespace().nth(1).unwrap_or("unknown").to_owned()
 }
 
-/// What git prints, where it is there and all goes well.
+/// What git prints, where it is there and all goes well. It writes nothing: `git status` would renew the index, and what is newer than
+/// the last build has all built again.
 fn git(source: &Path, words: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(source).args(words).stderr(Stdio::null()).output().ok()?;
+    let output = Command::new("git")
+        .arg("--no-optional-locks")
+        .arg("-C")
+        .arg(source)
+        .args(words)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
