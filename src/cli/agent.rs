@@ -20,7 +20,7 @@ use crate::{
     supervisor,
 };
 
-/// Read requests from standard input, a JSON object a line, and answer them until it ends. `run`, `duel` and the benches start this.
+/// Internal, started by `run`, `duel` and the benches: answer JSON requests, one per line, until standard input ends.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\

@@ -16,7 +16,7 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show what changed between two records, for each arm by its ratio to the reference.
+/// Show which backends changed between two records, relative to the reference backend of each.
 ///
 /// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.

@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, for both sides]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's, or with --rate another]
+    /// The client's processors [default: the server's; with --rate, a different processor]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'perf stat --'
@@ -63,7 +63,7 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, which adds nothing [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, the emulated link itself with nothing added [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

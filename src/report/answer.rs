@@ -3,7 +3,7 @@
 use crate::{
     analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
     record::Class,
-    report::numbers::level_text_beside,
+    report::numbers::level_among,
     stats::Better,
 };
 
@@ -65,9 +65,8 @@ pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> 
         is_told.then(|| format!(", {} than {}", size_words(&[to]), than.arm.name))
     });
     let level = |arm: &ArmResult| arm.levels.get(&measure).copied();
-    let largest = best.iter().filter_map(|arm| level(arm)).fold(0.0, f64::max);
     let named = best.into_iter().map(|arm| match level(arm) {
-        Some(level) => format!("{} ({})", arm.arm.name, level_text_beside(measure, level, largest)),
+        Some(level) => format!("{} ({})", arm.arm.name, level_among(contest, measure, level)),
         None => arm.arm.name.clone(),
     });
     let names: Vec<String> = named.collect();
@@ -333,8 +332,7 @@ mod tests {
                 // The reference is named by the ratios to it, too.
                 prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
                 if let Some(level) = arm.levels.get(&tail).filter(|_| leads) {
-                    let largest = best.iter().map(|arm| arm.levels[&tail]).fold(0.0, f64::max);
-                    let told = format!("{} ({})", arm.arm.name, level_text_beside(tail, *level, largest));
+                    let told = format!("{} ({})", arm.arm.name, level_among(contest, tail, *level));
                     prop_assert!(said.contains(&told), "{}: {}", told, said);
                 }
             }

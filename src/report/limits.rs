@@ -23,22 +23,28 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. The smallest that would have been significant, in half of the comparisons: {}.",
+            "Small differences. The smallest that would have been significant, in the median comparison: {}.",
             needed.join("; ")
         )
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
     let waiting = each().any(is_closed).then(|| {
-        "How long requests queue that arrive independently of replies: here each client waits for its reply before it sends \
+        "How long requests wait when they arrive independently of replies: here each client waits for its reply before it sends \
          again. `ioduel duel --rate 20000` measures that."
             .to_owned()
     });
     let has = |class: Class| each().any(|contest| contest.class == class);
-    let classes = (has(Class::Single) && has(Class::Multi)).then(|| {
-        "Whether several threads are worth more than one: results with one thread are not compared with those with several."
-            .to_owned()
-    });
-    small.into_iter().chain(waiting).chain(classes).collect()
+    let classes = match (has(Class::Single), has(Class::Multi)) {
+        (true, true) => Some(
+            "Whether several threads are worth more than one: results with one thread are not compared with those with several.",
+        ),
+        (true, false) => Some(
+            "What schedulers with several threads are worth, such as tokio's: all arms here have one thread each. \
+             `ioduel duel --class multi` measures that.",
+        ),
+        _ => None,
+    };
+    small.into_iter().chain(waiting).chain(classes.map(str::to_owned)).collect()
 }
 
 /// The difference that a verdict needed for half of the arms of a contest, by the measures that are shown first.
@@ -68,7 +74,7 @@ pub(super) fn again_words(setup: &Setup) -> String {
     let named = repeated(setup);
     let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1,024", "crowd") };
     format!(
-        "{named} again with messages of 4 KiB (for {connections} connections, write {other} for {named} in the first line)"
+        "{named} again with messages of 4 KiB (for {connections} connections, put {other} in place of {named} in the first command)"
     )
 }
 

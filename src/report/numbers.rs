@@ -1,6 +1,12 @@
 //! How numbers are written: three significant digits, and units that fit.
 
-use crate::analysis::Measure;
+use crate::analysis::{ContestResult, Measure};
+
+/// A level with the unit in which the largest of its contest is told, so that those of all arms can be compared by eye.
+pub(super) fn level_among(contest: &ContestResult, measure: Measure, level: f64) -> String {
+    let all = contest.arms.iter().filter_map(|arm| arm.levels.get(&measure));
+    level_text_beside(measure, level, all.copied().fold(0.0, f64::max))
+}
 
 /// A level with its unit, to three significant digits; from 10,000 on in the next larger unit.
 pub(super) fn level_text(measure: Measure, level: f64) -> String {
@@ -8,7 +14,7 @@ pub(super) fn level_text(measure: Measure, level: f64) -> String {
 }
 
 /// The same in the unit that fits the largest of those beside it.
-pub(super) fn level_text_beside(measure: Measure, level: f64, largest: f64) -> String {
+fn level_text_beside(measure: Measure, level: f64, largest: f64) -> String {
     let (level, unit) = match measure.unit() {
         "1/s" => (level, ""),
         "µs" if largest >= 9_999_500.0 => (level / 1e6, "s"),

@@ -3,7 +3,7 @@
 use super::{
     answer::{best_words, stealing_words, tail_words},
     limits::{again, again_words, limits},
-    numbers::level_text,
+    numbers::level_among,
     words::{
         self, FLOORS, alarm_words, cautions, class_words, marked, rank_text, sign, versions, view_words,
     },
@@ -31,8 +31,9 @@ const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that 
                      values of the table may give a slightly different figure. More messages/s are better, and less time is. ▲ \
                      better, ▼ worse; ~ suggestive: significant alone, but not after correction for the number of arms; = \
                      statistically indistinguishable; with \"±0.4%\" a measured difference above 0.4% would have been \
-                     significant. Rank: 1 + the number of arms that are significantly better by the first measure, so ranks can \
-                     repeat and skip, and an arm with fewer messages/s can rank higher where its difference is known better. A \
+                     significant. Rank: 1 + the number of arms that are significantly better by the first measure. Ranks can repeat \
+                     and skip; and an arm whose interval is wider can rank higher with fewer messages/s, because fewer arms are \
+                     significantly better. A \
                      session is from connecting to its last reply. † not actively maintained. NAME again: a second copy of the \
                      reference, as a control. What each arm is: `ioduel list`.";
 
@@ -179,7 +180,7 @@ fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
         is_right,
     };
     let level = |measure: Measure| {
-        let text = move |level: &f64| level_text(measure, *level);
+        let text = move |level: &f64| level_among(contest, measure, *level);
         move |arm: &ArmResult| arm.levels.get(&measure).map_or_else(|| "–".to_owned(), text)
     };
     let ratio = |measure: Measure, parts: RatioParts| {

@@ -100,7 +100,7 @@ pub(super) fn percent(share: f64) -> String {
 pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
     let Alarm { measure, ratio, low, high, p } = alarm;
     format!(
-        "Alarm: {}, {}: the second copy of {} differs from the first by {}, although both are the same program: ratio {ratio:.3} \
+        "Alarm: {}, {}: {} is measured twice as a control, and its two copies differ by {}: ratio {ratio:.3} \
          ({low:.3} to {high:.3}), p = {p:.1e}. Do not trust small differences by that measure here.",
         contest.title,
         heading(contest.view, contest.class),

@@ -41,8 +41,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Compare backends side by side, and record the results.
 ///
-/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns every 30 ms
-/// (slices), or each is measured for its whole time before the next (rounds). Processes are restarted from time to time; what is measured between two restarts is an epoch.
+/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns, either
+/// in slices of 30 ms, or in rounds: each for its whole window before the next. Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -57,18 +57,18 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which client drives which server [default: own, or the server view if one has no client]
+    /// Which client drives which server [default: own, or server if a named backend has no client]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// How many threads the arms run on [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice. With several numbers, such as 1,2,4,8, each backend is compared with itself at
-    /// each number [default: single class 1; multi class one for each processor, at least 2]
+    /// each number [default: 1 with --class single; with --class multi one per processor, and at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: single class the quietest one, shared with the
-    /// client; multi class all]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: with --class single the quietest one,
+    /// shared with the client; with --class multi all]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors [default: the server's]
@@ -84,7 +84,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, which adds nothing [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, the emulated link itself with nothing added [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -94,8 +94,8 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every 95% confidence interval of messages/s is narrower than this, from end to end, such as 2%. Looked at after
-    /// each epoch from the sixth on; it must hold twice in a row. Stops anyway after --time, or 10 minutes
+    /// Stop when every 95% confidence interval of messages/s is narrower than this percentage, from end to end, after two epochs in a
+    /// row. This is checked from the sixth epoch on. Stops anyway after --time, or 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time, whatever the number of epochs
@@ -107,7 +107,7 @@ pub(in crate::cli) struct Args {
     /// How long each arm is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
-    /// Send this many messages per second, whether or not replies have arrived; ioduel's own load generator is the client of all
+    /// Send this many messages per second, whether or not replies have arrived; the client is then ioduel's own load generator, for every backend
     #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
     rate: Option<u32>,
     /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
@@ -122,13 +122,13 @@ pub(in crate::cli) struct Args {
     /// Fewer and shorter epochs, for a first look
     #[arg(long)]
     pub(super) quick: bool,
-    /// Also rank the hand-written loops (epoll, uring), which are baselines and no libraries
+    /// Also rank the hand-written loops (epoll, uring), which are baselines, not libraries
     #[arg(long)]
     pub(super) all: bool,
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Measure each arm for its whole window before the next one, instead of taking turns every 30 ms; always so across machines and links
+    /// Measure each arm for its whole window before the next one, instead of taking turns every 30 ms; always on with --link, and across machines
     #[arg(long)]
     whole_rounds: bool,
     /// Where to record
