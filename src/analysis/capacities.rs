@@ -84,7 +84,9 @@ impl Capacities {
     }
 
     /// The capacity by the median response times of all blocks: of single blocks one in which the machine stood still is too low.
+    /// `None` where no block has one, or it lies beyond the rates.
     pub(super) fn level(&self) -> Option<f64> {
+        self.of_blocks().find_map(|(_, found)| found)?;
         let response = |step: usize, number: usize| {
             let of_blocks: Vec<f64> =
                 self.rounds.values().filter_map(|steps| steps.get(&step)?.get(number).copied()).collect();
@@ -94,7 +96,10 @@ impl Capacities {
             let rates = self.rates.iter().enumerate();
             rates.filter_map(|(step, rate)| Some((*rate, response(step, number)?))).collect()
         };
-        self.lowest(points).map(Capacity::rate)
+        match self.lowest(points)? {
+            Capacity::At(rate) => Some(rate),
+            Capacity::AtLeast(_) | Capacity::Below(_) => None,
+        }
     }
 
     /// The response times by the first objective's quantile at each rate: the median round of each epoch, in seconds.

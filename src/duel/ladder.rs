@@ -97,7 +97,7 @@ fn knee(prober: &mut impl Prober, arm: usize, saturation: f64) -> anyhow::Result
         return Ok(None);
     }
     let mut tried = Tried::default();
-    // The lowest is tried twice: it alone says whether anything meets the objective.
+    // The lowest is tried twice: where it is missed by one round alone, that may be the machine's.
     tried.at(prober, arm, &[lowest])?;
     tried.at(prober, arm, &spread(lowest, saturation, COARSE))?;
     for _ in 0..PASSES {

@@ -41,7 +41,8 @@ pub fn turns(seed: u64, contest: &Contest, epoch: usize, block: usize) -> Vec<(u
 const SLICE_MS: u64 = 20;
 
 /// What passes at the head of a slice before its window opens, in milliseconds: caches are cold, and who was in the air
-/// when the pair was stopped comes down. With 2 ms, backends on io_uring had 1 to 2% less throughput than in long rounds.
+/// when the pair was stopped comes down. With 2 ms `compio` had 1 to 3% less
+/// throughput in `stream` than with any longer stretch (METHODOLOGY.md, "Slices").
 const WARM_MS: u64 = 10;
 
 /// Connections from which on a slice is longer.

@@ -7,7 +7,7 @@ use crate::{
     net::PortLimit,
 };
 
-pub(super) struct Counts {
+pub(super) struct RoundCounts {
     opens: Instant,
     closes: Instant,
     open: OpenRun,
@@ -22,8 +22,8 @@ pub(super) struct Counts {
     first_failure: Option<String>,
 }
 
-impl Counts {
-    /// Opens the counts of a round that has begun.
+impl RoundCounts {
+    /// Begins to count in a round that has begun.
     pub(super) fn new(plan: &OpenPlan, arrivals: &[Arrival], begun: Instant) -> Self {
         let opens = begun + Duration::from_millis(plan.ramp_ms);
         let mut counts = Self {

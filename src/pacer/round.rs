@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::epoll::EpollTimeout;
 
-use super::{Pacer, clock::Clock, counts::Counts, link::Fault};
+use super::{Pacer, clock::Clock, counts::RoundCounts, link::Fault};
 use crate::load::LoadRun;
 
 /// Paces the load of a pacer to its end.
@@ -16,7 +16,7 @@ use crate::load::LoadRun;
 /// When a reply was wrong by one byte, or epoll fails.
 pub(super) fn pace(pacer: &mut Pacer) -> anyhow::Result<LoadRun> {
     let clock = Clock::begin(pacer.plan.spins, pacer.plan.shape.reply_bytes());
-    let counts = Counts::new(&pacer.plan, &pacer.arrivals, clock.begun());
+    let counts = RoundCounts::new(&pacer.plan, &pacer.arrivals, clock.begun());
     let mut round = Round { pacer, clock, counts, next: 0, owed: 0 };
     round.run()?;
     let Round { pacer, clock, counts, .. } = round;
@@ -26,7 +26,7 @@ pub(super) fn pace(pacer: &mut Pacer) -> anyhow::Result<LoadRun> {
 struct Round<'p> {
     pacer: &'p mut Pacer,
     clock: Clock,
-    counts: Counts,
+    counts: RoundCounts,
     /// The next arrival that is not due yet.
     next: usize,
     /// Messages that are due and not answered, and may still be.

@@ -14,8 +14,8 @@ use crate::{
 const LITTLE_TOLERANCE: f64 = 0.05;
 
 /// By how much it may in slices. The connections of a strategy that accepts many at once go in step, and windows of 20 ms hold
-/// two or three of their sessions by chance: of 24 rounds of `monoio` the rate × time of one in eight was 4 to 5.3% off, and
-/// in whole rounds of 2 s none was 0.1% off. A rest that leaked into latencies, of 60 ms and more, would be 300% and more.
+/// two or three of their sessions by chance: of 16 rounds of `monoio`, of sixteen slices each, two were 5.3% off, and of five
+/// whole rounds of 2 s none by 0.1% (METHODOLOGY.md, "Steady state"). A rest that leaked into latencies, of 60 ms and more, would be 300% and more.
 const LITTLE_TOLERANCE_SLICED: f64 = 0.10;
 
 /// Replies below which Little's law is not told from the grain of the count: those at the two ends of the window, of

@@ -35,7 +35,8 @@ impl Capacity {
 
 /// Finds the capacity: the response times, made to rise with the rate (isotonic regression of their logarithms), cross the limit
 /// there. Between two rates their reciprocals go straight: so they do in a queue whose responses are s / (1 − λs) for a service time
-/// s and a rate λ (M/M/1; L. Kleinrock, Queueing Systems 1, 1975, section 3.2). Straight logarithms found 2% too little.
+/// s and a rate λ (M/M/1; L. Kleinrock, Queueing Systems 1, 1975, section 3.2). Straight logarithms found 3% too little
+/// in simulated searches (METHODOLOGY.md, "Loads at a rate").
 ///
 /// `points` are rates, in ascending order, and response times; infinite for what was not answered. `None` without any.
 pub fn capacity(points: &[(f64, f64)], limit: f64) -> Option<Capacity> {
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn that_of_a_queue_is_found_exactly_whatever_the_rates() {
+    fn that_of_a_queue_is_found_exactly_between_rates_that_it_can_take() {
         // A service time of 10 µs: the response is 50 µs at 80,000 a second.
         let response = |rate: f64| 1e-5 / (1.0 - rate * 1e-5);
         for step in [1.05, 1.1, 1.2] {
