@@ -63,7 +63,7 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, the emulated link itself with nothing added [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, the same link without delay or loss, as a baseline [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

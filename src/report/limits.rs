@@ -23,7 +23,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. The smallest that would have been significant, in the median comparison: {}.",
+            "Small differences. The smallest that would have been significant, for the median arm: {}.",
             needed.join("; ")
         )
     });
@@ -42,7 +42,11 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
             "What schedulers with several threads are worth, such as tokio's: all arms here have one thread each. \
              `ioduel duel --class multi` measures that.",
         ),
-        _ => None,
+        (false, true) => Some(
+            "What one thread does: all arms here have several threads, or one for each connection. `ioduel duel --class single` \
+             measures that.",
+        ),
+        (false, false) => None,
     };
     small.into_iter().chain(waiting).chain(classes.map(str::to_owned)).collect()
 }

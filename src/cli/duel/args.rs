@@ -42,7 +42,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Compare backends side by side, and record the results.
 ///
 /// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns, either
-/// in slices of 30 ms, or in rounds: each for its whole window before the next. Processes are restarted from time to time; what is measured between two restarts is an epoch.
+/// in slices of 30 ms, or in rounds, where each arm runs for its whole window (--window) before the next one starts. Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -84,7 +84,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, the emulated link itself with nothing added [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, the same link without delay or loss, as a baseline [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -94,8 +94,8 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every 95% confidence interval of messages/s is narrower than this percentage, from end to end, after two epochs in a
-    /// row. This is checked from the sixth epoch on. Stops anyway after --time, or 10 minutes
+    /// Stop once the full width of every 95% confidence interval of messages/s has been below this percentage after two consecutive
+    /// epochs. This is checked from the sixth epoch on. Stops anyway after --time, or 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time, whatever the number of epochs
@@ -151,7 +151,7 @@ fn percent(text: &str) -> Result<f64, String> {
 enum ViewChoice {
     /// Client and server of the same backend
     Own,
-    /// The same client, the reference's, against each server
+    /// One client, that of the reference (the first backend), against each server
     Server,
     /// Every client against every server
     Matrix,
