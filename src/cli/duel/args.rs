@@ -34,7 +34,7 @@ const QUICK_EPOCHS: usize = 6;
 const QUICK_SHARE: u64 = 4;
 
 /// Blocks in an epoch of a load at a rate, at most.
-pub(super) const PACED_BLOCKS: usize = 3;
+pub(super) const PACED_BLOCKS: usize = 5;
 
 /// How long `--until` may take unless told otherwise.
 const LONGEST: Duration = Duration::from_secs(600);
