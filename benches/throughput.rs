@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     common::main(&[
         group("c1", 1, 20, Duration::from_secs(1)),
         group("c64", 64, 20, Duration::from_secs(1)),
-        // Fewer samples and longer ones: each slot should run several sessions in each.
+        // Fewer samples and longer ones: each slot runs one or two sessions in each.
         group("c1024", 1024, 10, Duration::from_millis(2500)),
     ])
 }

@@ -33,8 +33,7 @@ const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that 
                      statistically indistinguishable; with \"±0.4%\" a measured difference above 0.4% would have been \
                      significant. Rank: 1 + the number of arms that are significantly better by the first measure. Ranks can repeat \
                      and skip; and an arm whose interval is wider can rank higher with fewer messages/s, because fewer arms are \
-                     significantly better. A \
-                     session is from connecting to its last reply. † not actively maintained. NAME again: a second copy of the \
+                     significantly better. A session is from connecting to its last reply. † not actively maintained. NAME again: a second copy of the \
                      reference, as a control. What each arm is: `ioduel list`.";
 
 /// Where the rest stands.
