@@ -20,6 +20,8 @@ use crate::{
 };
 
 pub use arm_rounds::Scope;
+#[cfg(test)]
+pub(crate) use capacities::Capacities;
 pub use compared::{Compared, ResponsePoint};
 pub use measure::Measure;
 pub use merged::{ResponseTime, SessionTime};

@@ -8,9 +8,9 @@ use super::{
     merged::{Counts, Figures, Merged, ResponseTime, SessionTime},
 };
 use crate::{
-    load::{LatencyHistogram, Workload},
-    record::{Arm, Contest, Line, Place, Record, RoundLine, Schedule},
-    round::{BegunApart, Neighbours},
+    load::{LatencyHistogram, Objective, Workload},
+    record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
+    round::{BegunApart, Flag, Neighbours},
     stats::{MIN_EPOCHS, Series},
 };
 
@@ -107,7 +107,12 @@ impl<'a> ArmRounds<'a> {
             client_bound: 0,
             idle: BTreeMap::new(),
             overloaded: 0,
-            capacities: (scope == Scope::Capacity).then(|| Capacities::new(contest)),
+            capacities: match &contest.arrivals {
+                Arrivals::Open { rates, once, objectives } if scope == Scope::Capacity => {
+                    Some(Capacities::new(rates, *once, objectives))
+                }
+                _ => None,
+            },
         };
         let mut mine = lines.iter().filter(|line| line.place().arm == arm.name);
         match arm_rounds.capacities.take() {
@@ -127,13 +132,20 @@ impl<'a> ArmRounds<'a> {
         match line {
             Line::Round(round) if round.excluded.is_empty() => {
                 let alone = Merged::of(round, self.connections, self.counts_sessions)?;
-                let is_first = step.is_none_or(|step| capacities.enter(epoch, block, step, &alone));
+                let response = |objective: &Objective| alone.response_s(objective.quantile().share());
+                let is_first = step.is_none_or(|step| capacities.enter(epoch, block, step, response));
                 anyhow::ensure!(
                     is_first,
                     "{arm} has two rounds at one rate in block {block} of epoch {epoch}"
                 );
             }
-            Line::Round(round) => self.count_excluded(round.excluded.first().cloned().unwrap_or_default(), 1),
+            Line::Round(round) => {
+                if let Some(step) = step.filter(|_| round.excluded.iter().any(|why| why == Flag::PACER_LATE))
+                {
+                    capacities.client_was_late(step);
+                }
+                self.count_excluded(round.excluded.first().cloned().unwrap_or_default(), 1);
+            }
             Line::Failed { error, .. } => self.count_excluded(format!("failed: {error}"), 1),
             // Of a load at rates the memory of the server is measured, not that of an idle connection.
             Line::Idle { .. } => {}
@@ -339,8 +351,10 @@ impl<'a> ArmRounds<'a> {
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
             Some("it was not measured".to_owned())
-        } else if barred && self.capacities.is_some() {
-            Some(format!("{lost} of {} blocks had too few rounds that count", lost + self.rounds.len()))
+        } else if let Some(capacities) = self.capacities.as_ref().filter(|_| barred) {
+            let blocks = lost + self.rounds.len();
+            let too_few = || format!("{lost} of {blocks} blocks had too few rounds that count");
+            Some(capacities.client_is_the_limit().unwrap_or_else(too_few))
         } else if barred {
             let most = self.excluded.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());

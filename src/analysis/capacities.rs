@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{arm_rounds::median, merged::Merged};
+use super::arm_rounds::median;
 use crate::{
     load::Objective,
-    record::{Arrivals, Contest},
     stats::{Capacity, capacity},
 };
 
@@ -16,23 +15,28 @@ const LEAST_RATES: f64 = 0.7;
 type Responses = Vec<f64>;
 
 /// Capacities, and the response times that they come of.
-pub(super) struct Capacities {
+pub(crate) struct Capacities {
     rates: Vec<f64>,
     objectives: Vec<Objective>,
     /// How many of the rates, the lowest, have one round in each epoch, in its first block.
     once: usize,
     /// The rounds that count, by epoch and block, and by the number of the rate. A block without any is here too.
     rounds: BTreeMap<(usize, usize), BTreeMap<usize, Responses>>,
+    /// In how many rounds the client was late, by the number of the rate.
+    late: BTreeMap<usize, usize>,
 }
 
 impl Capacities {
-    /// Prepares to take the rounds of an arm.
-    pub(super) fn new(contest: &Contest) -> Self {
-        let (rates, once, objectives) = match &contest.arrivals {
-            Arrivals::Open { rates, once, objectives } => (rates.clone(), *once, objectives.clone()),
-            Arrivals::Closed => (Vec::new(), 0, Vec::new()),
-        };
-        Self { rates, objectives, once, rounds: BTreeMap::new() }
+    /// Prepares to take the rounds of an arm at rates in ascending order, of which so many, the lowest, have one round in each
+    /// epoch.
+    pub(crate) fn new(rates: &[f64], once: usize, objectives: &[Objective]) -> Self {
+        Self {
+            rates: rates.to_vec(),
+            objectives: objectives.to_vec(),
+            once,
+            rounds: BTreeMap::new(),
+            late: BTreeMap::new(),
+        }
     }
 
     /// Takes note of a block, whether or not a round of it counts.
@@ -40,18 +44,29 @@ impl Capacities {
         self.rounds.entry((epoch, block)).or_default();
     }
 
-    /// Takes a round that counts; whether it is the first at its rate in its block.
-    pub(super) fn enter(&mut self, epoch: usize, block: usize, step: usize, round: &Merged) -> bool {
-        let under = |objective: &Objective| round.response_s(objective.quantile().share());
-        let responses = self.objectives.iter().map(under).collect();
+    /// Takes a round that counts, by what it says of each objective: its response time by that quantile, in seconds. Whether it is
+    /// the first at its rate in its block.
+    pub(crate) fn enter(
+        &mut self,
+        epoch: usize,
+        block: usize,
+        step: usize,
+        response: impl Fn(&Objective) -> f64,
+    ) -> bool {
+        let responses = self.objectives.iter().map(response).collect();
         self.rounds.entry((epoch, block)).or_default().insert(step, responses).is_none()
+    }
+
+    /// Takes note of a round that does not count because the client was late.
+    pub(super) fn client_was_late(&mut self, step: usize) {
+        *self.late.entry(step).or_default() += 1;
     }
 
     /// The capacity of each block, by epoch and block; `None` where too few rounds count.
     ///
     /// All arms of a block have the same plan. What its draw does to their response times is alike, and cancels in the ratio of two
     /// capacities of one block: over several blocks together it would not.
-    pub(super) fn of_blocks(&self) -> impl Iterator<Item = ((usize, usize), Option<Capacity>)> {
+    pub(crate) fn of_blocks(&self) -> impl Iterator<Item = ((usize, usize), Option<Capacity>)> {
         self.rounds.iter().map(|(place, steps)| (*place, self.of_block(*place, steps)))
     }
 
@@ -85,21 +100,23 @@ impl Capacities {
 
     /// The capacity by the median response times of all blocks: of single blocks one in which the machine stood still is too low.
     /// `None` where no block has one, or it lies beyond the rates.
-    pub(super) fn level(&self) -> Option<f64> {
+    pub(crate) fn level(&self) -> Option<f64> {
         self.of_blocks().find_map(|(_, found)| found)?;
-        let response = |step: usize, number: usize| {
-            let of_blocks: Vec<f64> =
-                self.rounds.values().filter_map(|steps| steps.get(&step)?.get(number).copied()).collect();
-            median(of_blocks.iter())
-        };
         let points = |number: usize| {
             let rates = self.rates.iter().enumerate();
-            rates.filter_map(|(step, rate)| Some((*rate, response(step, number)?))).collect()
+            rates.filter_map(|(step, rate)| Some((*rate, self.median_response(step, number)?))).collect()
         };
         match self.lowest(points)? {
             Capacity::At(rate) => Some(rate),
             Capacity::AtLeast(_) | Capacity::Below(_) => None,
         }
+    }
+
+    /// The median of all blocks of the response time at a rate, by the quantile of an objective, in seconds.
+    fn median_response(&self, step: usize, number: usize) -> Option<f64> {
+        let of_blocks: Vec<f64> =
+            self.rounds.values().filter_map(|steps| steps.get(&step)?.get(number).copied()).collect();
+        median(of_blocks.iter())
     }
 
     /// The response times by the first objective's quantile at each rate: the median round of each epoch, in seconds.
@@ -131,5 +148,27 @@ impl Capacities {
         } else {
             None
         }
+    }
+
+    /// What to say where the client could not offer the highest rates in time in most blocks: then it is the limit.
+    pub(super) fn client_is_the_limit(&self) -> Option<String> {
+        let is_late = |step: &usize| self.late.get(step).is_some_and(|late| late * 2 > self.rounds.len());
+        let first = (self.once..self.rates.len()).rev().take_while(is_late).last()?;
+        let late = format!(
+            "the client, not the server, is the limit: it was late at {:.0}/s and above",
+            self.rates[first]
+        );
+        let kept = first.checked_sub(1).filter(|step| self.meets(*step));
+        Some(kept.map_or(late.clone(), |step| {
+            format!("{late}; at {:.0}/s the objective is met", self.rates[step])
+        }))
+    }
+
+    /// Whether most blocks meet all objectives at a rate.
+    fn meets(&self, step: usize) -> bool {
+        let meets = |(number, objective): (usize, &Objective)| {
+            self.median_response(step, number).is_some_and(|it| it <= objective.limit().as_secs_f64())
+        };
+        self.objectives.iter().enumerate().all(meets)
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     record::{
         Arrivals, EncodedHistogram, Line, OpenLine, Place, RoundLine, RunLine, SCHEMA, Schedule, Setup,
     },
+    round::Flag,
     stats::Verdict,
 };
 
@@ -338,6 +339,37 @@ fn capacities_are_compared_as_any_measure_and_each_rate_by_itself() {
 }
 
 #[test]
+fn what_an_epoch_has_once_stands_for_each_of_its_blocks() {
+    // The limit is crossed between the highest rate that an epoch has once and the lowest that each block has.
+    let most = |name: &str| if name == "arm" { 3.2 } else { 3.6 };
+    let grain = |epoch: usize, block: usize| 1.0 + ((epoch * 5 + block * 3) % 7) as f64 * 1e-3;
+    let each = at_rates(|name, rate, epoch, block| {
+        queue(most(name), rate) * if rate < 4000.0 { grain(epoch, 0) } else { grain(epoch, block) }
+    });
+    let mut once = each.clone();
+    let Arrivals::Open { once: lowest, .. } = &mut once.setup.contests[0].arrivals else {
+        panic!("of rates")
+    };
+    *lowest = 2;
+    once.lines.retain(|line| {
+        let Place { block, step, .. } = line.place();
+        *block == 0 || *step >= Some(2)
+    });
+    assert!(once.lines.len() < each.lines.len());
+    let said = |record: &Record| {
+        let arms = analyse(record).unwrap().contests.swap_remove(0).arms;
+        let of_arm = |it: &ArmResult| {
+            let against = it.comparisons.get(&Measure::Capacity);
+            (it.levels[&Measure::Capacity], against.map(|it| (it.ratio, it.low, it.high)))
+        };
+        arms.iter().map(of_arm).collect::<Vec<_>>()
+    };
+    let (each, once) = (said(&each), said(&once));
+    assert_eq!(each, once);
+    assert!(each.iter().any(|(_, against)| against.is_some_and(|(ratio, ..)| ratio < 0.99)), "{each:?}");
+}
+
+#[test]
 fn a_moment_in_which_the_machine_stood_still_is_not_an_arms() {
     let calm = at_rates(|_, rate, _, _| queue(6.0, rate));
     let stalled = at_rates(|name, rate, epoch, block| {
@@ -359,4 +391,25 @@ fn a_capacity_beyond_the_rates_gives_no_verdict_and_says_where_it_lies() {
     let missed = analyse(&at_rates(|_, _, _, _| 9.0)).unwrap().contests;
     let why = missed[0].arms[0].no_verdict.clone().unwrap();
     assert!(why.contains("misses the objective at 1000/s too, the lowest rate"), "{why}");
+}
+
+#[test]
+fn a_capacity_beyond_what_the_client_can_offer_says_so() {
+    let mut record = at_rates(|_, _, _, _| 1.0);
+    for line in &mut record.lines {
+        let Line::Round(round) = line else { continue };
+        if round.place.arm == "arm" && round.place.step >= Some(2) {
+            round.excluded = vec![Flag::PACER_LATE.to_owned()];
+        }
+    }
+    let contests = analyse(&record).unwrap().contests;
+    let why = |name: &str| {
+        contests[0].arms.iter().find(|it| it.arm.name == name).unwrap().no_verdict.clone().unwrap()
+    };
+    assert!(
+        why("arm").contains("it was late at 4000/s and above; at 2000/s the objective is met"),
+        "{}",
+        why("arm")
+    );
+    assert!(why("reference").contains("meets the objective at 8000/s too"), "{}", why("reference"));
 }

@@ -3,7 +3,11 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
 use super::{Ladder, Prober, find_rates};
-use crate::stats::{Better, Capacity, Draws, Judgement, Measured, Series, capacity};
+use crate::{
+    analysis::Capacities,
+    load::Objective,
+    stats::{Better, Capacity, Draws, Judgement, Measured, Series},
+};
 
 /// What p99 is to stay below, in seconds.
 const LIMIT: f64 = 0.002;
@@ -84,42 +88,31 @@ impl Prober for Machine {
 fn search(seed: u64) -> (f64, [f64; 3]) {
     let mut machine = Machine(Xoshiro256PlusPlus::seed_from_u64(seed));
     let Ladder { rates, below } = find_rates(&mut machine, 10).unwrap();
-    let mut found: [Series; 3] = [const { Vec::new() }; 3];
-    // The reference's response times, by rate.
-    let mut all = vec![Vec::new(); rates.len()];
-    for _ in 0..EPOCHS {
-        found.iter_mut().for_each(|series| series.push(Vec::new()));
-        let mut once: [Vec<f64>; 3] = [const { Vec::new() }; 3];
-        for block in 0..BLOCKS {
-            let moments: Vec<Moment> = rates.iter().map(|_| machine.moment()).collect();
-            for (arm, ((slower, series), once)) in ARMS.iter().zip(&mut found).zip(&mut once).enumerate() {
-                let measured = |(rate, moment): (&f64, &Moment)| machine.round(*slower, *rate, *moment);
-                let mut responses: Vec<f64> = rates.iter().zip(&moments).map(measured).collect();
-                // What an epoch has once it has in its first block.
-                if block == 0 {
-                    *once = responses[..below].to_vec();
-                }
-                responses[..below].copy_from_slice(once);
-                if arm == 0 {
-                    all.iter_mut().zip(&responses).for_each(|(all, response)| all.push(*response));
-                }
-                let points: Vec<(f64, f64)> = rates.iter().copied().zip(responses).collect();
-                series.last_mut().unwrap().push(capacity(&points, LIMIT).map(Capacity::rate));
+    let objectives: [Objective; 1] = [format!("p99 < {}ms", LIMIT * 1e3).parse().unwrap()];
+    let mut arms = ARMS.map(|slower| (slower, Capacities::new(&rates, below, &objectives)));
+    for (epoch, block) in (0..EPOCHS).flat_map(|epoch| (0..BLOCKS).map(move |block| (epoch, block))) {
+        let first = if block == 0 { 0 } else { below };
+        for (step, rate) in rates.iter().enumerate().skip(first) {
+            let moment = machine.moment();
+            for (slower, capacities) in &mut arms {
+                let response = machine.round(*slower, *rate, moment);
+                capacities.enter(epoch, block, step, |_| response);
             }
         }
     }
-    // The level that is told is of the medians.
-    let median = |(rate, mut responses): (&f64, Vec<f64>)| {
-        responses.sort_by(f64::total_cmp);
-        (*rate, responses[responses.len() / 2])
-    };
-    let medians: Vec<(f64, f64)> = rates.iter().zip(all).map(median).collect();
-    let level = capacity(&medians, LIMIT).map_or(f64::NAN, Capacity::rate);
-    let [reference, copy, slower] = found;
+    let level = arms[0].1.level().unwrap_or(f64::NAN);
+    let [reference, copy, slower] = arms.map(|(_, capacities)| series(&capacities));
     let measured = Measured { reference, copy: Some(copy), others: vec![slower] };
     let judgement = Judgement::of(&measured, Better::More, &Draws::new(1));
     let said = judgement.comparison(1, 0).unwrap();
     (level, [said.ratio, said.low, said.high])
+}
+
+/// The capacity of each block, by epoch.
+fn series(capacities: &Capacities) -> Series {
+    let blocks: Vec<Option<f64>> =
+        capacities.of_blocks().map(|(_, found)| found.map(Capacity::rate)).collect();
+    blocks.chunks(BLOCKS).map(<[_]>::to_vec).collect()
 }
 
 #[test]

@@ -112,6 +112,9 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// What [`Self::PacerLate`] is called.
+    pub const PACER_LATE: &'static str = "pacer late";
+
     /// Whether the round must not count.
     pub fn excludes(&self) -> bool {
         match self {
@@ -145,7 +148,7 @@ impl Flag {
             Self::Throttled { .. } => "throttled",
             Self::BegunApart(_) => "begun apart",
             Self::ClientBound { .. } => "client-bound",
-            Self::PacerLate { .. } => "pacer late",
+            Self::PacerLate { .. } => Self::PACER_LATE,
             Self::PacerStoodStill { .. } => "pacer stood still",
             Self::Overloaded { .. } => "overloaded",
         }
