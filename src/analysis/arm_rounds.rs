@@ -142,7 +142,7 @@ impl<'a> ArmRounds<'a> {
             Line::Round(round) => {
                 if let Some(step) = step.filter(|_| round.excluded.iter().any(|why| why == Flag::PACER_LATE))
                 {
-                    capacities.client_was_late(step);
+                    capacities.client_was_late(epoch, block, step);
                 }
                 self.count_excluded(round.excluded.first().cloned().unwrap_or_default(), 1);
             }

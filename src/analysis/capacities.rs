@@ -1,6 +1,6 @@
 //! What the rounds of an arm at all rates say of its capacity, block by block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arm_rounds::median;
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     stats::{Capacity, capacity},
 };
 
-/// The share of a block's rates that must have a round that counts for the block to have a capacity.
+/// The share of a block's rates that must have a round that counts for the block to have a capacity: of those that the client
+/// could offer.
 const LEAST_RATES: f64 = 0.7;
 
 /// The response times of one round, in seconds: by the quantile of each objective.
@@ -22,8 +23,8 @@ pub(crate) struct Capacities {
     once: usize,
     /// The rounds that count, by epoch and block, and by the number of the rate. A block without any is here too.
     rounds: BTreeMap<(usize, usize), BTreeMap<usize, Responses>>,
-    /// In how many rounds the client was late, by the number of the rate.
-    late: BTreeMap<usize, usize>,
+    /// The numbers of the rates at which the client was late, by epoch and block.
+    late: BTreeMap<(usize, usize), BTreeSet<usize>>,
 }
 
 impl Capacities {
@@ -58,8 +59,8 @@ impl Capacities {
     }
 
     /// Takes note of a round that does not count because the client was late.
-    pub(super) fn client_was_late(&mut self, step: usize) {
-        *self.late.entry(step).or_default() += 1;
+    pub(super) fn client_was_late(&mut self, epoch: usize, block: usize, step: usize) {
+        self.late.entry((epoch, block)).or_default().insert(step);
     }
 
     /// The capacity of each block, by epoch and block; `None` where too few rounds count.
@@ -70,11 +71,12 @@ impl Capacities {
         self.rounds.iter().map(|(place, steps)| (*place, self.of_block(*place, steps)))
     }
 
-    fn of_block(&self, (epoch, _): (usize, usize), steps: &BTreeMap<usize, Responses>) -> Option<Capacity> {
+    fn of_block(&self, place: (usize, usize), steps: &BTreeMap<usize, Responses>) -> Option<Capacity> {
         let own = steps.range(self.once..);
-        if (own.clone().count() as f64) < LEAST_RATES * self.rates.len().saturating_sub(self.once) as f64 {
+        if (own.clone().count() as f64) < LEAST_RATES * self.offered(place) as f64 {
             return None;
         }
+        let (epoch, _) = place;
         // What an epoch has once stands for each of its blocks.
         let below = self.rounds.get(&(epoch, 0)).map(|first| first.range(..self.once)).into_iter().flatten();
         let steps: BTreeMap<usize, &Responses> = below.chain(own).map(|(step, it)| (*step, it)).collect();
@@ -88,6 +90,13 @@ impl Capacities {
             Capacity::Below(_) => 0,
         };
         steps.contains_key(&end).then_some(found)
+    }
+
+    /// How many rates of its own a block has that the client could offer: all but the highest, where it was late at each of them.
+    fn offered(&self, place: (usize, usize)) -> usize {
+        let is_late = |step: &usize| self.late.get(&place).is_some_and(|late| late.contains(step));
+        let own = self.once..self.rates.len();
+        own.len() - own.rev().take_while(is_late).count()
     }
 
     /// The lowest capacity under any of the objectives, from the response times at each rate by the quantile of each.
@@ -150,18 +159,17 @@ impl Capacities {
         }
     }
 
-    /// What to say where the client could not offer the highest rates in time in most blocks: then it is the limit.
+    /// What to say where the client was late in most blocks at the highest rates, and the objective is met at the one below: then
+    /// the capacity is beyond what it can offer.
     pub(super) fn client_is_the_limit(&self) -> Option<String> {
-        let is_late = |step: &usize| self.late.get(step).is_some_and(|late| late * 2 > self.rounds.len());
+        let late = |step: &usize| self.late.values().filter(|late| late.contains(step)).count();
+        let is_late = |step: &usize| late(step) * 2 > self.rounds.len();
         let first = (self.once..self.rates.len()).rev().take_while(is_late).last()?;
-        let late = format!(
-            "the client, not the server, is the limit: it was late at {:.0}/s and above",
-            self.rates[first]
-        );
-        let kept = first.checked_sub(1).filter(|step| self.meets(*step));
-        Some(kept.map_or(late.clone(), |step| {
-            format!("{late}; at {:.0}/s the objective is met", self.rates[step])
-        }))
+        let kept = first.checked_sub(1).filter(|step| self.meets(*step))?;
+        let [kept, late] = [kept, first].map(|step| self.rates[step]);
+        Some(format!(
+            "it meets the objective at {kept:.0}/s too, and at {late:.0}/s and above the client is late"
+        ))
     }
 
     /// Whether most blocks meet all objectives at a rate.

@@ -393,23 +393,39 @@ fn a_capacity_beyond_the_rates_gives_no_verdict_and_says_where_it_lies() {
     assert!(why.contains("misses the objective at 1000/s too, the lowest rate"), "{why}");
 }
 
-#[test]
-fn a_capacity_beyond_what_the_client_can_offer_says_so() {
-    let mut record = at_rates(|_, _, _, _| 1.0);
+/// The same record, in which the client of an arm was late from a rate on.
+fn late_from(mut record: Record, step: usize) -> Record {
     for line in &mut record.lines {
         let Line::Round(round) = line else { continue };
-        if round.place.arm == "arm" && round.place.step >= Some(2) {
+        if round.place.arm == "arm" && round.place.step >= Some(step) {
             round.excluded = vec![Flag::PACER_LATE.to_owned()];
         }
     }
-    let contests = analyse(&record).unwrap().contests;
+    record
+}
+
+#[test]
+fn a_capacity_beyond_what_the_client_can_offer_says_so() {
+    let contests = analyse(&late_from(at_rates(|_, _, _, _| 1.0), 2)).unwrap().contests;
     let why = |name: &str| {
-        contests[0].arms.iter().find(|it| it.arm.name == name).unwrap().no_verdict.clone().unwrap()
+        let arm = contests[0].arms.iter().find(|it| it.arm.name == name);
+        arm.unwrap().no_verdict.clone().unwrap()
     };
-    assert!(
-        why("arm").contains("it was late at 4000/s and above; at 2000/s the objective is met"),
-        "{}",
-        why("arm")
+    assert_eq!(
+        why("arm"),
+        "it meets the objective at 2000/s too, and at 4000/s and above the client is late"
     );
     assert!(why("reference").contains("meets the objective at 8000/s too"), "{}", why("reference"));
+}
+
+#[test]
+fn a_client_that_is_late_beyond_the_capacity_takes_nothing_from_it() {
+    let grain = |epoch: usize, block: usize| 1.0 + ((epoch * 5 + block * 3) % 7) as f64 * 1e-3;
+    let record = at_rates(|_, rate, epoch, block| queue(2.1, rate) * grain(epoch, block));
+    // The limit is crossed between 1000 and 2000.
+    let late = late_from(record, 2);
+    let contests = analyse(&late).unwrap().contests;
+    let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap();
+    assert_eq!(arm.no_verdict, None);
+    assert!(arm.levels.contains_key(&Measure::Capacity));
 }
