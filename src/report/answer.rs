@@ -139,8 +139,10 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
         let name = arm.arm.name.as_str();
         let per_core = named(name, "-per-core");
         let reuseport = per_core.and_then(|_| named(name, "-reuseport"));
-        let ways =
-            [(per_core, "a scheduler for each worker"), (reuseport, "that and a listener for each worker")];
+        let ways = [
+            (per_core, "a scheduler for each worker"),
+            (reuseport, "a scheduler and a listener for each worker"),
+        ];
         ways.into_iter().filter_map(move |(other, way)| Some((arm, other?, way)))
     });
     let by = |one: &ArmResult, other: &ArmResult, measure: Measure| {
@@ -210,7 +212,8 @@ fn sizes_words(ratios: &[f64]) -> String {
     let each: Vec<String> = ratios.iter().map(|ratio| size_words(&[*ratio])).collect();
     let parts: Vec<(&str, &str)> = each.iter().filter_map(|text| text.split_once(' ')).collect();
     let way = parts.first().map_or("", |(_, way)| way);
-    if ratios.len() > 3 || parts.iter().any(|(_, other)| *other != way) {
+    let is_one = parts.windows(2).all(|two| two[0] == two[1]);
+    if is_one || ratios.len() > 3 || parts.iter().any(|(_, other)| *other != way) {
         return size_words(ratios);
     }
     let sizes: Vec<&str> = parts.iter().map(|(size, _)| *size).collect();

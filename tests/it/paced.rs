@@ -8,7 +8,7 @@ use std::{
 
 use ioduel::{
     analysis::{Measure, analyse},
-    backend::{Backend, all},
+    backend::all,
     load::{Extent, LatencyHistogram, Workload},
     pacer,
     placement::Placement,
