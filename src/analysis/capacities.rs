@@ -45,8 +45,8 @@ impl Capacities {
         self.rounds.entry((epoch, block)).or_default();
     }
 
-    /// Takes a round that counts, by what it says of each objective: its response time by that quantile, in seconds. Whether it is
-    /// the first at its rate in its block.
+    /// Takes a round that counts, by its response time under each objective, in seconds; returns whether it is the first at its rate
+    /// in its block.
     pub(crate) fn enter(
         &mut self,
         epoch: usize,
@@ -73,7 +73,8 @@ impl Capacities {
 
     fn of_block(&self, place: (usize, usize), steps: &BTreeMap<usize, Responses>) -> Option<Capacity> {
         let own = steps.range(self.once..);
-        if (own.clone().count() as f64) < LEAST_RATES * self.offered(place) as f64 {
+        let (counted, offered) = (own.clone().count(), self.offered(place));
+        if offered == 0 || (counted as f64) < LEAST_RATES * offered as f64 {
             return None;
         }
         let (epoch, _) = place;
@@ -172,7 +173,7 @@ impl Capacities {
         ))
     }
 
-    /// Whether most blocks meet all objectives at a rate.
+    /// Whether the median response times of the rounds that count meet all objectives at a rate.
     fn meets(&self, step: usize) -> bool {
         let meets = |(number, objective): (usize, &Objective)| {
             self.median_response(step, number).is_some_and(|it| it <= objective.limit().as_secs_f64())

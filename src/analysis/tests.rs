@@ -421,11 +421,26 @@ fn a_capacity_beyond_what_the_client_can_offer_says_so() {
 #[test]
 fn a_client_that_is_late_beyond_the_capacity_takes_nothing_from_it() {
     let grain = |epoch: usize, block: usize| 1.0 + ((epoch * 5 + block * 3) % 7) as f64 * 1e-3;
-    let record = at_rates(|_, rate, epoch, block| queue(2.1, rate) * grain(epoch, block));
     // The limit is crossed between 1000 and 2000.
-    let late = late_from(record, 2);
-    let contests = analyse(&late).unwrap().contests;
+    let record = at_rates(|_, rate, epoch, block| queue(2.1, rate) * grain(epoch, block));
+    let said = |record: &Record| {
+        let contests = analyse(record).unwrap().contests;
+        let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap().clone();
+        let against = &arm.comparisons[&Measure::Capacity];
+        (arm.no_verdict, arm.levels[&Measure::Capacity], against.ratio, against.low, against.high)
+    };
+    let late = said(&late_from(record.clone(), 2));
+    assert_eq!(late.0, None);
+    assert_eq!(late, said(&record));
+}
+
+#[test]
+fn rates_that_an_epoch_has_once_are_no_capacity_by_themselves() {
+    let mut record = late_from(at_rates(|_, rate, _, _| queue(2.1, rate)), 2);
+    let Arrivals::Open { once, .. } = &mut record.setup.contests[0].arrivals else { panic!("of rates") };
+    *once = 2;
+    let contests = analyse(&record).unwrap().contests;
     let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap();
-    assert_eq!(arm.no_verdict, None);
-    assert!(arm.levels.contains_key(&Measure::Capacity));
+    assert_eq!(arm.levels.get(&Measure::Capacity), None);
+    assert!(arm.no_verdict.is_some());
 }

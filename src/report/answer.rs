@@ -260,6 +260,13 @@ mod tests {
         report::{text, words::sign},
     };
 
+    #[test]
+    fn the_same_size_is_said_once() {
+        assert_eq!(sizes_words(&[1.15, 1.151]), "15% more");
+        assert_eq!(sizes_words(&[1.19, 1.151]), "19% and 15% more");
+        assert_eq!(sizes_words(&[0.9]), "10% less");
+    }
+
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
 
     /// A record whose arms differ by known factors and some noise: in times by `times`, and in messages by `messages` too.

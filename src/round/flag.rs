@@ -112,7 +112,7 @@ pub enum Flag {
 }
 
 impl Flag {
-    /// What [`Self::PacerLate`] is called.
+    /// The name of [`Self::PacerLate`].
     pub const PACER_LATE: &'static str = "pacer late";
 
     /// Whether the round must not count.

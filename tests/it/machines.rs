@@ -83,14 +83,12 @@ fn a_client_that_dies_costs_one_round_and_the_duel_goes_on() {
     fs::write(&file, SHORT).unwrap();
     let words = ["epoll", "mio", "--workload", file.to_str().unwrap(), "--time", "300s"];
     let duel = results.duel(&[&words[..], &THREE].concat()).spawn().unwrap();
-    let mut seen = 0;
-    for attempt in 0.. {
-        if seen == KILLED {
-            break;
-        }
+    let (mut seen, mut attempts) = (0, 0);
+    while seen < KILLED {
         let before = results.lines();
-        // Now earlier and now later: always as long after the last could be between two epochs each time.
-        wait_until("some rounds are over", || results.lines() > before + attempt % 4);
+        // Now three and now six: at one step, an epoch long, each kill would fall between two epochs.
+        wait_until("some rounds are over", || results.lines() > before + 2 + attempts % 4);
+        attempts += 1;
         // Between two epochs it ends anyhow, and nothing fails.
         if let Some(client) = agents_below(duel.id()).last() {
             let _ = kill(Pid::from_raw(*client), Signal::SIGKILL);
