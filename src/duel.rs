@@ -397,6 +397,4 @@ pub fn contest(plan: &ContestPlan, participants: &[Participant], neutral: &Parti
 }
 
 #[cfg(test)]
-mod searches;
-#[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ pub(super) mod bench;
 mod participants;
 mod rates;
 mod recorder;
+#[cfg(test)]
+mod searches;
 
 use std::{
     path::{Path, PathBuf},

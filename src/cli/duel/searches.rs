@@ -2,9 +2,9 @@
 
 use rand::{RngExt as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
-use super::{Ladder, Prober, find_rates};
 use crate::{
     analysis::Capacities,
+    duel::{Ladder, Prober, find_rates},
     load::Objective,
     stats::{Better, Capacity, Draws, Judgement, Measured, Series},
 };
