@@ -117,6 +117,10 @@ fn idle_takes(contest: &Contest) -> Duration {
     EACH_CONNECTION * u32::try_from(contest.workload.idle).unwrap_or(u32::MAX)
 }
 
+/// How often a round at a rate is tried that the machine spoils: a moment in which it stands still costs a try, and no block. The
+/// records beside METHODOLOGY.md, "Loads at a rate", say how often that is.
+pub const TRIES: usize = 3;
+
 /// When a duel is over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Until {
@@ -261,13 +265,26 @@ impl Fight<'_> {
             }
             for (turn, (arm, step)) in self.turns(block).into_iter().enumerate() {
                 let place = Place { step, ..self.place(arm, block, turn) };
-                lines.push(runner.round(self.contest, arm, place));
+                self.round(arm, &place, &mut lines, runner);
             }
             if self.tell(std::mem::take(&mut lines), observer)? == Next::Stop {
                 return Ok(Next::Stop);
             }
         }
         Ok(Next::GoOn)
+    }
+
+    /// Fights a round of an arm; one at a rate again, with the same plan, while the machine spoils it. Each try is a line.
+    fn round(&self, arm: usize, place: &Place, lines: &mut Vec<Line>, runner: &mut impl Runner) {
+        let tries = if place.step.is_some() { TRIES } else { 1 };
+        for _ in 0..tries {
+            let line = runner.round(self.contest, arm, place.clone());
+            let again = matches!(&line, Line::Round(round) if round.may_be_tried_again());
+            lines.push(line);
+            if !again {
+                return;
+            }
+        }
     }
 
     fn tell(&self, lines: Vec<Line>, observer: &mut impl Observer) -> anyhow::Result<Next> {

@@ -14,7 +14,7 @@ mod moderation;
 mod precision;
 mod verdict;
 
-pub use bootstrap::{Draws, trimmed_mean};
+pub use bootstrap::{Draws, level};
 pub use capacity::{Capacity, capacity};
 pub use estimate::{Estimate, change, mean_with_interval};
 pub use estimates::{Estimates, MIN_EPOCHS};

@@ -279,8 +279,11 @@ impl Own {
                 ahead < MOST_AHEAD,
                 "it is to begin in {ahead:?}, and waits {MOST_AHEAD:?} at most"
             );
-            // Not spinning: of several clients on one processor the last would wait for all others.
-            thread::sleep(at.saturating_sub(monotonic()?));
+            thread::sleep(at.saturating_sub(AWAKE).saturating_sub(monotonic()?));
+            // Whoever waits on the same processor has it in turn: none of them begins behind another's time slice.
+            while monotonic()? < at {
+                thread::yield_now();
+            }
         }
         self.began = Some(monotonic()?);
         Ok(())
@@ -309,6 +312,9 @@ impl Own {
         Ok(load.result()?)
     }
 }
+
+/// How long before that instant a client is awake. A virtual processor that sleeps takes a part of a millisecond to wake, each another.
+const AWAKE: Duration = Duration::from_millis(2);
 
 /// How far ahead the instant of a begin may be.
 const MOST_AHEAD: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use crate::{
     load::{LatencyHistogram, Objective, Workload},
     record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
     round::{BegunApart, Flag, Neighbours},
-    stats::{MIN_EPOCHS, Series},
+    stats::{MIN_EPOCHS, Series, level},
 };
 
 /// The share of an arm's rounds or slices that may be excluded before it gets no verdict; one whole round may be.
@@ -122,6 +122,7 @@ impl<'a> ArmRounds<'a> {
                 arm_rounds.conclude(capacities);
             }
         }
+        arm_rounds.forget_tries();
         Ok(arm_rounds)
     }
 
@@ -162,6 +163,13 @@ impl<'a> ArmRounds<'a> {
             }
         }
         self.capacities = Some(capacities);
+    }
+
+    /// A round that counted when it was tried again is not lost.
+    fn forget_tries(&mut self) {
+        self.lost.retain(|place| !self.rounds.contains_key(place));
+        self.lost.sort_unstable();
+        self.lost.dedup();
     }
 
     /// Whether so many rounds at a rate were overloaded that the others alone would flatter the arm.
@@ -301,6 +309,13 @@ impl<'a> ArmRounds<'a> {
     /// What was measured in each block: counts in each slice, where there are such, and what a histogram tells once a
     /// round. What an idle connection costs is measured once an epoch, in its first block.
     pub(super) fn series(&self, measure: Measure) -> Series {
+        let mut series = self.all_values(measure);
+        series.iter_mut().flatten().for_each(|value| *value = value.filter(|it| it.is_finite()));
+        series
+    }
+
+    /// The same with the response times of who did not keep up, which are infinite.
+    fn all_values(&self, measure: Measure) -> Series {
         let at = |epoch, block| {
             if measure == Measure::IdleMemory {
                 return self.idle.get(&epoch).copied().filter(|_| block == 0);
@@ -309,9 +324,9 @@ impl<'a> ArmRounds<'a> {
             let sliced = !self.slices.is_empty() && measure.of_slice(&Counts::default()).is_some();
             if sliced { of_slice() } else { self.rounds.get(&(epoch, block)).map(|it| measure.of_round(it)) }
         };
-        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        let measured = |value: Option<f64>| value.filter(|value| !value.is_nan());
         (0..self.epochs)
-            .map(|epoch| (0..self.blocks).map(|block| finite(at(epoch, block))).collect())
+            .map(|epoch| (0..self.blocks).map(|block| measured(at(epoch, block))).collect())
             .collect()
     }
 
@@ -322,21 +337,14 @@ impl<'a> ArmRounds<'a> {
         (0..self.epochs).map(|epoch| (0..blocks).map(|block| at((epoch, block))).collect()).collect()
     }
 
-    /// What was measured over all rounds, of those measures that were.
-    pub(super) fn levels(&self) -> BTreeMap<Measure, f64> {
-        let figures = self.merged.figures();
-        let level = |measure: Measure| match measure {
-            Measure::IdleMemory => median(self.idle.values()).unwrap_or(f64::NAN),
-            Measure::Capacity => self.capacities.as_ref().and_then(Capacities::level).unwrap_or(f64::NAN),
+    /// What was measured over all rounds, by itself.
+    pub(super) fn level(&self, measure: Measure) -> Option<f64> {
+        match (measure, &self.capacities) {
+            (Measure::Capacity, capacities) => capacities.as_ref()?.level(),
             // Of rounds at many rates together nothing else means anything.
-            _ if self.rounds.is_empty() || self.capacities.is_some() => f64::NAN,
-            _ => measure.of_round(&figures),
-        };
-        Measure::ALL
-            .into_iter()
-            .map(|measure| (measure, level(measure)))
-            .filter(|(_, l)| l.is_finite())
-            .collect()
+            (_, Some(_)) => None,
+            (_, None) => level(self.all_values(measure).iter().flatten().flatten().copied()),
+        }
     }
 
     /// Why nothing can be said of it, if so.

@@ -45,8 +45,8 @@ impl Capacities {
         self.rounds.entry((epoch, block)).or_default();
     }
 
-    /// Takes a round that counts, by its response time under each objective, in seconds; returns whether it is the first at its rate
-    /// in its block.
+    /// Takes a round that counts, by its response time under each objective, in seconds; returns whether it is the first such at its
+    /// rate in its block. A try before it in which the client was late takes nothing from it.
     pub(crate) fn enter(
         &mut self,
         epoch: usize,
@@ -54,6 +54,7 @@ impl Capacities {
         step: usize,
         response: impl Fn(&Objective) -> f64,
     ) -> bool {
+        self.late.get_mut(&(epoch, block)).map(|late| late.remove(&step));
         let responses = self.objectives.iter().map(response).collect();
         self.rounds.entry((epoch, block)).or_default().insert(step, responses).is_none()
     }

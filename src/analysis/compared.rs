@@ -176,7 +176,20 @@ impl<'a> Compared<'a> {
     /// What was measured over all rounds of an arm that has a verdict, named as in the contest.
     pub fn level(&self, measure: Measure, name: &str) -> Option<f64> {
         let arm = self.arms().into_iter().find(|arm| self.arm(*arm).name == name)?;
-        self.rounds_of[arm].levels().get(&measure).copied()
+        self.level_of(measure, arm)
+    }
+
+    /// What was measured over all rounds of an arm: the reference's own level, and that of others by their ratio to it. So any two
+    /// levels differ by the ratio that is told of them. An arm that is not compared has its own.
+    fn level_of(&self, measure: Measure, arm: usize) -> Option<f64> {
+        let of_copy = || self.copy_comparison(measure).map(|(found, _)| found.ratio);
+        let ratio = if self.copy() == Some(arm) {
+            of_copy()
+        } else {
+            self.estimate(measure, arm).map(|estimate| estimate.centre.exp())
+        };
+        let by_ratio = || Some(ratio? * self.rounds_of[0].level(measure)?);
+        by_ratio().or_else(|| self.rounds_of[arm].level(measure))
     }
 
     /// Whether the client was the limit in most rounds of an arm.
@@ -315,6 +328,11 @@ impl<'a> Compared<'a> {
         }
     }
 
+    /// The levels of an arm by all measures that were measured.
+    fn levels(&self, arm: usize) -> BTreeMap<Measure, f64> {
+        Measure::ALL.into_iter().filter_map(|measure| Some((measure, self.level_of(measure, arm)?))).collect()
+    }
+
     fn arm_result(&self, arm: usize) -> ArmResult {
         let arm_rounds = &self.rounds_of[arm];
         ArmResult {
@@ -329,7 +347,7 @@ impl<'a> Compared<'a> {
             client_bound: self.client_bound(arm),
             ranks: BTreeMap::new(),
             better_than: BTreeMap::new(),
-            levels: arm_rounds.levels(),
+            levels: self.levels(arm),
             session_time: arm_rounds.session_time(),
             response_time: arm_rounds.response_time(),
             longest_us: arm_rounds.longest_us(),

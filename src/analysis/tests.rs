@@ -88,7 +88,7 @@ pub(crate) fn record_of(names: &[&str], level: impl Fn(&str, usize, usize) -> Op
 }
 
 /// A second in which so many thousand messages were answered, each in as much less time.
-fn round(place: Place, level: f64) -> RoundLine {
+pub(crate) fn round(place: Place, level: f64) -> RoundLine {
     let mut histogram = LatencyHistogram::new();
     histogram.record(std::time::Duration::from_secs_f64(1e-3 / level));
     let messages = (level * 1000.0).round() as u64;
@@ -215,6 +215,13 @@ proptest! {
                 Verdict::Worse => (1, 2),
                 _ => (1, 1),
             });
+        }
+        // Whoever divides two levels of a table finds the ratio that stands there.
+        for arm in [arm, find("again")] {
+            for (measure, found) in &arm.comparisons {
+                let divided = arm.levels[measure] / reference.levels[measure];
+                prop_assert!((divided / found.ratio - 1.0).abs() < 1e-9, "{measure:?}: {divided}, {found:?}");
+            }
         }
     }
 }
@@ -443,4 +450,51 @@ fn rates_that_an_epoch_has_once_are_no_capacity_by_themselves() {
     let arm = contests[0].arms.iter().find(|it| it.arm.name == "arm").unwrap();
     assert_eq!(arm.levels.get(&Measure::Capacity), None);
     assert!(arm.no_verdict.is_some());
+}
+
+/// The same record, in which the machine spoilt the first tries of every third round of an arm.
+fn tried_again(mut record: Record) -> Record {
+    let mut rounds = 0;
+    let spoilt = |line: Line| {
+        let Line::Round(round) = &line else { return vec![line] };
+        rounds += usize::from(round.place.arm == "arm");
+        if round.place.arm != "arm" || !rounds.is_multiple_of(3) {
+            return vec![line];
+        }
+        let because = |reason: &str| {
+            let mut first = round.clone();
+            first.excluded = vec![reason.to_owned()];
+            Line::Round(first)
+        };
+        vec![because(Flag::PACER_STOOD_STILL), because(Flag::PACER_LATE), line]
+    };
+    record.lines = std::mem::take(&mut record.lines).into_iter().flat_map(spoilt).collect();
+    record
+}
+
+#[test]
+fn a_round_that_counts_when_it_is_tried_again_is_not_lost() {
+    let grain = |epoch: usize, block: usize| 1.0 + ((epoch * 5 + block * 3) % 7) as f64 * 1e-3;
+    let record = at_rates(|name, rate, epoch, block| {
+        queue(if name == "arm" { 5.0 } else { 6.0 }, rate) * grain(epoch, block)
+    });
+    let said = |record: &Record| {
+        let contests = analyse(record).unwrap().contests;
+        let of_arm = |contest: ContestResult| {
+            let arm = contest.arms.into_iter().find(|it| it.arm.name == "arm").unwrap();
+            (arm.no_verdict, format!("{:?}", arm.comparisons), arm.rounds, arm.excluded)
+        };
+        contests.into_iter().map(of_arm).collect::<Vec<_>>()
+    };
+    let again = said(&tried_again(record.clone()));
+    assert!(again[0].0.is_none(), "{:?}", again[0].0);
+    for (again, once) in again.iter().zip(said(&record)) {
+        assert_eq!((&again.0, &again.1, again.2), (&once.0, &once.1, once.2));
+        assert!(once.3.is_empty());
+        assert_eq!(
+            again.3.keys().collect::<Vec<_>>(),
+            [Flag::PACER_LATE, Flag::PACER_STOOD_STILL],
+            "the tries are told"
+        );
+    }
 }

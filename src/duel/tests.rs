@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::round::Flag;
 
 fn three() -> Contest {
     contest(&plan(View::Own, Class::Mixed), &LOOPS.map(looping), &looping("epoll"))
@@ -129,9 +130,13 @@ fn epochs_at_rates_have_as_many_blocks_as_leave_eight_epochs_in_the_time() {
     assert_eq!(blocks(5), 1);
 }
 
-/// An runner that only keeps count.
+/// A runner that only keeps count.
 #[derive(Default)]
 struct Counting {
+    /// How many tries of each round at a rate are spoilt, and by what.
+    spoilt: Vec<&'static str>,
+    /// Tries of the round at hand.
+    tries: usize,
     epochs: usize,
     open: bool,
     /// The slices of the epoch at hand: which arm, and its turn.
@@ -166,7 +171,14 @@ impl Runner for Counting {
     }
 
     fn round(&mut self, _contest: &Contest, _arm: usize, place: Place) -> Line {
-        Line::Failed { place, error: "a stand-in".to_owned() }
+        let Some(reason) = self.spoilt.get(self.tries) else {
+            self.tries = 0;
+            return Line::Failed { place, error: "a stand-in".to_owned() };
+        };
+        self.tries += 1;
+        let mut round = crate::analysis::tests::round(place, 1.0);
+        round.excluded = vec![(*reason).to_owned()];
+        Line::Round(Box::new(round))
     }
 
     fn end_epoch(&mut self) {
@@ -255,4 +267,35 @@ fn a_duel_ends_after_the_block_when_told_to() {
         let (_, observer) = fight_a_stand_in(schedule, Until::Time(Duration::ZERO), usize::MAX);
         assert_eq!(observer.told.len(), 0);
     }
+}
+
+/// Why each line of a block of two arms at a rate does not count.
+fn tries_at_a_rate(arrivals: Arrivals, spoilt: &[&'static str]) -> Vec<String> {
+    let schedule = Schedule::Rounds { blocks: 1 };
+    let contest = Contest { schedule, arrivals, ..three() };
+    let plan = DuelPlan { contests: vec![contest], seed: 1, until: Until::Epochs(1) };
+    let mut runner = Counting { spoilt: spoilt.to_vec(), ..Counting::default() };
+    let mut observer = Patient { told: Vec::new(), most: usize::MAX };
+    fight(&plan, &mut runner, &mut observer).unwrap();
+    let of_the_first = |line: &&Line| line.place().turn == 0 && !matches!(line, Line::Idle { .. });
+    let why = |line: &Line| match line {
+        Line::Round(round) => round.excluded.concat(),
+        _ => "over".to_owned(),
+    };
+    observer.told.iter().flatten().filter(of_the_first).map(why).collect()
+}
+
+#[test]
+fn a_round_at_a_rate_is_tried_again_while_the_machine_spoils_it() {
+    let open = || Arrivals::Open { rates: vec![1000.0], once: 0, objectives: Vec::new() };
+    let (late, still) = (Flag::PACER_LATE, Flag::PACER_STOOD_STILL);
+    assert_eq!(tries_at_a_rate(open(), &[late]), [late, "over"]);
+    assert_eq!(tries_at_a_rate(open(), &[still, late]), [still, late, "over"]);
+    assert_eq!(tries_at_a_rate(open(), &[late; 9]), [late; TRIES], "in the end it is given up");
+    assert_eq!(tries_at_a_rate(open(), &["kernel"]), ["kernel"], "that may be the arm's doing");
+    assert_eq!(
+        tries_at_a_rate(Arrivals::Closed, &["others"]),
+        ["others"],
+        "without a plan there is none to repeat"
+    );
 }

@@ -6,7 +6,7 @@ use super::{Class, View};
 use crate::{
     agent::Cost,
     load::{LatencyHistogram, LoadRun, OpenRun},
-    round::{BegunApart, Slice},
+    round::{BegunApart, Flag, Slice},
 };
 
 /// A line of `rounds.jsonl`.
@@ -120,6 +120,13 @@ pub struct RoundLine {
     /// What each connection that was silent beside takes of the kernel's own memory, both ends together, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_kernel_bytes: Option<f64>,
+}
+
+impl RoundLine {
+    /// Whether it does not count, and the same a moment later may: the machine alone was at fault.
+    pub fn may_be_tried_again(&self) -> bool {
+        !self.excluded.is_empty() && self.excluded.iter().all(|reason| Flag::passes(reason))
+    }
 }
 
 /// What only a load at an offered rate has.

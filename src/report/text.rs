@@ -27,14 +27,14 @@ const BAR: (usize, usize) = (8, 30);
 const BRIEFLY: &str = "▲ better, ▼ worse, = and ~ no significant difference; more on these at the end.";
 
 /// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that are close to each other in time, so dividing two \
-                     values of the table may give a slightly different figure. More messages/s are better, and less time is. ▲ \
-                     better, ▼ worse; ~ suggestive: significant alone, but not after correction for the number of arms; = \
-                     statistically indistinguishable; with \"±0.4%\" a measured difference above 0.4% would have been \
-                     significant. Rank: 1 + the number of arms that are significantly better by the first measure. Ranks can repeat \
-                     and skip; and an arm whose interval is wider can rank higher with fewer messages/s, because fewer arms are \
-                     significantly better. A session is from connecting to its last reply. † not actively maintained. NAME again: a second copy of the \
-                     reference, as a control. What each arm is: `ioduel list`.";
+const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that are close to each other in time. More messages/s \
+                     are better, and less time is. ▲ better, ▼ worse; ~ suggestive: significant alone, but not after \
+                     correction for the number of arms; = statistically indistinguishable; with \"±0.4%\" a measured \
+                     difference above 0.4% would have been significant. Rank: 1 + the number of arms that are significantly \
+                     better by the first measure. Ranks can repeat and skip; and an arm whose interval is wider can rank \
+                     higher with fewer messages/s, because fewer arms are significantly better. A session is from connecting \
+                     to its last reply. † not actively maintained. NAME again: a second copy of the reference, as a control. \
+                     What each arm is: `ioduel list`.";
 
 /// Where the rest stands.
 const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";

@@ -115,6 +115,17 @@ impl Flag {
     /// The name of [`Self::PacerLate`].
     pub const PACER_LATE: &'static str = "pacer late";
 
+    /// The name of [`Self::PacerStoodStill`].
+    pub const PACER_STOOD_STILL: &'static str = "pacer stood still";
+
+    /// The name of [`Self::Others`].
+    pub const OTHERS: &'static str = "others";
+
+    /// Whether what is called so was the machine's doing in that moment, and the same round a moment later may be without.
+    pub fn passes(name: &str) -> bool {
+        [Self::PACER_LATE, Self::PACER_STOOD_STILL, Self::OTHERS].contains(&name)
+    }
+
     /// Whether the round must not count.
     pub fn excludes(&self) -> bool {
         match self {
@@ -144,12 +155,12 @@ impl Flag {
             Self::PortLimited { .. } => "port-limited",
             Self::Kernel(_) => "kernel",
             Self::Little { .. } => "Little's law",
-            Self::Others { .. } => "others",
+            Self::Others { .. } => Self::OTHERS,
             Self::Throttled { .. } => "throttled",
             Self::BegunApart(_) => "begun apart",
             Self::ClientBound { .. } => "client-bound",
             Self::PacerLate { .. } => Self::PACER_LATE,
-            Self::PacerStoodStill { .. } => "pacer stood still",
+            Self::PacerStoodStill { .. } => Self::PACER_STOOD_STILL,
             Self::Overloaded { .. } => "overloaded",
         }
     }

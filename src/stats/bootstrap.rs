@@ -14,8 +14,24 @@ const DRAWS: usize = 4_000;
 /// Epochs up to which all resamples are enumerated: of 8 there are 6,435 different ones.
 const ENUMERATED: usize = 8;
 
+/// What values, none of them negative, come to by the estimator of their ratios: e to the 20% trimmed mean of their logarithms. `None`
+/// for none, and where that mean is infinite.
+pub fn level(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    // Of a ratio there is none with 0, so there it is left out; where nothing else was measured it is what was measured.
+    let (zeros, positive): (Vec<f64>, Vec<f64>) = values.into_iter().partition(|value| *value == 0.0);
+    if positive.is_empty() {
+        return zeros.first().copied();
+    }
+    let infinite = positive.iter().filter(|value| value.is_infinite()).count();
+    let is_trimmed = infinite as f64 <= (positive.len() as f64 * TRIM).floor();
+    // What is trimmed must be a number, for it is taken no times.
+    let logs: Vec<f64> = positive.iter().map(|value| value.min(f64::MAX).ln()).collect();
+    is_trimmed.then(|| trimmed_mean(&logs).exp())
+}
+
 /// The 20% trimmed mean of values; NaN for none.
-pub fn trimmed_mean(values: &[f64]) -> f64 {
+pub(super) fn trimmed_mean(values: &[f64]) -> f64 {
     let mut sorted: Vec<(f64, usize)> = values.iter().map(|&value| (value, 0)).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     trimmed_means(&sorted, &[vec![1.0]])[0]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{bootstrap::trimmed_mean, *};
 
 /// Judges arms against a reference that has a second copy.
 fn judged(reference: &Series, copy: Option<&Series>, others: &[Series], better: Better) -> Judgement {
@@ -25,6 +25,18 @@ fn a_fifth_is_trimmed_at_each_end() {
     assert_eq!(trimmed_mean(&[5.0]), 5.0);
     assert_eq!(trimmed_mean(&[1.0, 2.0, 3.0, 4.0]), 2.5, "a fifth of four is none");
     assert!(trimmed_mean(&[]).is_nan());
+}
+
+#[test]
+fn a_level_is_of_the_middle_of_the_logarithms() {
+    let of = |values: &[f64]| level(values.iter().copied());
+    let near = |value: Option<f64>, is: f64| assert!((value.unwrap() / is - 1.0).abs() < 1e-12, "{value:?}");
+    near(of(&[1.0, 10.0, 100.0]), 10.0);
+    near(of(&[2.0, 2.0, 2.0, 2.0, 1e9]), 2.0);
+    near(of(&[3.0, 0.0]), 3.0);
+    near(of(&[2.0, 2.0, 2.0, 2.0, f64::INFINITY]), 2.0);
+    assert_eq!(of(&[2.0, 2.0, 2.0, f64::INFINITY]), None, "of four none is left out");
+    assert_eq!((of(&[0.0, 0.0]), of(&[])), (Some(0.0), None));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::{output, wrong_usage},
-    duel::{Prober, find_rates, fit_blocks, pair_plan},
+    duel::{Prober, TRIES, find_rates, fit_blocks, pair_plan},
     load::{Objective, Offered, SHARES, Workload},
     record::{Arrivals, Contest},
     round::{Flag, Launch, Offer, Pair, Round, lowest_paced_rate, paced_window_ms},
@@ -15,9 +15,6 @@ use crate::{
 
 /// More than anything answers: what a server takes at most is found by offering it this.
 const TOO_MUCH: f64 = 400_000.0;
-
-/// How often a round is tried that the machine spoils.
-const TRIES: usize = 3;
 
 /// Whether a round that was spoilt is measured again.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The contests that come of what a duel is asked for: workloads, views and classes, each with its placement and schedule.
 
-use super::{Args, PACED_BLOCKS, QUICK_SHARE, ViewChoice, refuse_twice};
+use super::{Args, PACED_BLOCKS, QUICK_SHARE, RATE_BLOCKS, ViewChoice, refuse_twice};
 use crate::{
     cli::{
         duel::participants::{self, Participants},
@@ -215,7 +215,8 @@ impl Args {
     /// How the arms of a contest take turns: in slices, where all can be stopped and continued.
     fn schedule(&self, workload: &Workload, view: View, participants: &Participants) -> Schedule {
         if workload.arrivals.is_some() {
-            return Schedule::Rounds { blocks: PACED_BLOCKS };
+            let blocks = if self.objectives.is_empty() { RATE_BLOCKS } else { PACED_BLOCKS };
+            return Schedule::Rounds { blocks };
         }
         let Machines { server_exec, client_exec, .. } = self.machines();
         // A process that is stopped for a slice would have replies under way, which arrive meanwhile.
