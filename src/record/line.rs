@@ -176,7 +176,7 @@ pub struct RunLine {
     pub messages: u64,
     /// Replies verified in all.
     pub messages_in_all: u64,
-    /// The length of the window, in nanoseconds; of all slices together.
+    /// For how long what ended was timed, in nanoseconds: the window; of all slices together, without their first eighth.
     pub window_ns: u64,
     /// The whole round, ramp and tail included and rests left out, in nanoseconds.
     pub elapsed_ns: u64,

@@ -93,10 +93,15 @@ fn no_trace(name: &str, round: &Round) {
     assert!(run.elapsed_s < REST.as_secs_f64() * SLICES as f64 / 2.0, "{name}: {} s", run.elapsed_s);
     let little = round.flags().into_iter().find(|flag| matches!(flag, Flag::Little { .. }));
     assert_eq!(little, None, "{name}");
-    let sliced: u64 = round.slices.iter().map(|slice| slice.messages).sum();
-    let off = sliced as f64 / run.messages as f64 - 1.0;
+    let (messages, window_ns) = round
+        .slices
+        .iter()
+        .fold((0, 0), |(messages, ns), slice| (messages + slice.messages, ns + slice.window_ns));
+    let sliced = messages as f64 / (window_ns as f64 / 1e9);
+    let timed = run.messages as f64 / run.window_s;
+    let off = sliced / timed - 1.0;
     // The window is opened just before the first reading and closed just after the last: among other tests that takes a while.
-    assert!(off.abs() < 0.1, "{name}: {sliced} messages in the slices, {} in the histogram", run.messages);
+    assert!(off.abs() < 0.1, "{name}: {sliced} messages/s in the slices, {timed} in the histogram");
     let processors = Cpus::of_this_process().unwrap().count() as u64;
     for slice in &round.slices {
         let spent = slice.server_cpu_ns + slice.client_cpu_ns;
