@@ -200,6 +200,9 @@ pub enum Answer {
         /// When its last load began; absent where there was none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         began_ns: Option<u64>,
+        /// Which clock it is: the same words are of the same clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        which: Option<String>,
     },
     /// It is this build.
     Build(Build),

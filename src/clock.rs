@@ -1,6 +1,6 @@
 //! The clock that all processes of a machine share, and durations as the numbers in which they are handed on.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -10,6 +10,14 @@ use nix::time::{ClockId, clock_gettime};
 /// When there is no such clock.
 pub(crate) fn monotonic() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from)
+}
+
+/// Which clock [`monotonic`] reads: where two say the same, it is one clock. It begins anew when a machine is booted, and each time
+/// namespace has its own (time_namespaces(7)). `None` where the system does not tell.
+pub(crate) fn which() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
+    Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
 /// A duration in whole nanoseconds; the most that fit, where it is longer than 584 years.

@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use super::{Answer, Build, Cost, Reply, Request, cost::CostMeter};
 use crate::{
     backend::{self, Backend},
-    clock::{monotonic, nanoseconds},
+    clock::{self, monotonic, nanoseconds},
     environment::Environment,
     load::{Load, LoadPlan, LoadRun, OpenPlan},
     net::{
@@ -268,7 +268,7 @@ impl Own {
 
     fn clock(&self) -> anyhow::Result<Answer> {
         let began_ns = self.began.map(nanoseconds);
-        Ok(Answer::Clock { now_ns: nanoseconds(monotonic()?), began_ns })
+        Ok(Answer::Clock { now_ns: nanoseconds(monotonic()?), began_ns, which: clock::which() })
     }
 
     /// Waits until the instant that was agreed on, if one was.
@@ -279,11 +279,8 @@ impl Own {
                 ahead < MOST_AHEAD,
                 "it is to begin in {ahead:?}, and waits {MOST_AHEAD:?} at most"
             );
-            thread::sleep(at.saturating_sub(AWAKE).saturating_sub(monotonic()?));
-            // Whoever waits on the same processor has it in turn: none of them begins behind another's time slice.
-            while monotonic()? < at {
-                thread::yield_now();
-            }
+            // Not spinning: of several clients on one processor the last would wait for all others.
+            thread::sleep(at.saturating_sub(monotonic()?));
         }
         self.began = Some(monotonic()?);
         Ok(())
@@ -312,9 +309,6 @@ impl Own {
         Ok(load.result()?)
     }
 }
-
-/// How long before that instant a client is awake. A virtual processor that sleeps takes a part of a millisecond to wake, each another.
-const AWAKE: Duration = Duration::from_millis(2);
 
 /// How far ahead the instant of a begin may be.
 const MOST_AHEAD: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{PATIENCE, Pair};
 use crate::{
     agent::{Agent, Answer, Request},
-    clock::{monotonic, nanoseconds},
+    clock::{self, monotonic, nanoseconds},
     contestant, pacer,
 };
 
@@ -45,6 +45,9 @@ pub(super) struct ClockOffset {
 }
 
 impl ClockOffset {
+    /// That of the clock here.
+    const NONE: Self = Self { ahead_ns: 0, took_ns: 0 };
+
     /// What it says of an exchange that was begun and over at these times here, and answered at that time there.
     fn of(begun_ns: u64, there_ns: u64, over_ns: u64) -> Self {
         let took_ns = over_ns.saturating_sub(begun_ns);
@@ -111,15 +114,19 @@ impl Pair {
     }
 }
 
+/// How the clock of a client stands to the one here; on the same machine it is the same one.
 fn read_clock(client: &mut Agent) -> anyhow::Result<ClockOffset> {
     let mut best: Option<ClockOffset> = None;
     for _ in 0..EXCHANGES {
         let begun = now_ns()?;
-        let Answer::Clock { now_ns: there, .. } = client.ask(&Request::Clock, PATIENCE)?.answer else {
+        let Answer::Clock { now_ns: there, which, .. } = client.ask(&Request::Clock, PATIENCE)?.answer else {
             bail!("it does not tell its clock")
         };
-        let clock = ClockOffset::of(begun, there, now_ns()?);
-        best = best.filter(|best| best.took_ns <= clock.took_ns).or(Some(clock));
+        if which.is_some() && which == clock::which() {
+            return Ok(ClockOffset::NONE);
+        }
+        let offset = ClockOffset::of(begun, there, now_ns()?);
+        best = best.filter(|best| best.took_ns <= offset.took_ns).or(Some(offset));
     }
     best.ok_or_else(|| anyhow::anyhow!("no clock was asked for"))
 }
