@@ -117,8 +117,8 @@ fn idle_takes(contest: &Contest) -> Duration {
     EACH_CONNECTION * u32::try_from(contest.workload.idle).unwrap_or(u32::MAX)
 }
 
-/// How often a round at a rate is tried that the machine spoils: a moment in which it stands still costs a try, and no block. The
-/// records beside METHODOLOGY.md, "Loads at a rate", say how often that is.
+/// How often a round at a rate is tried that the machine spoils: a moment in which it stands still costs a try, and no block. In
+/// `handler`, far from the pacer's limit, 10 of 2,000 rounds were spoilt in three minutes, and in `database`, near it, 474 of 1,232.
 pub const TRIES: usize = 3;
 
 /// When a duel is over.

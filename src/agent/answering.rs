@@ -268,7 +268,8 @@ impl Own {
 
     fn clock(&self) -> anyhow::Result<Answer> {
         let began_ns = self.began.map(nanoseconds);
-        Ok(Answer::Clock { now_ns: nanoseconds(monotonic()?), began_ns, which: clock::which() })
+        let which = clock::which();
+        Ok(Answer::Clock { now_ns: nanoseconds(monotonic()?), began_ns, which })
     }
 
     /// Waits until the instant that was agreed on, if one was.

@@ -54,7 +54,9 @@ impl Capacities {
         step: usize,
         response: impl Fn(&Objective) -> f64,
     ) -> bool {
-        self.late.get_mut(&(epoch, block)).map(|late| late.remove(&step));
+        if let Some(late) = self.late.get_mut(&(epoch, block)) {
+            late.remove(&step);
+        }
         let responses = self.objectives.iter().map(response).collect();
         self.rounds.entry((epoch, block)).or_default().insert(step, responses).is_none()
     }

@@ -13,7 +13,7 @@ use crate::{
     load::{LatencyHistogram, Objective},
     record::{Arm, Arrivals, Contest, Record},
     round::{BegunApart, Neighbours},
-    stats::{Comparison, Draws, Estimate, Judgement, Measured, Series, mean_with_interval},
+    stats::{Comparison, Draws, Estimate, Judgement, Measured, Series, level, mean_with_interval},
 };
 
 /// A response time at a rate.
@@ -179,17 +179,23 @@ impl<'a> Compared<'a> {
         self.level_of(measure, arm)
     }
 
-    /// What was measured over all rounds of an arm: the reference's own level, and that of others by their ratio to it. So any two
-    /// levels differ by the ratio that is told of them. An arm that is not compared has its own.
+    /// What was measured over all rounds of an arm: the level of the reference by both of its copies, and that of others by their ratio
+    /// to it. So any two levels differ by the ratio that is told of them. An arm that is not compared has its own.
     fn level_of(&self, measure: Measure, arm: usize) -> Option<f64> {
         let of_copy = || self.copy_comparison(measure).map(|(found, _)| found.ratio);
-        let ratio = if self.copy() == Some(arm) {
-            of_copy()
-        } else {
-            self.estimate(measure, arm).map(|estimate| estimate.centre.exp())
+        let ratio = match arm {
+            0 => Some(1.0),
+            _ if self.copy() == Some(arm) => of_copy(),
+            _ => self.estimate(measure, arm).map(|estimate| estimate.centre.exp()),
         };
-        let by_ratio = || Some(ratio? * self.rounds_of[0].level(measure)?);
+        let by_ratio = || Some(ratio? * self.reference_level(measure)?);
         by_ratio().or_else(|| self.rounds_of[arm].level(measure))
+    }
+
+    /// The geometric mean of the levels of the reference and of its second copy, as ratios are to both.
+    fn reference_level(&self, measure: Measure) -> Option<f64> {
+        let copies = [Some(0), self.copy()].into_iter().flatten();
+        level(copies.filter_map(|arm| self.rounds_of[arm].level(measure)))
     }
 
     /// Whether the client was the limit in most rounds of an arm.

@@ -123,7 +123,7 @@ pub struct RoundLine {
 }
 
 impl RoundLine {
-    /// Whether it does not count, and the same a moment later may: the machine alone was at fault.
+    /// Whether it does not count, and the same a moment later may: it may have been the machine's doing.
     pub fn may_be_tried_again(&self) -> bool {
         !self.excluded.is_empty() && self.excluded.iter().all(|reason| Flag::passes(reason))
     }

@@ -121,7 +121,7 @@ impl Flag {
     /// The name of [`Self::Others`].
     pub const OTHERS: &'static str = "others";
 
-    /// Whether what is called so was the machine's doing in that moment, and the same round a moment later may be without.
+    /// Whether what is called so may be the machine's doing in that moment, so that the same round a moment later is without.
     pub fn passes(name: &str) -> bool {
         [Self::PACER_LATE, Self::PACER_STOOD_STILL, Self::OTHERS].contains(&name)
     }

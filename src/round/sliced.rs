@@ -51,8 +51,9 @@ const LATE: u32 = 2;
 /// same stretch.
 const MOST_TORN: u32 = 50;
 
-/// The share of a window, as 1 / this, in which nothing is timed yet: as long as some round trips take. Without it a batch of round
-/// trips in each slice had waited for this process, and p99 was a seventh too high (METHODOLOGY.md, "Slices").
+/// The share of a window, as 1 / this, in which nothing is timed yet: two or three round trips of 64 connections, and less than one of
+/// 1,024. Without it a batch of round trips in each slice had waited for this process, and p99 was 7 to 16% too high
+/// (METHODOLOGY.md, "Slices").
 const SETTLES: u32 = 8;
 
 /// How long a slice is.
@@ -78,7 +79,7 @@ pub struct Slice {
     pub server_cpu_ns: u64,
     /// CPU time of the client's process, in nanoseconds.
     pub client_cpu_ns: u64,
-    /// Why it must not count as a block; absent when it does. What ended in it is in the round's histograms all the same.
+    /// Why it must not count as a block; absent when it does. What was timed in it is in the round's histograms all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded: Option<String>,
 }

@@ -25,7 +25,7 @@ pub fn level(values: impl Iterator<Item = f64>) -> Option<f64> {
     }
     let infinite = positive.iter().filter(|value| value.is_infinite()).count();
     let is_trimmed = infinite as f64 <= (positive.len() as f64 * TRIM).floor();
-    // What is trimmed must be a number, for it is taken no times.
+    // A trimmed value is multiplied by 0, and ∞ × 0 is NaN.
     let logs: Vec<f64> = positive.iter().map(|value| value.min(f64::MAX).ln()).collect();
     is_trimmed.then(|| trimmed_mean(&logs).exp())
 }

@@ -100,7 +100,7 @@ fn no_trace(name: &str, round: &Round) {
     let sliced = messages as f64 / (window_ns as f64 / 1e9);
     let timed = run.messages as f64 / run.window_s;
     let off = sliced / timed - 1.0;
-    // The window is opened just before the first reading and closed just after the last: among other tests that takes a while.
+    // Nothing is timed in the first eighth of a window, and one closes just after the last reading: among other tests that takes a while.
     assert!(off.abs() < 0.1, "{name}: {sliced} messages/s in the slices, {timed} in the histogram");
     let processors = Cpus::of_this_process().unwrap().count() as u64;
     for slice in &round.slices {

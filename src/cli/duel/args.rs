@@ -33,10 +33,10 @@ const QUICK_EPOCHS: usize = 6;
 /// By how much shorter the epochs of a first look are.
 const QUICK_SHARE: u64 = 4;
 
-/// Blocks in an epoch of rates that a capacity is looked for among, at most.
+/// The most blocks in an epoch of a search for capacities.
 pub(super) const PACED_BLOCKS: usize = 5;
 
-/// Blocks in an epoch of other rates, at most: `cargo bench` has such, and twelve minutes.
+/// The most blocks in an epoch of set rates: `cargo bench` has such a contest, and is to end in twelve minutes.
 const RATE_BLOCKS: usize = 3;
 
 /// How long `--until` may take unless told otherwise.
