@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::round::Flag;
+use crate::{
+    backend::Threading,
+    placement::Placement,
+    record::{Class, View},
+    round::Flag,
+};
 
 fn three() -> Contest {
     contest(&plan(View::Own, Class::Mixed), &LOOPS.map(looping), &looping("epoll"))

@@ -97,6 +97,7 @@ fn no_trace(name: &str, round: &Round) {
         .slices
         .iter()
         .fold((0, 0), |(messages, ns), slice| (messages + slice.messages, ns + slice.window_ns));
+    assert!(run.window_s * 1e9 < window_ns as f64 * 0.95, "{name}: who waited for the reading is timed");
     let sliced = messages as f64 / (window_ns as f64 / 1e9);
     let timed = run.messages as f64 / run.window_s;
     let off = sliced / timed - 1.0;

@@ -117,7 +117,8 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Measures a round; where it is measured again, one that nothing spoilt, if one of some is such, and else the last.
+    /// Measures a round; where it is measured again, one that nothing spoilt, if one of some is such, and else the last. These rounds are
+    /// in no record and no measure, so whatever spoils one may be tried away.
     fn round(&mut self, arm: usize, rate: f64, spoilt: Spoilt) -> anyhow::Result<Round> {
         let workload = &self.contest.workload;
         self.tried += 1;
