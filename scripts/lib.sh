@@ -22,8 +22,9 @@ csv() {
 # Builds the program, with the words given, and says where it is. A short run takes it as the tests have built it.
 # Of the whole workspace then, for its packages share their features: alone this one would be built anew.
 if short; then ioduel=target/debug/ioduel profile=--workspace; else ioduel=target/release/ioduel profile=--release; fi
+# On a machine that sees the files of the one where it is built (scripts/emulated) nothing is built.
 # shellcheck disable=SC2086 # one word
-build() { cargo build $profile --quiet "$@"; }
+build() { [ -n "${IODUEL_BUILT:-}" ] || cargo build $profile --quiet "$@"; }
 
 # Where the first words of a script stand that say how it is used.
 usage() { sed -n '2,/^set/{ /^set/d; s/^# \{0,1\}//p }' "$0" >&2; exit 2; }

@@ -31,7 +31,7 @@ use serde::Serialize;
 use crate::{
     agent::{Program, agent_words},
     contestant::Contestant,
-    net::raise_descriptor_limit,
+    net::{LinkShape, raise_descriptor_limit},
     protocol::DEFAULT_MESSAGE_BYTES,
 };
 
@@ -54,6 +54,8 @@ pub struct Subject {
     pub reference: PathBuf,
     /// How long anything may take that takes a correct program no time.
     pub patience: Duration,
+    /// The link that lies between it and its peers.
+    pub link: LinkShape,
 }
 
 impl Subject {
@@ -70,7 +72,28 @@ impl Subject {
             backend: contestant.backend_name().to_owned(),
             reference: reference.to_owned(),
             patience,
+            link: LinkShape::default(),
         }
+    }
+
+    /// The same over a link, which this process is on already: every step has time for [`ROUND_TRIPS`] more.
+    pub fn over(self, link: LinkShape) -> Self {
+        Self { patience: self.patience + ROUND_TRIPS * link.round_trip(), link, ..self }
+    }
+
+    /// By how much a link may delay an answer: a round trip, and where it loses, two losses of the same segment.
+    fn delay_of_link(&self) -> Duration {
+        let resent = if self.link.loses() {
+            3 * (LEAST_RETRANSMISSION + self.link.round_trip())
+        } else {
+            Duration::ZERO
+        };
+        self.link.round_trip() + resent
+    }
+
+    /// How often a case may fail. A reset that a link loses is not sent again (RFC 9293, 3.10.7), and so never arrives.
+    fn tries(&self) -> u32 {
+        if self.link.loses() { 3 } else { 1 }
     }
 
     /// Whether a case asks what this can be asked: a server alone answers nothing but the session.
@@ -89,6 +112,12 @@ const ASKED_OF_AGENTS: [&str; 2] =
 
 /// How long a subject has unless told otherwise: a hundred times what a busy machine adds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The round trips that the longest step takes, the connections of a crowd one after the other among them.
+const ROUND_TRIPS: u32 = 600;
+
+/// The least time after which a segment is sent again (`TCP_RTO_MIN` of Linux). The second time it doubles.
+const LEAST_RETRANSMISSION: Duration = Duration::from_millis(200);
 
 /// What a case is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -221,7 +250,7 @@ pub fn run<'a>(
         let without = broken.iter().find(|first| [Side::Agent, case.side].contains(&first.side));
         let verdict = match without {
             Some(first) => Verdict::NotRun(format!("it means nothing as long as this fails: {}", first.name)),
-            None => verdict((case.run)(subject)),
+            None => verdict(subject, case),
         };
         if matches!(verdict, Verdict::Failed(_)) && is_first_of_its_side(case) {
             broken.push(case);
@@ -230,7 +259,13 @@ pub fn run<'a>(
     }))
 }
 
-fn verdict(outcome: anyhow::Result<()>) -> Verdict {
+fn verdict(subject: &Subject, case: &Case) -> Verdict {
+    let mut outcome = (case.run)(subject);
+    for _ in 1..subject.tries() {
+        if outcome.as_ref().is_err_and(|error| !error.is::<CannotTell>()) {
+            outcome = (case.run)(subject);
+        }
+    }
     match outcome {
         Ok(()) => Verdict::Passed,
         Err(error) if error.is::<CannotTell>() => Verdict::NotRun(error.to_string()),
@@ -254,7 +289,41 @@ impl fmt::Display for Side {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
     use super::*;
+    use crate::contestant;
+
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+
+    fn fails_twice(_: &Subject) -> anyhow::Result<()> {
+        anyhow::ensure!(RUNS.fetch_add(1, Relaxed) >= 2, "a reset got lost");
+        Ok(())
+    }
+
+    #[test]
+    fn only_over_a_link_that_loses_a_case_may_fail_twice() {
+        let subject = |link: &str| {
+            let contestant = contestant::find("epoll").unwrap();
+            Subject::of(contestant, "ioduel".as_ref(), PATIENCE).over(link.parse().unwrap())
+        };
+        let case = server("a reset is noticed", fails_twice);
+        for (link, passes) in [("plain", false), ("metro", false), ("mobile", true)] {
+            RUNS.store(0, Relaxed);
+            let passed = matches!(verdict(&subject(link), &case), Verdict::Passed);
+            assert_eq!((passed, RUNS.load(Relaxed)), (passes, if passes { 3 } else { 1 }), "{link}");
+        }
+    }
+
+    #[test]
+    fn a_step_takes_longer_over_a_longer_link() {
+        let patience = |link: &str| {
+            let contestant = contestant::find("epoll").unwrap();
+            Subject::of(contestant, "ioduel".as_ref(), PATIENCE).over(link.parse().unwrap()).patience
+        };
+        assert_eq!(patience("plain"), PATIENCE);
+        assert_eq!(patience("wan"), PATIENCE + Duration::from_secs(48));
+    }
 
     #[test]
     fn every_case_has_a_name_of_its_own_and_its_side_together() {

@@ -7,11 +7,13 @@
 
 mod connect;
 mod counters;
+mod crowd;
 mod descriptors;
 mod link;
 mod listener;
 mod memory;
 mod namespace;
+mod netem;
 mod ports;
 mod probe;
 mod settings;
@@ -20,11 +22,13 @@ mod veth;
 
 pub use connect::{AT_A_TIME, connect_all};
 pub use counters::{KernelCounters, segments_sent};
+pub use crowd::CrowdNeeds;
 pub use descriptors::{DescriptorLimit, raise_descriptor_limit};
 pub use link::{LinkMeasured, LinkShape, RecordedLink};
 pub use listener::{ListenAt, Listening, listen, loopback_is_up, share, spread};
 pub use memory::kernel_memory_bytes;
 pub use namespace::Namespace;
+pub use netem::shape_loopback;
 pub use ports::PortLimit;
 pub use probe::{probe, probe_patience, reflect};
 pub use settings::{setting, settings};

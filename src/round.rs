@@ -12,6 +12,7 @@ mod measured;
 mod network;
 mod paced;
 mod sliced;
+mod softirq;
 mod together;
 
 use std::{net::SocketAddr, time::Duration};

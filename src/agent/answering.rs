@@ -161,7 +161,7 @@ impl Answering for Own {
             Request::Environment => Ok(Answer::Environment(Box::new(Environment::read()))),
             Request::Settings => Ok(Answer::Settings(settings())),
             Request::MakeEnd { role, peer, link } => make_end(role, peer, &link).map(|()| Answer::Made),
-            Request::Reflect { role } => Ok(Answer::Reflects { at: reflect(role)? }),
+            Request::Reflect { role } => Ok(Answer::Reflects { at: reflect(role.address())? }),
             Request::Probe { to, link } => Ok(Answer::Probed(probe(to, &link)?)),
             Request::Connect { plan } => self.connect(plan).map(|()| Answer::Held),
             Request::Pace => self.pace().map(|run| Answer::Drove(Box::new(run))),

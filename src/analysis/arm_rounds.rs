@@ -192,6 +192,7 @@ impl<'a> ArmRounds<'a> {
         rounds.fold(Neighbours::default(), |most, round| Neighbours {
             steal: greatest(most.steal, round.steal),
             others: greatest(most.others, round.others),
+            ksoftirqd: greatest(most.ksoftirqd, round.ksoftirqd),
             cpu_pressure: greatest(most.cpu_pressure, round.cpu_pressure),
             throttled: greatest(most.throttled, round.throttled),
         })

@@ -121,6 +121,7 @@ pub(crate) fn round(place: Place, level: f64) -> RoundLine {
         server_switches_per_message: None,
         steal: None,
         others: None,
+        ksoftirqd: None,
         cpu_pressure: None,
         throttled: None,
         flags: Vec::new(),

@@ -26,7 +26,7 @@ use crate::{
                   Exit codes:\n  0  compared; with --fail-on worse, no arm is worse\n  1  --fail-on worse, and an arm is worse; or a \
                   record cannot be read\n  2  wrong usage, also --fail-on with records whose design differs")]
 pub(super) struct Args {
-    /// The folder of the older record, such as results/2026-11-26.11
+    /// The folder of the older record, such as results/2026-11-27.1
     old: PathBuf,
     /// The folder of the newer record
     new: PathBuf,

@@ -1,7 +1,8 @@
 //! `ioduel conform`: tells a program from a correct one, case by case.
 
-use std::{ffi::OsString, fmt, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fmt, net::Ipv4Addr, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -9,6 +10,7 @@ use super::{Chosen, Format, duration, output, wrong_usage};
 use crate::{
     agent::{Program, agent_words},
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
+    net::{LinkMeasured, LinkShape, Namespace, probe, reflect, shape_loopback},
 };
 
 /// Test an agent program of your own: its messages, counts and shutdown (CONTRIBUTING.md says what an agent is).
@@ -34,6 +36,10 @@ pub(super) struct Args {
     /// Test only one side
     #[arg(long)]
     side: Option<Only>,
+    /// Test over a link, in a network namespace of its own: lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'. Where
+    /// it loses packets, a case fails only if it fails three times
+    #[arg(long, value_name = "LINK")]
+    link: Option<LinkShape>,
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
@@ -68,7 +74,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         CASES.iter().filter(|case| chosen(case)).try_for_each(|case| print(format, &Line::of(case)))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let subject = args.subject()?;
+    let mut subject = args.subject()?;
+    if let Some(link) = args.link {
+        let measured = link_loopback(&link).with_context(|| format!("cannot test over a link ({link})"))?;
+        output::tell(&format!("over a link, {link}: {measured}"));
+        subject = subject.over(link);
+    }
     let mut totals = Totals::default();
     for outcome in conform::run(&subject, chosen)? {
         totals.count(&outcome.verdict);
@@ -107,6 +118,7 @@ impl Args {
                     backend: backend.clone().unwrap_or_else(own_name),
                     reference,
                     patience: self.patience,
+                    link: LinkShape::default(),
                 })
             }
             (None, Some(backend)) => {
@@ -120,6 +132,13 @@ impl Args {
             }
         }
     }
+}
+
+/// Moves this process to a network namespace of its own, where all that it starts will be, makes a link of its loopback, and measures it.
+fn link_loopback(link: &LinkShape) -> anyhow::Result<LinkMeasured> {
+    Namespace::New.enter()?;
+    shape_loopback(link)?;
+    LinkMeasured::of(link, || Ok(probe(reflect(Ipv4Addr::LOCALHOST)?, link)?))
 }
 
 fn print(format: Format, line: &Line) -> anyhow::Result<()> {

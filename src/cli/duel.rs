@@ -19,11 +19,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{lock::MeasuringLock, output, pages, wrong_usage};
+use super::{lock::MeasuringLock, network::tell_of_crowd, output, pages, wrong_usage};
 use crate::{
     contestant,
     duel::{AgentRunner, DuelPlan, Until, fight},
-    record::{RecordWriter, Setup},
+    record::{Contest, RecordWriter, Setup},
 };
 pub(super) use args::Args;
 use recorder::{Recorder, Shown};
@@ -43,6 +43,11 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let launch = args.launch(program, network.network)?;
     let mut setup = args.setup(&launch, environment, command_line)?;
     setup.warnings.extend(lock.warning());
+    if launch.is_here() {
+        let at_a_time = |it: &Contest| it.workload.connections + it.workload.idle;
+        let crowds = setup.contests.iter().max_by_key(|it| at_a_time(it) * it.arms.len());
+        crowds.map_or(Ok(()), |it| tell_of_crowd(at_a_time(it), it.arms.len(), &launch.network))?;
+    }
     rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };
     refuse_without_an_epoch(&plan)?;

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 
 use super::{output, wrong_usage};
 use crate::{
+    cgroup,
     environment::Environment,
-    net::{LinkShape, RecordedLink},
+    net::{CrowdNeeds, LinkShape, RecordedLink},
     round::Network,
 };
 
@@ -18,6 +19,23 @@ pub(super) enum Choice {
     Own,
     /// The network namespace that the program was started in
     Shared,
+}
+
+/// So many connections at a time are a crowd: a machine as it is set may lack what they take.
+const CROWD: usize = 5_000;
+
+/// Tells what a crowd takes of this machine, before any of it is opened: so many connections of each of so many servers.
+///
+/// # Errors
+/// When the machine lacks it.
+pub(super) fn tell_of_crowd(connections: usize, servers: usize, network: &Network) -> anyhow::Result<()> {
+    if connections >= CROWD {
+        let (over_link, most_memory) = (network.link().is_some(), cgroup::memory_bytes());
+        let needs = CrowdNeeds::new(connections, servers, &network.settings(), over_link, most_memory)?;
+        needs.check().map_err(anyhow::Error::msg)?;
+        output::tell(&needs.to_string());
+    }
+    Ok(())
 }
 
 /// The network that was chosen, and why the system refused one of its own, where it did.

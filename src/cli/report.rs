@@ -21,7 +21,7 @@ use crate::{
     after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
 )]
 pub(super) struct Args {
-    /// The folder of the record, such as results/2026-11-26.11; or `results`, to list all records on a page
+    /// The folder of the record, such as results/2026-11-27.4; or `results`, to list all records on a page
     result: PathBuf,
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]

@@ -91,6 +91,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let lock = MeasuringLock::take();
     lock.warning().iter().for_each(|warning| output::tell(&format!("warning: {warning}")));
     let launch = args.launch(&workload)?;
+    if launch.is_here() {
+        network::tell_of_crowd(workload.connections + workload.idle, 1, &launch.network)?;
+    }
     let client = if rate.is_some() { pacer::NAME } else { args.backend.name() };
     let plan = PairPlan {
         server_workers: args.workers,
@@ -198,6 +201,8 @@ struct Measured {
     timer_lateness_us: Option<Summary>,
     server_peak_memory_bytes: Option<u64>,
     client_peak_memory_bytes: Option<u64>,
+    /// What each silent connection takes of the kernel's memory, both ends together; `null` where there are none.
+    idle_kernel_bytes: Option<f64>,
 }
 
 impl Measured {
@@ -216,6 +221,7 @@ impl Measured {
             client_cpu_us_per_message: round.client_cpu_us_per_message(),
             server_peak_memory_bytes: round.server.peak_memory_bytes,
             client_peak_memory_bytes: round.client.peak_memory_bytes,
+            idle_kernel_bytes: round.idle_kernel_bytes,
         }
     }
 }
@@ -229,6 +235,9 @@ impl fmt::Display for Measured {
         write!(f, "CPU per message: server {server:.2} µs, client {client:.2} µs")?;
         if let Some(late) = self.timer_lateness_us {
             write!(f, "\ntimers fired late by: p50 {:.1} µs, p99 {:.1} µs", late.p50, late.p99)?;
+        }
+        if let Some(bytes) = self.idle_kernel_bytes {
+            write!(f, "\nkernel memory of a silent connection, both ends: {:.1} KiB", bytes / 1024.0)?;
         }
         match self.worker_spread {
             Some(spread) if self.server_workers.is_some_and(|workers| workers > 1) => {

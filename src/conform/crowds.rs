@@ -17,7 +17,7 @@ use crate::{
     agent::Request,
     load::LoadPlan,
     net::{ListenAt, raise_descriptor_limit},
-    protocol::{DEFAULT_MESSAGE_BYTES, Shape},
+    protocol::{DEFAULT_MESSAGE_BYTES, Shape, text},
     service::Served,
 };
 
@@ -43,7 +43,9 @@ pub(super) fn a_thousand_connections(subject: &Subject) -> anyhow::Result<()> {
         crowd.push(server.connect().with_context(|| format!("connection {number}"))?);
     }
     for n in [1, 2] {
-        let exchanged = crowd.iter_mut().try_for_each(|client| client.exchange(n));
+        let sent = crowd.iter_mut().try_for_each(|client| client.send(text(n)));
+        let reply = format!("Re:{}", text(n));
+        let exchanged = sent.and_then(|()| crowd.iter_mut().try_for_each(|client| client.expect(&reply)));
         exchanged.with_context(|| format!("with {CROWD} connections open"))?;
     }
     drop(crowd);

@@ -27,14 +27,15 @@ use crate::{
 const HELD_BACK: Duration = Duration::from_millis(5);
 
 pub(super) fn sends_a_session(subject: &Subject) -> anyhow::Result<()> {
-    let server = raw_server(2, subject.patience, |session, mut stream: TcpStream| {
+    let held_back = HELD_BACK + subject.link.round_trip();
+    let server = raw_server(2, subject.patience, move |session, mut stream: TcpStream| {
         if session > 0 {
             return answer_all(&mut stream);
         }
         let patience = stream.read_timeout()?;
         for n in 1..=8 {
             expect_message(&mut stream, n)?;
-            stream.set_read_timeout(Some(HELD_BACK))?;
+            stream.set_read_timeout(Some(held_back))?;
             let early = stream.peek(&mut [0]);
             stream.set_read_timeout(patience)?;
             let waits = early.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
@@ -166,14 +167,16 @@ fn follows_little(run: &LoadRun) -> anyhow::Result<()> {
 
 /// Lets it drive for a time, and checks what does not depend on how busy the machine is.
 fn timed(subject: &Subject) -> anyhow::Result<LoadRun> {
-    let (ramp_ms, window_ms) = TIMED;
+    // Over a link three sessions, and fifteen, of ten round trips.
+    let round_trip_ms = subject.link.round_trip().as_millis() as u64;
+    let (ramp_ms, window_ms) = (TIMED.0 + 30 * round_trip_ms, TIMED.1 + 150 * round_trip_ms);
     let server = subject.serve_reference(FIXED)?;
     let extent = Extent::Timed { ramp_ms, window_ms };
     let mut client = subject.start()?;
     let begun = Instant::now();
     let run = client.drive(LoadPlan { extent, ..sessions(&server.destinations, CONNECTIONS, 0) })?;
     let (took, asked) = (begun.elapsed(), Duration::from_millis(ramp_ms + window_ms));
-    let in_time = took < asked + LATE && took >= asked.mul_f64(0.98);
+    let in_time = took < asked + LATE + subject.delay_of_link() && took >= asked.mul_f64(0.98);
     ensure!(in_time, "asked for {asked:?}, it drives for {took:.1?}");
     let (window_s, asked_s) = (run.window_s, window_ms as f64 / 1e3);
     ensure!((window_s / asked_s - 1.0).abs() < 0.05, "window_s: expected {asked_s}, got {window_s}");

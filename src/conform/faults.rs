@@ -25,6 +25,9 @@ const UNTIL_NOTICED: Duration = Duration::from_millis(200);
 /// The size of big messages: some of them fill every socket buffer.
 const BIG: usize = 65_536;
 
+/// How often in a row a server takes nothing more that is full.
+const FULL_AFTER: u32 = 20;
+
 const BIG_FRAMING: Framing = Framing::fixed(BIG);
 
 pub(super) fn a_byte_at_a_time(subject: &Subject) -> anyhow::Result<()> {
@@ -98,7 +101,7 @@ fn costs_nobody_else(
     healthy.exchange(1)?;
     client(server.connect()?)?;
     if subject.is_alone {
-        thread::sleep(UNTIL_NOTICED);
+        thread::sleep(UNTIL_NOTICED + subject.delay_of_link());
     }
     (2..=8).try_for_each(|n| healthy.exchange(n)).context("a healthy session beside it")?;
     healthy.half_close()?;
@@ -113,7 +116,7 @@ fn costs_nobody_else(
 pub(super) fn a_stall(subject: &Subject) -> anyhow::Result<()> {
     let mut server = subject.serve(BIG_FRAMING)?;
     let mut client = server.connect()?;
-    let sent = fill_both_ways(&client)?;
+    let sent = fill_both_ways(subject, &client)?;
     ensure!(sent > 4 * BIG, "it takes only {sent} bytes whose replies nobody takes");
     let messages = sent / BIG + 1;
     let mut writer = client.stream.try_clone()?;
@@ -132,7 +135,7 @@ pub(super) fn a_reset_in_a_reply(subject: &Subject) -> anyhow::Result<()> {
     let mut server = subject.serve(BIG_FRAMING)?;
     let mut healthy = server.connect()?;
     let stalled = server.connect()?;
-    fill_both_ways(&stalled)?;
+    fill_both_ways(subject, &stalled)?;
     let exchange = |healthy: &mut RawClient| {
         healthy.send([b'h'; BIG])?;
         healthy.expect([b"Re:", &[b'h'; BIG][..]].concat())
@@ -144,16 +147,17 @@ pub(super) fn a_reset_in_a_reply(subject: &Subject) -> anyhow::Result<()> {
 }
 
 /// Sends big messages until the server, whose replies nobody takes, takes no more; returns how many bytes went.
-fn fill_both_ways(client: &RawClient) -> anyhow::Result<usize> {
+fn fill_both_ways(subject: &Subject, client: &RawClient) -> anyhow::Result<usize> {
     client.stream.set_nonblocking(true)?;
     let piece = vec![b'z'; BIG];
     let (mut sent, mut stuck) = (0, 0);
-    while stuck < 20 {
+    let pause = 5 * PAUSE + subject.delay_of_link() / FULL_AFTER;
+    while stuck < FULL_AFTER {
         match (&client.stream).write(&piece[sent % BIG..]) {
             Ok(n) => (sent, stuck) = (sent + n, 0),
             Err(_) => {
                 stuck += 1;
-                thread::sleep(PAUSE * 5);
+                thread::sleep(pause);
             }
         }
     }

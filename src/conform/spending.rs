@@ -1,6 +1,6 @@
 //! Whether the CPU time that an agent tells is what the kernel has charged to it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::ensure;
 use nix::unistd::Pid;
@@ -16,6 +16,9 @@ use crate::{agent::Request, load::LoadPlan, processes::cpu_time};
 /// a machine that is busy with other things.
 const DRIVEN_SESSIONS: u64 = 2500;
 
+/// So many at a time take no longer over a link than a step may.
+const CONNECTIONS_OVER_A_LINK: usize = 256;
+
 /// By how much both may differ: what is spent between an answer and a look at the clock, and what a wrapper spends.
 const TOLERANCE: (f64, f64) = (0.2, 0.02);
 
@@ -25,7 +28,7 @@ const LEAST_S: f64 = 0.005;
 pub(super) fn of_a_server(subject: &Subject) -> anyhow::Result<()> {
     let mut server = subject.serve(FIXED)?;
     let mut client = subject.reference()?;
-    let plan = plan(&server.destinations);
+    let plan = plan(subject, &server.destinations);
     server.ask(&Request::Cost)?;
     let before = charged(server.agent.process_id())?;
     client.drive(plan)?;
@@ -38,12 +41,13 @@ pub(super) fn of_a_client(subject: &Subject) -> anyhow::Result<()> {
     let mut client = subject.start()?;
     client.ask(&Request::Cost)?;
     let before = charged(client.agent.process_id())?;
-    let (_, told) = client.drive_at_cost(plan(&server.destinations))?;
+    let (_, told) = client.drive_at_cost(plan(subject, &server.destinations))?;
     compare(told.cpu_s(), charged(client.agent.process_id())?.saturating_sub(before))
 }
 
-fn plan(destinations: &[std::net::SocketAddr]) -> LoadPlan {
-    sessions(destinations, 8, DRIVEN_SESSIONS)
+fn plan(subject: &Subject, destinations: &[SocketAddr]) -> LoadPlan {
+    let connections = if subject.link.is_plain() { 8 } else { CONNECTIONS_OVER_A_LINK };
+    sessions(destinations, connections, DRIVEN_SESSIONS)
 }
 
 fn compare(told_s: f64, charged: Duration) -> anyhow::Result<()> {

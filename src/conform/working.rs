@@ -77,11 +77,13 @@ pub(super) fn offloads(subject: &Subject) -> anyhow::Result<()> {
 
 /// A message that waits holds up no other, and waits as long as is drawn from its bytes.
 pub(super) fn waits(subject: &Subject) -> anyhow::Result<()> {
-    const MEAN: Duration = Duration::from_millis(20);
+    const LEAST_MEAN: Duration = Duration::from_millis(20);
     const CONNECTIONS: usize = 40;
     /// By how much a busy machine may be late.
     const LATE: Duration = Duration::from_millis(300);
-    let work = work(WorkKind::Wait, MEAN, Distribution::Exponential);
+    // Longer than what a link does to an answer.
+    let mean = LEAST_MEAN + 2 * subject.delay_of_link();
+    let work = work(WorkKind::Wait, mean, Distribution::Exponential);
     let server = serve(subject, work)?;
     let message = |number: usize| {
         let text = format!("{} - Send Message", number + 1);
@@ -108,7 +110,10 @@ pub(super) fn waits(subject: &Subject) -> anyhow::Result<()> {
     }
     let took = begun[0].elapsed();
     let longest = order.last().map_or(Duration::ZERO, |number| work.of(message(*number).as_bytes()));
-    ensure!(took < LATE + longest, "the longest waits {longest:?}: all took {took:?}");
+    ensure!(
+        took < LATE + subject.delay_of_link() + longest,
+        "the longest waits {longest:?}: all took {took:?}"
+    );
     ensure!(
         took < all / 2,
         "one after the other they wait {all:?}: expected half of that at most, got {took:?}"

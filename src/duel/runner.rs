@@ -301,6 +301,7 @@ fn round_line(place: Place, round: Round) -> RoundLine {
         server_switches_per_message: round.server_switches_per_message,
         steal: round.neighbours.steal,
         others: round.neighbours.others,
+        ksoftirqd: round.neighbours.ksoftirqd,
         cpu_pressure: round.neighbours.cpu_pressure,
         throttled: round.neighbours.throttled.filter(|share| *share > 0.0),
         client_bound: flags.iter().any(|flag| matches!(flag, Flag::ClientBound { .. })),

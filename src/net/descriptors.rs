@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Descriptors that a process has open besides its connections: standard streams, listener, pollers, wakers.
-const OVERHEAD: u64 = 24;
+pub(super) const OVERHEAD: u64 = 24;
 
 /// The most that is asked for: some programs size tables by the limit, and a hard limit of 2³⁰ is not rare in containers.
 const MOST: u64 = 1 << 20;
@@ -35,11 +35,17 @@ impl DescriptorLimit {
 /// When the kernel does not tell or take the limit.
 pub fn raise_descriptor_limit() -> anyhow::Result<DescriptorLimit> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = hard.min(MOST);
-    if soft < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    let highest = highest_descriptor_limit()?;
+    if soft < highest {
+        setrlimit(Resource::RLIMIT_NOFILE, highest, hard)?;
     }
-    Ok(DescriptorLimit(soft.max(wanted)))
+    Ok(DescriptorLimit(highest))
+}
+
+/// How many descriptors a process started here may have, once it has raised its limit.
+pub(super) fn highest_descriptor_limit() -> anyhow::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(soft.max(hard.min(MOST)))
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ fn bind_to_free_port(socket: &Socket, ip: IpAddr) -> anyhow::Result<u16> {
 }
 
 /// The loopback addresses that answer here: 127.0.0.1 to 127.0.0.64 on Linux, one alone elsewhere.
-fn loopback_addresses() -> Vec<Ipv4Addr> {
+pub(super) fn loopback_addresses() -> Vec<Ipv4Addr> {
     let all = (1..=DESTINATIONS).map(|last| Ipv4Addr::new(127, 0, 0, last));
     all.take_while(|ip| TcpListener::bind((*ip, 0)).is_ok()).collect()
 }

@@ -1,10 +1,10 @@
 //! How many sessions a second the kernel's port table allows.
 
-use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::setting;
+use super::{setting, settings};
 
 /// How long a port rests in TIME_WAIT where it may not be used again early: `TCP_TIMEWAIT_LEN`, a constant of Linux.
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -53,18 +53,28 @@ impl PortLimit {
 
 /// The ports that the kernel takes for clients; Linux's default where it cannot be read.
 pub(super) fn ephemeral_range() -> RangeInclusive<u16> {
-    let parse = || {
-        let text = setting("net/ipv4/ip_local_port_range")?;
+    range(setting(RANGE).as_ref())
+}
+
+const RANGE: &str = "net/ipv4/ip_local_port_range";
+
+fn range(setting: Option<&String>) -> RangeInclusive<u16> {
+    let parse = |text: &String| {
         let mut ends = text.split_whitespace().map(u16::from_str);
         Some(ends.next()?.ok()?..=ends.next()?.ok()?)
     };
-    parse().unwrap_or(32_768..=60_999)
+    setting.and_then(parse).unwrap_or(32_768..=60_999)
 }
 
 /// How many ports the kernel takes for clients: not those that `ip_local_reserved_ports` keeps for others.
 pub(super) fn ephemeral_ports() -> usize {
-    let reserved = setting("net/ipv4/ip_local_reserved_ports").unwrap_or_default();
-    without_reserved(&ephemeral_range(), &reserved)
+    ports_by(&settings())
+}
+
+/// The same, of the network that has these settings.
+pub(super) fn ports_by(settings: &BTreeMap<String, String>) -> usize {
+    let reserved = settings.get("net/ipv4/ip_local_reserved_ports").map_or("", String::as_str);
+    without_reserved(&range(settings.get(RANGE)), reserved)
 }
 
 fn without_reserved(range: &RangeInclusive<u16>, reserved: &str) -> usize {

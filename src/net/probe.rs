@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::atomic::{
         AtomicBool, AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LinkMeasured, LinkShape, Role, link::DATAGRAM_ON_THE_WIRE};
+use super::{LinkMeasured, LinkShape, link::DATAGRAM_ON_THE_WIRE};
 
 /// The fewest and the most that are sent for losses.
 const DATAGRAMS: (f64, f64) = (2_000.0, 20_000.0);
@@ -44,12 +44,12 @@ const FIRST: u64 = 20;
 /// How long the last ones are waited for beyond the delay.
 const LATE: Duration = Duration::from_millis(300);
 
-/// Sends back what arrives at this end of a link, until this process ends; returns where.
+/// Sends back what arrives at this address, until this process ends; returns where.
 ///
 /// # Errors
 /// When there can be no socket.
-pub fn reflect(role: Role) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((role.address(), 0))?;
+pub fn reflect(at: Ipv4Addr) -> io::Result<SocketAddr> {
+    let socket = UdpSocket::bind((at, 0))?;
     let address = socket.local_addr()?;
     Builder::new().spawn(move || {
         let mut datagram = [0; LENGTH];

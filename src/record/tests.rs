@@ -102,6 +102,7 @@ fn round(block: usize) -> Line {
         server_switches_per_message: Some(0.125),
         steal: Some(0.0),
         others: None,
+        ksoftirqd: None,
         cpu_pressure: None,
         throttled: None,
         flags: Vec::new(),

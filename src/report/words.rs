@@ -176,10 +176,18 @@ pub(super) fn machine_words(contest: &ContestResult) -> Vec<String> {
     neighbours_words(contest).into_iter().chain(kernel).chain(begun).collect()
 }
 
+/// The share of the processors below which what the kernel's threads received is not worth a word.
+const LEAST_KSOFTIRQD: f64 = 0.01;
+
 fn neighbours_words(contest: &ContestResult) -> Option<String> {
-    let Neighbours { steal, others, cpu_pressure, throttled } = contest.neighbours;
+    let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
     let parts = [
         (others, "other processes had at most", "of the processors"),
+        (
+            ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
+            "kernel threads received packets for at most",
+            "of their time (in no backend's CPU time)",
+        ),
         (steal, "other machines of the hypervisor at most", "of them"),
         (
             cpu_pressure,

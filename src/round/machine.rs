@@ -11,6 +11,7 @@ use nix::sys::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::softirq::ksoftirqd;
 use crate::{cgroup, placement::Cpus};
 
 /// Clock ticks of `/proc/stat` in a second, the same on every Linux since 2.6 (USER_HZ).
@@ -27,6 +28,8 @@ pub struct Neighbours {
     pub steal: Option<f64>,
     /// The share of all processors' time that went to processes which have nothing to do with the measurement.
     pub others: Option<f64>,
+    /// The share of all processors' time in which the kernel's threads received packets, on behalf of whoever sent many at once.
+    pub ksoftirqd: Option<f64>,
     /// The share of time in which somebody waited for a processor, on average over ten seconds: the measured themselves
     /// too, where they share one.
     pub cpu_pressure: Option<f64>,
@@ -46,6 +49,7 @@ impl Neighbours {
 pub struct MachineWatch {
     began: Option<Ticks>,
     own: Option<Duration>,
+    ksoftirqd: Option<Duration>,
     throttled: Option<(Instant, Duration)>,
 }
 
@@ -53,7 +57,7 @@ impl MachineWatch {
     /// Begins to watch.
     pub fn begin() -> Self {
         let throttled = cgroup::throttled().map(|throttled| (Instant::now(), throttled));
-        Self { began: Ticks::read(), own: own_cpu(), throttled }
+        Self { began: Ticks::read(), own: own_cpu(), ksoftirqd: ksoftirqd(), throttled }
     }
 
     /// Says what was done since, when those who were measured spent so much CPU time.
@@ -66,13 +70,21 @@ impl MachineWatch {
         let since = |is: u64, was: u64| is.saturating_sub(was) as f64;
         let all = since(is.all, was.all).max(1.0);
         let own = self.own.zip(own_cpu()).map(|(was, is)| is.saturating_sub(was));
+        let ksoftirqd = self.ksoftirqd.zip(ksoftirqd()).map(|(was, is)| is.saturating_sub(was));
         let others = own.map(|own| {
-            let ours = (measured + own).as_secs_f64() * TICKS_PER_SECOND;
+            // In a network of the run's own the packets are ours.
+            let ours = (measured + own + ksoftirqd.unwrap_or_default()).as_secs_f64() * TICKS_PER_SECOND;
             let busy = all - since(is.idle, was.idle) - since(is.steal, was.steal);
             // What the grain of the counters explains is nobody's: in a short round it is as much as others may have.
             ((busy - ours - GRAIN_TICKS * is.processors as f64) / all).max(0.0)
         });
-        Neighbours { steal: Some(since(is.steal, was.steal) / all), others, cpu_pressure, throttled }
+        Neighbours {
+            steal: Some(since(is.steal, was.steal) / all),
+            others,
+            ksoftirqd: ksoftirqd.map(|spent| spent.as_secs_f64() * TICKS_PER_SECOND / all),
+            cpu_pressure,
+            throttled,
+        }
     }
 
     fn throttled(&self) -> Option<f64> {

@@ -54,12 +54,7 @@ impl Network {
     /// When the system does not allow it, or the link is not as it was asked for.
     pub fn linked(program: &Path, asked: &LinkShape) -> anyhow::Result<Self> {
         let (mut server, mut clients) = make_link(program, asked)?;
-        let mut measured = measure(&mut server, &mut clients, asked)?;
-        if measured.check(asked).is_err() {
-            // Once more: the machine may have stood still.
-            measured = measure(&mut server, &mut clients, asked)?;
-        }
-        measured.check(asked).map_err(anyhow::Error::msg).context("the link is not as it was asked for")?;
+        let measured = LinkMeasured::of(asked, || measure(&mut server, &mut clients, asked))?;
         let settings = settings_of(&mut server)?;
         let far = FarEnd { keeper: clients, link: RecordedLink { asked: *asked, measured } };
         let network = Self(Some(Rc::new(Own { keeper: server, settings, far: Some(far) })));

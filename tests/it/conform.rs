@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ioduel::conform::{self, Case, Side, Subject, Verdict};
+use ioduel::{
+    conform::{self, Case, Side, Subject, Verdict},
+    net::LinkShape,
+};
 
 const IODUEL: &str = env!("CARGO_BIN_EXE_ioduel");
 
@@ -20,6 +23,7 @@ fn made_by(script: &str) -> Subject {
         backend: "mio".to_owned(),
         reference: IODUEL.into(),
         patience: Duration::from_secs(5),
+        link: LinkShape::default(),
     }
 }
 

@@ -192,6 +192,41 @@ fn what_more_workers_are_worth_is_measured_with_a_client_apart_and_a_machine_too
     }
 }
 
+/// A thousand messages in a few calls are more than a softirq works off: `ksoftirqd` receives the rest, and is nobody else.
+#[test]
+fn what_the_kernel_receives_for_a_backend_is_not_taken_for_other_processes() {
+    let results = Results::new("ksoftirqd");
+    let words = ["epoll", "uring-plain", "--workload", "crowd", "--class", "single", "--whole-rounds"];
+    let words = [&words[..], &["--window", "1s", "--epochs", "2", "--quick"]].concat();
+    let output = results.duel(&words).output().unwrap();
+    if text(&output.stderr).contains("uring-plain cannot run here") {
+        eprintln!("skipped: no io_uring here");
+        return;
+    }
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines = Record::read(&results.record().unwrap()).unwrap().lines;
+    let rounds = lines.into_iter().filter_map(|line| match line {
+        Line::Round(round) => Some(round),
+        _ => None,
+    });
+    let rounds: Vec<_> = rounds.collect();
+    let shares = |arm: &str| -> Vec<(Option<f64>, Option<f64>)> {
+        let of_arm = rounds.iter().filter(|round| round.place.arm == arm);
+        of_arm.map(|round| (round.ksoftirqd, round.others)).collect()
+    };
+    let (seen, reference) = (shares("uring-plain"), shares("epoll"));
+    if seen.iter().all(|(ksoftirqd, _)| ksoftirqd.is_none()) {
+        eprintln!("skipped: the threads of the kernel can't be seen here");
+        return;
+    }
+    // Of two processors' time; what is left for others is no more than beside a backend that makes a call for each message.
+    assert!(seen.iter().any(|(ksoftirqd, _)| ksoftirqd.is_some_and(|share| share > 0.01)), "{seen:?}");
+    let least = |shares: &[(Option<f64>, Option<f64>)]| {
+        shares.iter().filter_map(|(_, others)| *others).fold(f64::INFINITY, f64::min)
+    };
+    assert!(least(&seen) < least(&reference) + 0.03, "{seen:?}, epoll {reference:?}");
+}
+
 #[test]
 fn bad_words_are_told_in_one_line() {
     for (words, expected) in [

@@ -1,6 +1,6 @@
 //! Loads over a link: two networks of a run's own, joined for it, and gone with it.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use ioduel::record::{Line, Record, Schedule, Setup};
 use nix::{
@@ -84,6 +84,26 @@ fn nothing_is_left_of_a_link_that_is_still_being_measured() {
     assert!(seen > 0, "each was killed before it had a network");
 }
 
+#[test]
+fn the_kit_runs_over_a_link_or_says_what_that_needs() {
+    if !can_be_made() {
+        return;
+    }
+    for link in ["plain", "delay 20ms loss 1%"] {
+        let words = ["conform", "--backend", "epoll", "--link", link, "--case", "messages of a session"];
+        let output = Command::new(env!("CARGO_BIN_EXE_ioduel")).args(words).output().unwrap();
+        let (printed, told) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if link != "plain" && told.contains("modprobe sch_netem") {
+            eprintln!("skipped: {link}: {told}");
+            continue;
+        }
+        assert!(output.status.success(), "{printed}{told}");
+        assert!(told.contains("round trip") && told.contains("datagrams lost"), "{told}");
+        assert!(printed.contains("2 passed, 0 failed"), "{printed}");
+    }
+}
+
 /// Whether any process of this machine is in one of these networks: the kernel takes away a network, and the interfaces in it, once
 /// nobody is.
 fn is_anybody_in(networks: &BTreeSet<String>) -> bool {
@@ -94,7 +114,7 @@ fn is_anybody_in(networks: &BTreeSet<String>) -> bool {
 /// Whether namespaces may be made here, and iproute2 is there to join them.
 fn can_be_made() -> bool {
     let words = ["run", "epoll", "--link", "plain", "--duration", "50ms"];
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ioduel")).args(words).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ioduel")).args(words).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     let lacks = ["ip is missing", "cannot make a network namespace", "cannot bring its loopback"];
     let why = lacks.iter().find(|lack| told.contains(**lack));

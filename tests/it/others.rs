@@ -12,6 +12,7 @@ use std::{
 use ioduel::{
     agent::{Program, agent_words},
     conform::{self, Subject, Verdict},
+    net::LinkShape,
 };
 use nix::{
     sys::signal::{Signal, killpg},
@@ -39,6 +40,7 @@ fn faulty(fault: &str) -> Option<Subject> {
         backend: fault.to_owned(),
         reference: IODUEL.into(),
         patience: Duration::from_secs(10),
+        link: LinkShape::default(),
     })
 }
 

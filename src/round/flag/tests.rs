@@ -97,8 +97,7 @@ fn each_fault_has_its_flag() {
     gone.run.close = LatencyHistogram::new();
     assert_eq!(names(&gone), ["Little's law"]);
 
-    let neighbours =
-        Neighbours { steal: Some(0.02), others: Some(0.035), cpu_pressure: None, throttled: None };
+    let neighbours = Neighbours { steal: Some(0.02), others: Some(0.035), ..Neighbours::default() };
     assert_eq!(names(&Round { neighbours, ..round() }), ["others"]);
     let neighbours = Neighbours { others: Some(0.02), ..neighbours };
     assert_eq!(names(&Round { neighbours, ..round() }), [""; 0]);
