@@ -190,7 +190,7 @@ impl Pair {
         self.server.ask(asking, PATIENCE)?;
         let clocks = self.agree_on_begin(self.clients.len().min(asked.connections))?;
         let others = self.begin_to_watch(&asked)?;
-        let (before, watch) = (self.counters(), MachineWatch::begin());
+        let (before, watch) = (self.counters(), MachineWatch::begin(&self.network));
         begin(self)?;
         let (run, client) = self.receive_run_within(patience)?;
         let took = others.begun.elapsed();

@@ -16,7 +16,7 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show which backends changed between two records, relative to the reference backend of each.
+/// Show which backends changed between two records. Ratios in each record are to its own reference backend.
 ///
 /// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.

@@ -10,15 +10,15 @@ use super::{Chosen, Format, duration, output, wrong_usage};
 use crate::{
     agent::{Program, agent_words},
     conform::{self, CASES, Case, Outcome, Side, Subject, Verdict},
-    net::{LinkMeasured, LinkShape, Namespace, probe, reflect, shape_loopback},
+    net::{LinkMeasured, LinkShape, Namespace, RecordedLink, probe, reflect, shape_loopback},
 };
 
-/// Test an agent program of your own: its messages, counts and shutdown (CONTRIBUTING.md says what an agent is).
+/// Test whether a server or client of your own behaves correctly when ioduel drives it (see CONTRIBUTING.md).
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel conform ./my-agent --threads 2\n  ioduel conform --backend tokio\n  \
                   ioduel conform --side server --case reset ./my-agent\n\n\
-                  CONTRIBUTING.md describes how an agent is spoken to."
+                  CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
     /// Your program and its arguments; options of `conform` go before it [default: this program's own agent]
@@ -30,20 +30,20 @@ pub(super) struct Args {
     /// The program is a plain echo server, which knows nothing of agents; {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
-    /// Worker threads, if it supports a choice [default: its own]
+    /// Worker threads, if your program supports a choice [default: your program's default]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
     /// Test only one side
     #[arg(long)]
     side: Option<Only>,
-    /// Test over a link, in a network namespace of its own: lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'. Where
-    /// it loses packets, a case fails only if it fails three times
+    /// Test over a link, in a network namespace of its own: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'.
+    /// Both directions share its rate. Where it drops packets, a case counts as failed after three failed attempts
     #[arg(long, value_name = "LINK")]
     link: Option<LinkShape>,
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
-    /// The timeout of each step that should finish immediately
+    /// How long to wait for a step that normally finishes at once
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = DEFAULT_PATIENCE)]
     patience: Duration,
     /// Print the cases, and run none
@@ -78,6 +78,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(link) = args.link {
         let measured = link_loopback(&link).with_context(|| format!("cannot test over a link ({link})"))?;
         output::tell(&format!("over a link, {link}: {measured}"));
+        if let Format::Json = format {
+            output::print_json(&RecordedLink { asked: link, measured })?;
+        }
         subject = subject.over(link);
     }
     let mut totals = Totals::default();
@@ -158,6 +161,9 @@ struct Line {
     /// What was expected and what came, or why that can't be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// How often it ran, if more than once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tries: Option<u32>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -170,7 +176,7 @@ enum Word {
 
 impl Line {
     fn of(case: &Case) -> Self {
-        Self { case: case.name, side: case.side, verdict: None, why: None }
+        Self { case: case.name, side: case.side, verdict: None, why: None, tries: None }
     }
 
     fn told(outcome: Outcome) -> Self {
@@ -179,7 +185,8 @@ impl Line {
             Verdict::Failed(error) => (Word::Failed, Some(format!("{error:#}"))),
             Verdict::NotRun(why) => (Word::NotRun, Some(why)),
         };
-        Self { verdict: Some(verdict), why, ..Self::of(outcome.case) }
+        let tries = (outcome.tries > 1).then_some(outcome.tries);
+        Self { verdict: Some(verdict), why, tries, ..Self::of(outcome.case) }
     }
 }
 
@@ -192,6 +199,7 @@ impl fmt::Display for Line {
             Some(Word::Failed) => write!(f, "FAILED   {case}"),
             Some(Word::NotRun) => write!(f, "not run  {case}"),
         }?;
+        self.tries.map_or(Ok(()), |tries| write!(f, " (try {tries})"))?;
         // A reason may have several lines; all belong to the case above them.
         self.why.iter().flat_map(|why| why.lines()).try_for_each(|line| write!(f, "\n         {line}"))
     }
@@ -233,9 +241,11 @@ mod tests {
 
     #[test]
     fn a_reason_stands_below_its_case() {
-        let line = |verdict| Line::told(Outcome { case: &CASES[0], verdict }).to_string();
+        let line = |verdict| Line::told(Outcome { case: &CASES[0], verdict, tries: 1 }).to_string();
         let name = CASES[0].name;
         assert_eq!(line(Verdict::Passed), format!("ok       {name}"));
+        let third = Outcome { case: &CASES[0], verdict: Verdict::Passed, tries: 3 };
+        assert_eq!(Line::told(third).to_string(), format!("ok       {name} (try 3)"));
         let failed = anyhow::anyhow!("one\ntwo").context("asked");
         let expected = format!("FAILED   {name}\n         asked: one\n         two");
         assert_eq!(line(Verdict::Failed(failed)), expected);

@@ -9,6 +9,7 @@ mod recorder;
 mod searches;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -23,7 +24,7 @@ use super::{lock::MeasuringLock, network::tell_of_crowd, output, pages, wrong_us
 use crate::{
     contestant,
     duel::{AgentRunner, DuelPlan, Until, fight},
-    record::{Contest, RecordWriter, Setup},
+    record::{RecordWriter, Setup},
 };
 pub(super) use args::Args;
 use recorder::{Recorder, Shown};
@@ -44,9 +45,13 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let mut setup = args.setup(&launch, environment, command_line)?;
     setup.warnings.extend(lock.warning());
     if launch.is_here() {
-        let at_a_time = |it: &Contest| it.workload.connections + it.workload.idle;
-        let crowds = setup.contests.iter().max_by_key(|it| at_a_time(it) * it.arms.len());
-        crowds.map_or(Ok(()), |it| tell_of_crowd(at_a_time(it), it.arms.len(), &launch.network))?;
+        let crowds =
+            setup.contests.iter().map(|it| (it.workload.connections + it.workload.idle, it.arms.len()));
+        // Each once, though a workload has several contests.
+        let crowds: BTreeSet<(usize, usize)> = crowds.collect();
+        crowds
+            .into_iter()
+            .try_for_each(|(connections, arms)| tell_of_crowd(connections, arms, &launch.network))?;
     }
     rates::set(&mut setup.contests, &launch, args.set_time())?;
     let plan = DuelPlan { contests: setup.contests.clone(), seed: setup.seed, until: args.until() };

@@ -21,7 +21,7 @@ pub(super) enum Choice {
     Shared,
 }
 
-/// So many connections at a time are a crowd: a machine as it is set may lack what they take.
+/// From so many connections at a time on, what they need of the machine is told.
 const CROWD: usize = 5_000;
 
 /// Tells what a crowd takes of this machine, before any of it is opened: so many connections of each of so many servers.

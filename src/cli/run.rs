@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// Send this many messages per second, whether or not replies have arrived; ioduel's own load generator is the client then
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
-    /// Repeat the measurement this many times, without restarting
+    /// Repeat the measurement this many times, without restarting server and client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, for both sides]
@@ -59,11 +59,12 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
+    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, if the system allows it and
+    /// everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, the same link without delay or loss, as a baseline [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, a link without delay or loss, as a baseline [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

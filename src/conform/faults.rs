@@ -25,7 +25,7 @@ const UNTIL_NOTICED: Duration = Duration::from_millis(200);
 /// The size of big messages: some of them fill every socket buffer.
 const BIG: usize = 65_536;
 
-/// How often in a row a server takes nothing more that is full.
+/// After so many writes in a row that take nothing, both directions are full.
 const FULL_AFTER: u32 = 20;
 
 const BIG_FRAMING: Framing = Framing::fixed(BIG);

@@ -16,7 +16,7 @@ use crate::{agent::Request, load::LoadPlan, processes::cpu_time};
 /// a machine that is busy with other things.
 const DRIVEN_SESSIONS: u64 = 2500;
 
-/// So many at a time take no longer over a link than a step may.
+/// Connections over a link, so that the sessions end in the time of a step.
 const CONNECTIONS_OVER_A_LINK: usize = 256;
 
 /// By how much both may differ: what is spent between an answer and a look at the clock, and what a wrapper spends.

@@ -201,7 +201,7 @@ impl Runner for AgentRunner {
         self.arms = contest.arms.iter().map(start).collect();
         if let Schedule::Slices { .. } = contest.schedule {
             let away_from = contest.placement.make_room();
-            let machine = MachineWatch::begin();
+            let machine = MachineWatch::begin(&self.launch.network);
             let spent = self.spent().into_iter().map(Option::unwrap_or_default).collect();
             self.watch = Some(Watch { machine, spent, gone: Duration::ZERO, seen: None, away_from });
         }

@@ -229,8 +229,7 @@ pub struct LinkMeasured {
 }
 
 impl LinkMeasured {
-    /// What `measure` makes of a link that was asked for; it measures twice where the first does not fit, for the machine may have stood
-    /// still.
+    /// Measures a link, and again if it is not as it was asked for: the machine may have stood still.
     ///
     /// # Errors
     /// When it fails, or the link is not as it was asked for.

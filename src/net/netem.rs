@@ -34,6 +34,10 @@ pub fn shape_loopback(link: &LinkShape) -> anyhow::Result<()> {
     run("ip", &format!("link set {LOOPBACK} mtu {LARGEST_PACKET_BYTES}"))?;
     shape(LOOPBACK, link)?;
     apply_settings();
+    // Whoever is started from here on does without the right.
+    for set in [CapSet::Ambient, CapSet::Inheritable] {
+        caps::drop(None, set, Capability::CAP_NET_ADMIN)?;
+    }
     Ok(())
 }
 

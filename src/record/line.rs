@@ -93,7 +93,7 @@ pub struct RoundLine {
     /// The share of CPU time that other processes of the machine had meanwhile.
     #[serde(default)]
     pub others: Option<f64>,
-    /// The share of CPU time in which the kernel's threads received packets meanwhile, which no process is charged for.
+    /// The share of CPU time that the kernel's ksoftirqd threads had meanwhile, which none of the processes is charged for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ksoftirqd: Option<f64>,
     /// The share of time in which somebody waited for a processor, on average over ten seconds.

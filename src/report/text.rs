@@ -24,7 +24,8 @@ const LEAST: usize = 40;
 const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, above all tables.
-const BRIEFLY: &str = "▲ better, ▼ worse, = and ~ no significant difference; more on these at the end.";
+const BRIEFLY: &str =
+    "▲ better, ▼ worse, = and ~ no significant difference, † not maintained; more on these at the end.";
 
 /// What the signs mean, shorter than in a report that is kept.
 const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that are close to each other in time. More messages/s \
@@ -93,7 +94,7 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let mut lines = wrapped(&title, "", "  ", width);
     lines.extend(wrapped(&best_words(contest), "", "", width));
     let tail = tail_words(contest, |arm| arm.maintained);
-    let tail = tail.map(|words| format!("Tail, maintained only: {words}"));
+    let tail = tail.map(|words| format!("Tail, among maintained backends: {words}"));
     for words in tail.into_iter().chain(stealing_words(contest)) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
@@ -191,7 +192,7 @@ fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
     };
     let headline = contest.headline;
     let parts = if form.with_interval { RatioParts::Interval } else { RatioParts::Needed };
-    let to = format!("to {}", contest.reference);
+    let to = format!("ratio to {}", contest.reference);
     let mut columns = vec![
         column("rank".to_owned(), true, &rank_text),
         column("arm".to_owned(), false, &words::named),

@@ -176,7 +176,7 @@ pub(super) fn machine_words(contest: &ContestResult) -> Vec<String> {
     neighbours_words(contest).into_iter().chain(kernel).chain(begun).collect()
 }
 
-/// The share of the processors below which what the kernel's threads received is not worth a word.
+/// The share of all processors below which ksoftirqd is not worth a word.
 const LEAST_KSOFTIRQD: f64 = 0.01;
 
 fn neighbours_words(contest: &ContestResult) -> Option<String> {
@@ -185,10 +185,10 @@ fn neighbours_words(contest: &ContestResult) -> Option<String> {
         (others, "other processes had at most", "of the processors"),
         (
             ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "kernel threads received packets for at most",
-            "of their time (in no backend's CPU time)",
+            "the kernel's ksoftirqd threads at most",
+            "(work for backends that is not in their CPU time)",
         ),
-        (steal, "other machines of the hypervisor at most", "of them"),
+        (steal, "other machines of the hypervisor at most", "of the processors"),
         (
             cpu_pressure,
             "tasks waited for a processor at most",

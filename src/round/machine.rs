@@ -11,7 +11,7 @@ use nix::sys::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::softirq::ksoftirqd;
+use super::{Network, softirq::ksoftirqd};
 use crate::{cgroup, placement::Cpus};
 
 /// Clock ticks of `/proc/stat` in a second, the same on every Linux since 2.6 (USER_HZ).
@@ -28,7 +28,8 @@ pub struct Neighbours {
     pub steal: Option<f64>,
     /// The share of all processors' time that went to processes which have nothing to do with the measurement.
     pub others: Option<f64>,
-    /// The share of all processors' time in which the kernel's threads received packets, on behalf of whoever sent many at once.
+    /// The share of all processors' time that the kernel's ksoftirqd threads had, which receive what was sent in large batches; `None` in
+    /// a shared network.
     pub ksoftirqd: Option<f64>,
     /// The share of time in which somebody waited for a processor, on average over ten seconds: the measured themselves
     /// too, where they share one.
@@ -54,10 +55,12 @@ pub struct MachineWatch {
 }
 
 impl MachineWatch {
-    /// Begins to watch.
-    pub fn begin() -> Self {
+    /// Begins to watch, while something is measured in this network.
+    pub fn begin(network: &Network) -> Self {
         let throttled = cgroup::throttled().map(|throttled| (Instant::now(), throttled));
-        Self { began: Ticks::read(), own: own_cpu(), ksoftirqd: ksoftirqd(), throttled }
+        // In a network of the run's own the packets are ours; in a shared one, whose they are can't be told.
+        let ksoftirqd = network.is_own().then(ksoftirqd).flatten();
+        Self { began: Ticks::read(), own: own_cpu(), ksoftirqd, throttled }
     }
 
     /// Says what was done since, when those who were measured spent so much CPU time.
@@ -72,7 +75,6 @@ impl MachineWatch {
         let own = self.own.zip(own_cpu()).map(|(was, is)| is.saturating_sub(was));
         let ksoftirqd = self.ksoftirqd.zip(ksoftirqd()).map(|(was, is)| is.saturating_sub(was));
         let others = own.map(|own| {
-            // In a network of the run's own the packets are ours.
             let ours = (measured + own + ksoftirqd.unwrap_or_default()).as_secs_f64() * TICKS_PER_SECOND;
             let busy = all - since(is.idle, was.idle) - since(is.steal, was.steal);
             // What the grain of the counters explains is nobody's: in a short round it is as much as others may have.
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_nothing_to_do_with_it_is_seen() {
-        let watch = MachineWatch::begin();
+        let watch = MachineWatch::begin(&Network::shared());
         let mut other = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(600));
         let seen = watch.end(Duration::ZERO);

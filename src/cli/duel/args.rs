@@ -60,10 +60,11 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which client drives which server [default: own, or server if a named backend has no client]
+    /// Which client drives which server: own, each backend's own client; server, the same client for all; matrix, every client with every
+    /// server [default: own, or server if a named backend has no client]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// How many threads the arms run on [default: both, or the one that all named backends support]
+    /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice. With several numbers, such as 1,2,4,8, each backend is compared with itself at
@@ -83,11 +84,12 @@ pub(in crate::cli) struct Args {
     /// Prefix of the client's command; repeat it for several load machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network to measure in [default: own, if the system allows it and everything runs on this machine]
+    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, if the system allows it and
+    /// everything runs on this machine]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, the same link without delay or loss, as a baseline [default: the workload's, or none]
+    /// lan, metro, wan, mobile; or plain, a link without delay or loss, as a baseline [default: the workload's, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -101,10 +103,10 @@ pub(in crate::cli) struct Args {
     /// epochs. This is checked from the sixth epoch on. Stops anyway after --time, or 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
-    /// The total time, whatever the number of epochs
+    /// The total time; as many epochs as fit are measured
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Stop after this many epochs [default: 10, or 6 with --quick]
+    /// Stop after this many epochs, in each of which every backend takes many turns [default: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
     /// How long each arm is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
