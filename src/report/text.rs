@@ -192,7 +192,7 @@ fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
     };
     let headline = contest.headline;
     let parts = if form.with_interval { RatioParts::Interval } else { RatioParts::Needed };
-    let to = format!("ratio to {}", contest.reference);
+    let to = format!("to {}", contest.reference);
     let mut columns = vec![
         column("rank".to_owned(), true, &rank_text),
         column("arm".to_owned(), false, &words::named),
