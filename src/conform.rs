@@ -76,7 +76,7 @@ impl Subject {
         }
     }
 
-    /// The same over a link, which this process is on already: every step has time for [`ROUND_TRIPS`] more, and for [`MOST_BYTES`].
+    /// The same over a link, which this process is on already: every step has more time, by its round trip and its rate.
     pub fn over(self, link: LinkShape) -> Self {
         let carried =
             link.rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(8.0 * MOST_BYTES / rate));
