@@ -270,13 +270,14 @@ pub fn run<'a>(
 
 /// Runs a case as often as it may fail; how it went, and how often it ran.
 fn decide(subject: &Subject, case: &Case) -> (Verdict, u32) {
-    let mut tries = 1;
-    let mut verdict = verdict((case.run)(subject));
-    while matches!(verdict, Verdict::Failed(_)) && tries < subject.tries() {
+    let mut tries = 0;
+    loop {
         tries += 1;
-        verdict = self::verdict((case.run)(subject));
+        let verdict = verdict((case.run)(subject));
+        if !matches!(verdict, Verdict::Failed(_)) || tries >= subject.tries() {
+            return (verdict, tries);
+        }
     }
-    (verdict, tries)
 }
 
 fn verdict(outcome: anyhow::Result<()>) -> Verdict {

@@ -8,8 +8,8 @@ use std::{fs, sync::OnceLock, time::Duration};
 
 use procfs::process::all_processes;
 
-/// The CPU time of all ksoftirqd threads until now, whatever they did, to the nanosecond (`/proc/PID/schedstat`); `None` where these threads can't be seen, as in a
-/// container with processes of its own.
+/// The CPU time of all ksoftirqd threads until now, whatever they did, to the nanosecond (`/proc/PID/schedstat`); `None` where these
+/// threads can't be seen, as in a container with processes of its own.
 pub(super) fn ksoftirqd() -> Option<Duration> {
     let threads = threads();
     let spent = threads.iter().map(|process| {
