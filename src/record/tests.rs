@@ -67,6 +67,7 @@ fn slice(excluded: Option<&str>) -> Slice {
     Slice {
         turn: 1,
         messages: 1000,
+        sessions: Some(120),
         window_ns: 20_000_000,
         server_cpu_ns: 9_000_000,
         client_cpu_ns: 11_000_000,

@@ -73,6 +73,9 @@ pub struct Slice {
     pub turn: usize,
     /// Replies verified.
     pub messages: u64,
+    /// Sessions ended; absent in records of before they were counted by slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<u64>,
     /// The length of the window, in nanoseconds.
     pub window_ns: u64,
     /// CPU time of the server's process, in nanoseconds.
@@ -114,7 +117,7 @@ struct Reading {
     at: Instant,
     /// How long it took to read the rest.
     took: Duration,
-    messages: u64,
+    done: Done,
     spent: Spent,
 }
 
@@ -237,7 +240,7 @@ impl SlicedPair {
         let took = closed.at - opened.at;
         let torn = [&opened, &closed].iter().any(|reading| reading.took > took / MOST_TORN);
         let late = (torn || took > LATE * length.window).then(|| "late".to_owned());
-        let messages = closed.messages - opened.messages;
+        let messages = closed.done.messages - opened.done.messages;
         let sent = self.pair.segments().zip(segments).map(|(after, before)| after - before);
         // More were sent than in the window alone; but for each connection a message and its reply may have left before the rest.
         let before = 2 * self.workload.connections as u64;
@@ -245,6 +248,7 @@ impl SlicedPair {
         self.slices.push(Slice {
             turn,
             messages,
+            sessions: Some(closed.done.sessions - opened.done.sessions),
             window_ns: nanoseconds(took),
             server_cpu_ns: nanoseconds(closed.spent.server.saturating_sub(opened.spent.server)),
             client_cpu_ns: nanoseconds(closed.spent.client.saturating_sub(opened.spent.client)),
@@ -265,9 +269,9 @@ impl SlicedPair {
 
     fn read(&self) -> anyhow::Result<Reading> {
         let at = Instant::now();
-        let Done { messages, .. } = self.board.done();
+        let done = self.board.done();
         let spent = Spent::read(&self.pair)?;
-        Ok(Reading { at, took: at.elapsed(), messages, spent })
+        Ok(Reading { at, took: at.elapsed(), done, spent })
     }
 
     /// Whether somebody else continued a process of the pair while it was to rest.
