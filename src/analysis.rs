@@ -1,6 +1,7 @@
 //! What a record says: lines in, levels, comparisons and ranks out; pure.
 
 mod arm_rounds;
+mod balance;
 mod capacities;
 mod compared;
 mod measure;

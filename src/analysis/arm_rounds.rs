@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    balance::{Slices, balance},
     capacities::Capacities,
     measure::Measure,
     merged::{Counts, Figures, Merged, ResponseTime, SessionTime},
@@ -44,8 +45,8 @@ pub(super) struct ArmRounds<'a> {
     pub(super) arm: &'a Arm,
     /// The figures of each round that counts, by epoch and block.
     rounds: BTreeMap<(usize, usize), Figures>,
-    /// What each slice that counts counted, by epoch and block.
-    slices: BTreeMap<(usize, usize), Counts>,
+    /// What each slice that counts counted, balanced, by epoch and block.
+    slices: Slices,
     epochs: usize,
     blocks: usize,
     /// Blocks that a whole round is of.
@@ -77,7 +78,14 @@ impl<'a> ArmRounds<'a> {
     pub(super) fn read_all(contest: &'a Contest, record: &Record, scope: Scope) -> anyhow::Result<Vec<Self>> {
         let of_scope = |line: &&Line| contest.has(line.place()) && scope.has(line);
         let lines: Vec<&Line> = record.lines.iter().filter(of_scope).collect();
-        contest.arms.iter().map(|arm| Self::read(contest, arm, &lines, scope)).collect()
+        let all = contest.arms.iter().map(|arm| Self::read(contest, arm, &lines, scope));
+        let mut all: Vec<Self> = all.collect::<anyhow::Result<_>>()?;
+        let Workload { counts_sessions, messages, .. } = contest.workload;
+        if counts_sessions {
+            let mut slices: Vec<&mut Slices> = all.iter_mut().map(|arm| &mut arm.slices).collect();
+            balance(&mut slices, messages);
+        }
+        Ok(all)
     }
 
     fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line], scope: Scope) -> anyhow::Result<Self> {
@@ -90,7 +98,7 @@ impl<'a> ArmRounds<'a> {
         let mut arm_rounds = Self {
             arm,
             rounds: BTreeMap::new(),
-            slices: BTreeMap::new(),
+            slices: Slices::new(),
             epochs,
             blocks: lines.iter().map(blocks).max().unwrap_or(0),
             blocks_of_a_round: match contest.schedule {

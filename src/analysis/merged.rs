@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Counts {
     /// Replies within the window.
     pub(super) messages: f64,
+    /// Sessions ended within it; NaN where they were not counted.
+    pub(super) sessions: f64,
     pub(super) window_s: f64,
     /// Replies that the CPU time was spent on.
     pub(super) messages_paid: f64,
@@ -27,6 +29,7 @@ impl Counts {
     pub(super) fn of_slice(slice: &Slice) -> Self {
         Self {
             messages: slice.messages as f64,
+            sessions: slice.sessions.map_or(f64::NAN, |sessions| sessions as f64),
             window_s: slice.window_ns as f64 / 1e9,
             messages_paid: slice.messages as f64,
             server_cpu_us: slice.server_cpu_ns as f64 / 1e3,
@@ -45,6 +48,7 @@ impl Counts {
         let RoundLine { run, server, client, .. } = round;
         Self {
             messages: run.messages as f64,
+            sessions: run.sessions as f64,
             window_s: run.window_ns as f64 / 1e9,
             messages_paid: run.messages_in_all as f64,
             server_cpu_us: server.cpu_s() * 1e6,
@@ -57,6 +61,7 @@ impl Counts {
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         self.messages += more.messages;
+        self.sessions += more.sessions;
         self.window_s += more.window_s;
         self.messages_paid += more.messages_paid;
         self.server_cpu_us += more.server_cpu_us;

@@ -93,7 +93,7 @@ fn told(folder: &Path) -> anyhow::Result<Told> {
 /// Renders the changes; where the runs are not comparable, without a verdict.
 fn render(changes: &[Change], comparable: bool) -> String {
     let header =
-        ["workload", "view", "class", "arm", "measure", "new / old", "95% interval", "needed", "verdict"];
+        ["workload", "view", "class", "backend", "measure", "new / old", "95% interval", "needed", "verdict"];
     let mut table = Table::new(header);
     for Change { workload, view, class, arm, measure, comparison } in changes {
         let Comparison { ratio, low, high, needed, verdict, .. } = comparison;
@@ -109,7 +109,7 @@ fn render(changes: &[Change], comparable: bool) -> String {
             if comparable { verdict.to_string() } else { "not comparable".to_owned() },
         ]);
     }
-    let suggestive = "suggestive: its own interval leaves 1 out, but not after correction for the number of arms\n\
-                      needed: the change that the arm needed for a verdict";
-    format!("{table}\n\n{suggestive}")
+    let legend = "suggestive: the interval excludes 1, but not after correction for the number of backends\n\
+                  needed: the smallest change that would have been significant";
+    format!("{table}\n\n{legend}")
 }

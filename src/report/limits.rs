@@ -23,7 +23,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. The smallest that would have been significant, for the median arm: {}.",
+            "Small differences. The smallest that would have been significant, for the median backend: {}.",
             needed.join("; ")
         )
     });
@@ -39,11 +39,11 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
             "Whether several threads are worth more than one: results with one thread are not compared with those with several.",
         ),
         (true, false) => Some(
-            "What schedulers with several threads are worth, such as tokio's: all arms here have one thread each. \
+            "What schedulers with several threads are worth, such as tokio's: all backends here have one thread each. \
              `ioduel duel --class multi` measures that.",
         ),
         (false, true) => Some(
-            "What one thread does: all arms here have several threads, or one for each connection. `ioduel duel --class single` \
+            "What one thread does: all backends here have several threads, or one for each connection. `ioduel duel --class single` \
              measures that.",
         ),
         (false, false) => None,
@@ -78,7 +78,7 @@ pub(super) fn again_words(setup: &Setup) -> String {
     let named = repeated(setup);
     let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1,024", "crowd") };
     format!(
-        "{named} again with messages of 4 KiB (for {connections} connections, put {other} in place of {named} in the first command)"
+        "To repeat {named} with messages of 4 KiB (for {connections} connections, write {other} instead of {named} in the first command)"
     )
 }
 

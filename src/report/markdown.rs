@@ -48,9 +48,13 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
     }
     writeln!(
         text,
-        "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. A rank is one more than the number of arms \
-         that are told better; arms of one rank are not distinguished.{}\n",
-        if analysis.contests.iter().any(|it| it.arms.iter().any(|arm| arm.floor)) { FLOORS } else { "" }
+        "A ratio is to the reference in the same blocks, with its 95% interval. {SIGNS}. Rank: 1 + the number of ranked backends \
+         that are significantly better; backends of one rank are not distinguished.{}\n",
+        if analysis.contests.iter().any(|it| it.arms.iter().any(|arm| arm.floor)) {
+            format!(" {FLOORS}")
+        } else {
+            String::new()
+        }
     )?;
     writeln!(
         text,
@@ -75,7 +79,7 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     let shown = contest.shown();
     let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
     let (idle, of_idle) = if has_idle(contest) { (" idle connection |", "--:|") } else { ("", "") };
-    writeln!(text, "| rank | arm | {} |{idle} rounds |", columns.join(" | "))?;
+    writeln!(text, "| rank | backend | {} |{idle} rounds |", columns.join(" | "))?;
     writeln!(text, "|--:|:--|{}{of_idle}--:|", "--:|:--|".repeat(shown.len()))?;
     for arm in &contest.arms {
         write_arm(text, arm, contest)?;
@@ -110,7 +114,7 @@ fn write_session_times(text: &mut String, contest: &ContestResult) -> fmt::Resul
     }
     let messages = contest.shape.messages;
     writeln!(text, "Where a session's time goes, on average, and the longest round trip that was seen:\n")?;
-    writeln!(text, "| arm | connect | {messages} round trips | close | longest round trip |")?;
+    writeln!(text, "| backend | connect | {messages} round trips | close | longest round trip |")?;
     writeln!(text, "|:--|--:|--:|--:|--:|")?;
     for (arm, SessionTime { connect_us, round_trips_us, close_us }) in timed() {
         let cells = [connect_us, round_trips_us, close_us, arm.longest_us].map(|us| format!("{us:.0} µs"));
@@ -126,7 +130,7 @@ fn write_response_times(text: &mut String, contest: &ContestResult) -> fmt::Resu
         return Ok(());
     }
     writeln!(text, "Where a message's time goes, on average of those that were answered:\n")?;
-    writeln!(text, "| arm | pacer late | behind others on its connection | service |")?;
+    writeln!(text, "| backend | pacer late | behind others on its connection | service |")?;
     writeln!(text, "|:--|--:|--:|--:|")?;
     for (arm, ResponseTime { late_us, queue_us, service_us }) in timed() {
         let cells = [late_us, queue_us, service_us].map(|us| format!("{us:.1} µs"));

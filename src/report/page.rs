@@ -254,7 +254,7 @@ pub fn changes_page(
                 name: format!("changes-{}", tables.len() + 1),
                 caption: measure.name().to_owned(),
                 columns: [
-                    "arm",
+                    "backend",
                     "workload",
                     "view",
                     "class",

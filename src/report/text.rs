@@ -27,18 +27,22 @@ const BAR: (usize, usize) = (8, 30);
 const BRIEFLY: &str =
     "▲ better, ▼ worse, = and ~ no significant difference, † not maintained; more on these at the end.";
 
-/// What the signs mean, shorter than in a report that is kept.
-const SIGNS: &str = "A ratio, with its 95% interval, compares measurements that are close to each other in time. More messages/s \
-                     are better, and less time is. ▲ better, ▼ worse; ~ suggestive: significant alone, but not after \
-                     correction for the number of arms; = statistically indistinguishable; with \"±0.4%\" a measured \
-                     difference above 0.4% would have been significant. Rank: 1 + the number of arms that are significantly \
-                     better by the first measure. Ranks can repeat and skip; and an arm whose interval is wider can rank \
-                     higher with fewer messages/s, because fewer arms are significantly better. A session is from connecting \
-                     to its last reply. † not actively maintained. NAME again: a second copy of the reference, as a control. \
-                     What each arm is: `ioduel list`.";
+/// What tables show, a line each.
+const LEGEND: [&str; 9] = [
+    "1.189 (1.175 to 1.203): a ratio with its 95% interval. More messages/s are better, and less time is.",
+    "▲ better, ▼ worse: significant after correction for the number of backends.",
+    "~ suggestive: significant alone, but not after that correction.",
+    "= statistically indistinguishable.",
+    "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
+    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip.",
+    "session: the time from the start of the connect to the last reply.",
+    "†: not actively maintained.",
+    "NAME again: a second copy of the reference, as a control.",
+];
 
 /// Where the rest stands.
-const MORE: &str = "CPU and memory, and other times: `ioduel report RECORD --format markdown`, or the page.";
+const MORE: &str = "CPU, memory and other times: `ioduel report RECORD --format markdown`, or the page. What each backend is: \
+                    `ioduel list`.";
 
 /// Renders what a terminal of so many columns shows of a record.
 pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
@@ -68,12 +72,19 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
         lines.extend(wrapped(warning, "- ", "  ", width));
     }
     let has_floors = analysis.contests.iter().any(|contest| contest.arms.iter().any(|arm| arm.floor));
-    let floors = if has_floors { FLOORS } else { "" };
-    lines.extend(wrapped(&format!("{SIGNS}{floors} {MORE}"), "", "", width));
-    lines.extend(["".to_owned(), "This run can't tell:".to_owned()]);
+    if lines.last().is_some_and(|line| !line.is_empty()) {
+        lines.push(String::new());
+    }
+    lines.push("How to read the tables:".to_owned());
+    for line in LEGEND.into_iter().chain(has_floors.then_some(FLOORS)) {
+        lines.extend(wrapped(line, "- ", "  ", width));
+    }
+    lines.extend(wrapped(MORE, "", "", width));
+    lines.extend(["".to_owned(), "What this run can't tell:".to_owned()]);
     for limit in limits(&analysis.contests) {
         lines.extend(wrapped(&limit, "- ", "  ", width));
     }
+    lines.push(String::new());
     lines.extend(wrapped(&format!("{}:", again_words(setup)), "", "", width));
     for command in again(setup) {
         lines.extend(continued(&command, width));
@@ -144,7 +155,9 @@ fn table(contest: &ContestResult, width: usize) -> Vec<String> {
     let level = |arm: &ArmResult| arm.levels.get(&contest.headline).copied().unwrap_or(0.0);
     let most = contest.arms.iter().map(level).fold(0.0, f64::max);
     let bars = contest.arms.iter().map(|arm| bar(level(arm) / most, room));
-    let bars = std::iter::once(String::new()).chain(bars);
+    let name = contest.headline.name();
+    let head = if name.chars().count() <= room { name } else { "" };
+    let bars = std::iter::once(head.to_owned()).chain(bars);
     let filled = whole.iter().map(|line| format!("{line:<0$}", widest(&whole)));
     filled.zip(bars).map(|(line, bar)| format!("{line}  {bar}").trim_end().to_owned()).collect()
 }
@@ -195,7 +208,7 @@ fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
     let to = format!("to {}", contest.reference);
     let mut columns = vec![
         column("rank".to_owned(), true, &rank_text),
-        column("arm".to_owned(), false, &words::named),
+        column("backend".to_owned(), false, &words::named),
         column(headline.name().to_owned(), true, &level(headline)),
         column(to.clone(), false, &ratio(headline, parts)),
     ];

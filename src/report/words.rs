@@ -9,11 +9,11 @@ use crate::{
 
 /// What the signs of verdicts mean, as it stands at every table.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: significant alone, but not after correction for the \
-                                number of arms; = statistically indistinguishable. \"±0.4%\" after = or ~: a measured difference above 0.4% would \
+                                number of backends; = statistically indistinguishable. \"±0.4%\" after = or ~: a measured difference above 0.4% would \
                                 have been significant";
 
 /// What a floor is, as it stands at every table that has one.
-pub(super) const FLOORS: &str = " By hand: written directly on system calls, without a runtime. It shows what a runtime costs, \
+pub(super) const FLOORS: &str = "by hand: written directly on system calls, without a runtime. It shows what a runtime costs, \
                                  and is not ranked.";
 
 /// The rank of an arm as tables have it.

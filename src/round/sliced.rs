@@ -310,13 +310,22 @@ impl SlicedPair {
         // Times add up; memory is what it was last.
         let Cost { peak_memory_bytes, resident_bytes, .. } = last;
         let server = Cost { peak_memory_bytes, resident_bytes, ..self.server + last };
-        let counted = self.board.done().messages;
+        let Done { messages: counted, sessions } = self.board.done();
+        let name = &self.pair.plan.client;
         if counted != run.messages_in_all {
-            let (client, told) = (&self.pair.plan.client, run.messages_in_all);
-            bail!("client {client}: it counted {counted} messages while it ran, and {told} in its answer")
+            let told = run.messages_in_all;
+            bail!("client {name}: it counted {counted} messages while it ran, and {told} in its answer")
+        }
+        let Workload { connections, messages, idle, .. } = self.workload;
+        // Each connection may have begun in the middle of a session, and have ended in the middle of another.
+        let of_a_session = u64::from(messages);
+        let off = counted.abs_diff(sessions * of_a_session);
+        if run.failures == 0 && off > 2 * of_a_session * connections as u64 {
+            bail!(
+                "client {name}: it counted {sessions} sessions of {messages} messages, and {counted} messages"
+            )
         }
         // The server has answered nobody else but, once each, those who are silent since.
-        let Workload { connections, messages, idle, .. } = self.workload;
         let served = thread_work.as_ref().map(|work| work.messages.iter().sum());
         let extent = Extent::Sliced { board: self.board.path() };
         let untrue = untrue(&run, &extent, connections + idle, Seen { served, ..Seen::default() });

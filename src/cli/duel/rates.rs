@@ -68,7 +68,7 @@ fn find(
     offered: &Offered,
     time: Option<Duration>,
 ) -> anyhow::Result<(Vec<f64>, usize)> {
-    output::tell(&format!("{}: looking for the rates that tell its arms apart", contest.workload.name));
+    output::tell(&format!("{}: looking for the rates at which its backends differ", contest.workload.name));
     let launch = Launch { placement: contest.placement.clone(), ..launch.clone() };
     let mut trials = Trials { contest, launch, objectives, at: None, tried: 0 };
     let (rates, once): (Vec<f64>, usize) = if objectives.is_empty() {

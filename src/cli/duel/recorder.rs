@@ -119,7 +119,7 @@ impl Recorder {
     pub(super) fn shortfall(&self) -> Option<String> {
         let precision = self.precision.filter(|precision| !precision.is_reached())?;
         let widest = precision.widest().map_or_else(
-            || "not every arm has an interval of messages/s".to_owned(),
+            || "not every backend has an interval of messages/s".to_owned(),
             |widest| format!("the widest interval of messages/s is {:.1}%", widest * 100.0),
         );
         let asked = super::args::percent_text(precision.width());

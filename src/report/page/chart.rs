@@ -301,6 +301,6 @@ pub(super) fn rounds(compared: &Compared<'_>) -> Option<String> {
     }
     let workload = &compared.contest().workload;
     Some(chart.svg.finish(&format!(
-        "{unit} of each arm in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
+        "{unit} of each backend in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
     )))
 }

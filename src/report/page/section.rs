@@ -141,7 +141,7 @@ fn figures(compared: &Compared<'_>, contest: &ContestResult) -> Vec<Figure> {
         Figure::of(
             chart::responses(compared),
             format!(
-                "Response time ({quantile}) by the rate that is offered; a line ends where its arm is overloaded"
+                "Response time ({quantile}) by the rate that is offered; a line ends where its backend is overloaded"
             ),
         ),
         Figure::of(chart::percentiles(compared), "Round trips by percentile; lower is better"),
@@ -182,7 +182,7 @@ fn table(contest: &ContestResult) -> Table {
         .into_iter()
         .filter(|measure| contest.arms.iter().any(|arm| arm.levels.contains_key(measure)));
     let measures: Vec<Measure> = measured.collect();
-    let mut columns = vec!["arm".to_owned(), format!("rank by {}", contest.headline.name())];
+    let mut columns = vec!["backend".to_owned(), format!("rank by {}", contest.headline.name())];
     for measure in &measures {
         columns.push(measure.name().to_owned());
         columns.push(format!("to {}", contest.reference));

@@ -91,7 +91,7 @@ pub(super) fn aside(contests: &[ContestResult]) -> Table {
     Table {
         name: "aside-table".to_owned(),
         caption: "Rounds that do not count".to_owned(),
-        columns: ["arm", "workload", "view", "rounds", "reason"].map(str::to_owned).to_vec(),
+        columns: ["backend", "workload", "view", "rounds", "reason"].map(str::to_owned).to_vec(),
         rows,
     }
 }
