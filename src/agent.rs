@@ -125,7 +125,7 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
-            Self::Cost => f.write_str("tell its cost"),
+            Self::Cost => f.write_str("tell its CPU time and memory"),
             Self::Served => f.write_str("tell what it served"),
             Self::ThreadWork => f.write_str("tell what its threads did"),
             Self::Stop => f.write_str("stop serving"),

@@ -256,9 +256,7 @@ pub fn run<'a>(
     Ok(chosen.map(move |case| {
         let without = broken.iter().find(|first| [Side::Agent, case.side].contains(&first.side));
         let (verdict, tries) = match without {
-            Some(first) => {
-                (Verdict::NotRun(format!("it means nothing as long as this fails: {}", first.name)), 0)
-            }
+            Some(first) => (Verdict::NotRun(format!("skipped because this case failed: {}", first.name)), 0),
             None => decide(subject, case),
         };
         if matches!(verdict, Verdict::Failed(_)) && is_first_of_its_side(case) {

@@ -53,9 +53,7 @@ const MOST_PER_SECOND: u32 = 1_000_000;
 /// When it cannot be offered.
 pub(crate) fn rate(rate: i64) -> Result<u32, String> {
     let fit = u32::try_from(rate).ok().filter(|rate| (1..=MOST_PER_SECOND).contains(rate));
-    fit.ok_or_else(|| {
-        format!("a rate of {rate} cannot be; there can be 1 to {MOST_PER_SECOND} messages a second")
-    })
+    fit.ok_or_else(|| format!("a rate must be 1 to {MOST_PER_SECOND} messages a second, not {rate}"))
 }
 
 /// The shortest window in which anything can be counted.

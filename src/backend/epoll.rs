@@ -43,7 +43,7 @@ static ABOUT: About = About {
     advisories: &[],
     offload: None,
     portable: false,
-    summary: "by hand on the system calls: the floor",
+    summary: "an event loop by hand on epoll: the least that is needed",
 };
 
 impl Backend for Epoll {

@@ -140,7 +140,7 @@ impl Args {
             SparseIndex::new_cargo_default().context("cannot find what cargo knows of the registry")?;
         let known = index.crate_from_cache(name);
         let known = known.with_context(|| {
-            format!("cargo knows no releases of {name} yet; `cargo fetch` in a project that uses it, or name the versions")
+            format!("cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a project that depends on it, or name versions with commas instead of a range")
         })?;
         let usable = known.versions().iter().filter(|version| !version.is_yanked());
         let parsed = usable.filter_map(|version| Release::parse(version.version()).ok());

@@ -1,6 +1,6 @@
 //! `ioduel conform`: tells a program from a correct one, case by case.
 
-use std::{ffi::OsString, fmt, net::Ipv4Addr, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fmt, net::Ipv4Addr, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -109,6 +109,10 @@ impl Args {
         let workers = self.workers.map(usize::from);
         match (self.command.first(), &self.backend) {
             (Some(program), backend) => {
+                // What is found by PATH, and everything else that can go wrong, is told when it is started.
+                if program.to_string_lossy().contains('/') && !Path::new(program).exists() {
+                    return Err(wrong_usage(format!("there is no program {}", program.display())));
+                }
                 let theirs = &self.command;
                 let program_ = if self.alone { Program::Server(theirs) } else { Program::Agent(theirs) };
                 let own_name = || program.to_string_lossy().into_owned();

@@ -30,7 +30,11 @@ pub(super) fn answers_with_one_line(subject: &Subject) -> anyhow::Result<()> {
     let mut started = subject.start()?;
     for _ in 0..3 {
         let reply = started.ask(&Request::Cost)?;
-        ensure!(reply.answer == Answer::Cost, "asked to tell its cost, it answered {:?}", reply.answer);
+        ensure!(
+            reply.answer == Answer::Cost,
+            "asked to tell its CPU time and memory, it answered {:?}",
+            reply.answer
+        );
         let Cost { user_s, system_s, .. } = reply.cost;
         let possible = (0.0..60.0).contains(&user_s) && (0.0..60.0).contains(&system_s);
         ensure!(possible, "expected CPU times of an idle process, got user_s {user_s}, system_s {system_s}");

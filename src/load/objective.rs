@@ -77,7 +77,7 @@ impl Objective {
 
 /// What is no objective.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no objective such as 'p99 < 2ms': {why}")]
+#[error("{text:?} is not an objective such as 'p99 < 2ms': {why}")]
 pub struct BadObjective {
     text: String,
     why: String,
@@ -138,7 +138,7 @@ mod tests {
             ("p99 < 0ms", "is not between 1us and 10s"),
         ] {
             let told = text.parse::<Objective>().unwrap_err().to_string();
-            assert!(told.contains(why) && told.contains("is no objective such as 'p99 < 2ms'"), "{told}");
+            assert!(told.contains(why) && told.contains("is not an objective such as 'p99 < 2ms'"), "{told}");
         }
     }
 

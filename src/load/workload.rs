@@ -286,16 +286,13 @@ mod tests {
     #[test]
     fn what_cannot_be_is_told_with_its_line_and_what_is_allowed() {
         let wrong = [
-            ("connections = 0", "line 2, column 15: 0 connections cannot be; there can be 1 to 1000000"),
+            ("connections = 0", "line 2, column 15: connections must be 1 to 1000000, not 0"),
             ("connections = \"many\"", "line 2, column 15: invalid type: string \"many\", expected i64"),
             (
                 "connections = 1\nwindow = \"1ms\"",
                 "line 3, column 10: a window of less than 20ms counts nothing",
             ),
-            (
-                "connections = 1\nidle = -1",
-                "line 3, column 8: -1 idle connections cannot be; there can be 0 to 1000000",
-            ),
+            ("connections = 1\nidle = -1", "line 3, column 8: idle connections must be 0 to 1000000, not -1"),
             ("connections = 1\nramp = \"soon\"", "line 3, column 8: \"soon\" is no duration"),
             (
                 "connections = 1\nmesages = 2",
@@ -309,7 +306,7 @@ mod tests {
             ("connections = 1\nreply_bytes = 18", "line 3: a reply to 16 bytes cannot be 18"),
             (
                 "connections = 1\narrivals = { process = \"poisson\", rate = 0 }",
-                "line 3, column 42: a rate of 0 cannot be; there can be 1 to 1000000 messages a second",
+                "line 3, column 42: a rate must be 1 to 1000000 messages a second, not 0",
             ),
             (
                 "connections = 1\narrivals = { process = \"random\" }",

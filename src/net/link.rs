@@ -71,7 +71,7 @@ impl FromStr for LinkShape {
         if text.trim().is_empty() || !text.trim().contains(' ') {
             let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
             return Err(format!(
-                "{text:?} is no link; write it like 'delay 5ms loss 0.1% rate 1gbit', or name one: {}",
+                "{text:?} is not a link; write one like 'delay 5ms loss 0.1% rate 1gbit', or name one: {}",
                 names.join(", ")
             ));
         }
@@ -322,7 +322,7 @@ mod tests {
     fn what_is_no_link_is_refused_with_what_is_allowed() {
         for (text, says) in [
             ("fast", "or name one: plain, lan, metro, wan, mobile"),
-            ("", "is no link"),
+            ("", "is not a link"),
             ("delay 5ms loss", "loss of a link needs a value"),
             ("delay 5ms delay 6ms", "delay of a link stands there twice"),
             ("delay 5 ms", "no duration"),

@@ -36,7 +36,7 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     });
     let (by, size) = (measure.name(), size.unwrap_or_default());
     match names.as_slice() {
-        [] => "No conclusion: no backend has a verdict.".to_owned(),
+        [] => "No conclusion: no backend was measured well enough to be compared.".to_owned(),
         [one] => format!("{one} leads by {by}{size}."),
         all if all.len() == ranked.len() => alike(all, measure),
         several => {

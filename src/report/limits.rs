@@ -23,7 +23,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. The smallest that would have been significant, for the median backend: {}.",
+            "Small differences. The smallest that would have been significant (median over the backends): {}.",
             needed.join("; ")
         )
     });
@@ -64,7 +64,7 @@ fn usually_needed(contest: &ContestResult, with_view: bool) -> Option<String> {
     let told: Vec<String> = std::iter::once(contest.headline).chain(contest.tail()).filter_map(of).collect();
     let kind =
         if with_view { heading(contest.view, contest.class) } else { class_words(contest.class).to_owned() };
-    (!told.is_empty()).then(|| format!("{} ({kind}) {}", contest.title, told.join(", ")))
+    (!told.is_empty()).then(|| format!("workload {} ({kind}), {}", contest.title, told.join(" and ")))
 }
 
 /// The workload that the commands which repeat a run begin with: the first that has a name of its own.

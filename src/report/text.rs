@@ -29,7 +29,7 @@ const BRIEFLY: &str =
 
 /// What tables show, a line each.
 const LEGEND: [&str; 9] = [
-    "1.189 (1.175 to 1.203): a ratio with its 95% interval. More messages/s are better, and less time is.",
+    "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. More messages/s are better, and less time is.",
     "▲ better, ▼ worse: significant after correction for the number of backends.",
     "~ suggestive: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
@@ -41,7 +41,7 @@ const LEGEND: [&str; 9] = [
 ];
 
 /// Where the rest stands.
-const MORE: &str = "CPU, memory and other times: `ioduel report RECORD --format markdown`, or the page. What each backend is: \
+const MORE: &str = "CPU, memory and other times: `ioduel report RECORD --format markdown`, or index.html in the folder of the record. What each backend is: \
                     `ioduel list`.";
 
 /// Renders what a terminal of so many columns shows of a record.
@@ -205,7 +205,7 @@ fn columns(contest: &ContestResult, form: Form) -> Vec<Column> {
     };
     let headline = contest.headline;
     let parts = if form.with_interval { RatioParts::Interval } else { RatioParts::Needed };
-    let to = format!("to {}", contest.reference);
+    let to = format!("÷ {}", contest.reference);
     let mut columns = vec![
         column("rank".to_owned(), true, &rank_text),
         column("backend".to_owned(), false, &words::named),

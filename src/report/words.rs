@@ -121,9 +121,9 @@ pub(super) fn reason_words(reason: &str) -> &str {
         "begun apart" => "several clients began further apart than half the ramp",
         "throttled" => "a CPU quota stopped everything for a while",
         "late" => {
-            "the slice lasted twice as long as it was to, or could not be read at one moment: the machine stood still"
+            "the slice took more than twice as long as planned, or its counters were not read at the same moment, because the machine stood still"
         }
-        "ran while it was to rest" => "somebody else continued it while it was to rest",
+        "ran while it was to rest" => "it ran while it was meant to be stopped: another program continued it",
         "pacer late" => "the pacer sent one message in a hundred later than an objective bears",
         "pacer stood still" => "the machine had taken the pacer’s processor",
         "blind" => "replies were not verified",
@@ -182,23 +182,23 @@ const LEAST_KSOFTIRQD: f64 = 0.01;
 fn neighbours_words(contest: &ContestResult) -> Option<String> {
     let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
     let parts = [
-        (others, "other processes had at most", "of the processors"),
+        (others, "other processes used", "of the processors"),
         (
             ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "the kernel's ksoftirqd threads at most",
+            "the kernel's ksoftirqd threads",
             "(work for backends that is not in their CPU time)",
         ),
-        (steal, "other machines of the hypervisor at most", "of the processors"),
+        (steal, "other virtual machines of this host", "of the processors"),
         (
             cpu_pressure,
-            "tasks waited for a processor at most",
+            "and some thread was waiting for a processor during",
             "of the time (expected where client and server share one)",
         ),
-        (throttled.filter(|share| *share > 0.0), "a CPU quota stopped all for at most", "of the time"),
+        (throttled.filter(|share| *share > 0.0), "and a CPU quota stopped everything during", "of the time"),
     ];
     let told = parts
         .into_iter()
         .filter_map(|(share, before, after)| Some(format!("{before} {:.1}% {after}", share? * 100.0)));
     let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| format!("In any one round, {}.", told.join(", ")))
+    (!told.is_empty()).then(|| format!("At most, in any one round: {}.", told.join(", ")))
 }

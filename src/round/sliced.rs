@@ -185,7 +185,7 @@ impl SlicedPair {
         for (name, agent) in std::iter::once((server, &self.pair.server)).chain(clients) {
             anyhow::ensure!(
                 !agent.changes_its_processes(),
-                "{name}: its processes come and go while it runs, which slices cannot meter; leave `slices` out of its file"
+                "{name}: it starts and ends processes while it runs, whose CPU time is not known in slices; remove `slices = true` from its file in contestants/"
             );
         }
         Ok(())

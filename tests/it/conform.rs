@@ -195,15 +195,21 @@ fn is_no_agent(script: &str, expected: &str) {
 
 #[test]
 fn what_is_no_agent_is_told_in_one_line_and_soon() {
-    let asked = "when asked to tell its cost";
+    let asked = "when asked to tell its CPU time and memory";
     is_no_agent("exit 7", &format!("the agent: ended (exit status: 7) {asked}"));
     is_no_agent("exec sleep 60", &format!("the agent: hangs: no reply in 1 s {asked}; ended"));
     is_no_agent(
         "exec cat",
-        "the agent: asked to tell its cost, it answered what is no reply: \"{\\\"request",
+        "the agent: asked to tell its CPU time and memory, it answered what is no reply: \"{\\\"request",
     );
-    is_no_agent("exec yes", "the agent: asked to tell its cost, it answered what is no reply: \"y\"");
-    is_no_agent("while read x; do echo '{\"cost\":{}}'; done", "the agent: asked to tell its cost, it");
+    is_no_agent(
+        "exec yes",
+        "the agent: asked to tell its CPU time and memory, it answered what is no reply: \"y\"",
+    );
+    is_no_agent(
+        "while read x; do echo '{\"cost\":{}}'; done",
+        "the agent: asked to tell its CPU time and memory, it",
+    );
     is_no_agent("\"$0\" agent | sed -u p", "the agent: unasked, it said \"{");
     is_no_agent("exec no-such-program 2>&-", "the agent: ended (exit status: 127)");
 }
@@ -230,7 +236,7 @@ fn the_command_prints_a_line_for_each_case_and_a_sum() {
     let output = ioduel(&["conform", "--json", "--case", "one line", "sh", "-c", "exit 3"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["side"], &json["verdict"]), (&"agent".into(), &"failed".into()));
-    assert_eq!(json["why"], "the agent: ended (exit status: 3) when asked to tell its cost");
+    assert_eq!(json["why"], "the agent: ended (exit status: 3) when asked to tell its CPU time and memory");
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn a_server_that_forks_is_charged_for_its_children_in_whole_rounds_and_refused_i
     let words =
         ["duel", "epoll", "mio", "forks", "--quick", "--epochs", "1", "--workload", "session", "--out"];
     let (_, stdout, stderr) = folder.ioduel(&[&words[..], &[out.to_str().unwrap()]].concat());
-    assert!(stdout.contains("forks: its processes come and go while it runs"), "{stdout}{stderr}");
+    assert!(stdout.contains("forks: it starts and ends processes while it runs"), "{stdout}{stderr}");
 }
 
 /// A contestant that a shell makes of this program's `mio`, with an edit of what it is asked and one of what it says.

@@ -21,13 +21,16 @@ fn a_hang_is_ended_and_names_who_was_asked_what() {
     let begun = Instant::now();
     let message = complaint("sleep 60", Duration::from_millis(300));
     assert!(begun.elapsed() < Duration::from_secs(30), "it was not waited for");
-    assert_eq!(message, "server x: hangs: no reply in 0.3 s when asked to tell its cost; ended");
+    assert_eq!(
+        message,
+        "server x: hangs: no reply in 0.3 s when asked to tell its CPU time and memory; ended"
+    );
 }
 
 #[test]
 fn a_death_tells_the_exit_status() {
     let message = complaint("exit 7", LONG);
-    assert_eq!(message, "server x: ended (exit status: 7) when asked to tell its cost");
+    assert_eq!(message, "server x: ended (exit status: 7) when asked to tell its CPU time and memory");
 }
 
 #[test]

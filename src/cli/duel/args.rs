@@ -67,8 +67,8 @@ pub(in crate::cli) struct Args {
     /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, if the backend supports a choice. With several numbers, such as 1,2,4,8, each backend is compared with itself at
-    /// each number [default: 1 with --class single; with --class multi one per processor, and at least 2]
+    /// Worker threads, if the backend supports a choice. Several numbers, such as 1,2,4,8, are a scaling test: each backend runs with
+    /// 1, 2, 4 and 8, and is compared with its own run with 1 [default: 1 with --class single; with --class multi one per processor, and at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: with --class single the quietest one,
@@ -99,8 +99,8 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop once the full width of every 95% confidence interval of messages/s has been below this percentage after two consecutive
-    /// epochs. This is checked from the sixth epoch on. Stops anyway after --time, or 10 minutes
+    /// Stop when the 95% confidence intervals of messages/s are narrow enough: with 2%, an interval from 0.99 to 1.01 is just too wide.
+    /// All must be so at the end of two epochs in a row, the sixth or later. Stops after --time in any case, or after 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
@@ -109,7 +109,7 @@ pub(in crate::cli) struct Args {
     /// Stop after this many epochs, in each of which every backend takes many turns [default: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
-    /// How long each arm is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
+    /// How long each backend is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
     /// Send this many messages per second, whether or not replies have arrived; the client is then ioduel's own load generator, for every backend

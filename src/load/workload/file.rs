@@ -105,9 +105,7 @@ fn idle<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
 fn count<'de, D: Deserializer<'de>>(from: D, least: usize, what: &str) -> Result<usize, D::Error> {
     let count = i64::deserialize(from)?;
     let fit = usize::try_from(count).ok().filter(|it| (least..=MOST_CONNECTIONS).contains(it));
-    fit.ok_or_else(|| {
-        D::Error::custom(format!("{count} {what} cannot be; there can be {least} to {MOST_CONNECTIONS}"))
-    })
+    fit.ok_or_else(|| D::Error::custom(format!("{what} must be {least} to {MOST_CONNECTIONS}, not {count}")))
 }
 
 fn link<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LinkShape>, D::Error> {

@@ -129,12 +129,12 @@ fn turns(setup: &Setup) -> String {
         let way = match schedule {
             Schedule::Slices { warm_ms, slice_ms, blocks } => {
                 format!(
-                    "{}: slices of {slice_ms} ms after {warm_ms} ms, {blocks} blocks in an epoch",
+                    "{}: slices of {slice_ms} ms, each after {warm_ms} ms of warm-up, {blocks} of each backend in an epoch",
                     workload.name
                 )
             }
             Schedule::Rounds { blocks } => format!(
-                "{}: rounds of {} ms after {} ms, {blocks} blocks in an epoch",
+                "{}: rounds of {} ms, each after {} ms of warm-up, {blocks} of each backend in an epoch",
                 workload.name, workload.window_ms, workload.ramp_ms
             ),
         };
