@@ -179,7 +179,7 @@ impl Args {
     }
 }
 
-const NO_RATE: &str = "its messages come at a rate, and none is set: --rate 20000";
+const NO_RATE: &str = "this workload sends its messages at a set rate: give one, such as --rate 20000";
 
 /// What `run --json` prints; a table as [`fmt::Display`].
 #[derive(Serialize)]

@@ -162,8 +162,8 @@ const MOST_ARRIVALS: f64 = 5e7;
 /// A plan that would not fit.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "{rate:.0} messages a second for {seconds:.1} s are a plan of {arrivals:.0}, and {MOST_ARRIVALS:.0} is the most: \
-     lower the rate, or measure for a shorter time"
+    "{rate:.0} messages a second for {seconds:.1} s would be {arrivals:.0} messages in one round; the most is {MOST_ARRIVALS:.0}. \
+     Lower the rate, or measure for a shorter time"
 )]
 pub struct PlanTooLong {
     rate: f64,

@@ -184,11 +184,11 @@ fn all_arms_of_a_block_have_the_same_plan() {
 fn what_cannot_be_offered_is_told_before_anything_is_started() {
     let rows: [(&[&str], &str); 9] = [
         (&["run", "epoll", "--rate", "0"], "a rate must be 1 to 1000000 messages a second, not 0"),
-        (&["run", "epoll", "--rate", "2000000"], "a rate of 2000000 cannot be"),
         (
-            &["run", "epoll", "--workload", "handler"],
-            "its messages come at a rate, and none is set: --rate 20000",
+            &["run", "epoll", "--rate", "2000000"],
+            "a rate must be 1 to 1000000 messages a second, not 2000000",
         ),
+        (&["run", "epoll", "--workload", "handler"], "give one, such as --rate 20000"),
         (
             &["duel", "epoll", "mio", "--objective", "p99"],
             "is not an objective such as 'p99 < 2ms': it has no <",
@@ -200,13 +200,13 @@ fn what_cannot_be_offered_is_told_before_anything_is_started() {
         (&["duel", "epoll", "mio", "--rate", "100", "--objective", "p99 < 1ms"], "cannot be used with"),
         (
             &["duel", "epoll", "mio", "--workload", "paced", "--view", "matrix"],
-            "at a rate the pacer is the client of all",
+            "--view matrix compares clients",
         ),
         (
             &["duel", "epoll", "mio", "--workload", "paced", "--rate", "5"],
-            "p99 needs 459 messages in a round at least",
+            "p99 needs at least 459 messages in a round",
         ),
-        (&["run", "epoll", "--rate", "1000000", "--duration", "10m"], "are a plan of"),
+        (&["run", "epoll", "--rate", "1000000", "--duration", "10m"], "would be 600100000 messages"),
     ];
     for (words, says) in rows {
         let output = run(words);

@@ -99,8 +99,8 @@ fn meaningful(rates: Vec<f64>, objectives: &[Objective], workload: &Workload) ->
         let (quantile, needed) = strictest.map_or(("p99", 459), |it| (it.quantile().name(), needed(it)));
         let window = (2.0 * needed as f64 / most * 1e3).ceil();
         return Err(wrong_usage(format!(
-            "{quantile} needs {needed} messages in a round at least, and better twice as many, which {most:.0}/s do not have \
-             in two seconds: --window {window}ms"
+            "{quantile} needs at least {needed} messages in a round, and {most:.0} a second are too few of them: \
+             lengthen the round with --window {window}ms"
         )));
     }
     Ok(kept)

@@ -162,9 +162,9 @@ impl Args {
     fn view(&self, workload: &Workload, asked: ViewChoice) -> anyhow::Result<View> {
         let view = View::from(asked);
         match (workload.arrivals.is_some(), view) {
-            (true, View::Matrix) => {
-                Err(wrong_usage("at a rate the pacer is the client of all: there is no matrix"))
-            }
+            (true, View::Matrix) => Err(wrong_usage(
+                "--view matrix compares clients, but at a set rate all backends have the same client: leave --view out",
+            )),
             (true, _) => Ok(View::Server),
             (false, view) => Ok(view),
         }
