@@ -273,8 +273,8 @@ pub fn changes(old: &Record, new: &Record) -> anyhow::Result<Vec<Change>> {
     }
     anyhow::ensure!(
         !changes.is_empty(),
-        "the two runs have no arm with the same reference and enough epochs in common; a record of format 1 has no classes, and \
-         none in common with a later one"
+        "no backend was measured in both runs against the same reference for enough epochs (a record of format 1 has no \
+         classes, so it shares none with a later one)"
     );
     Ok(changes)
 }

@@ -189,7 +189,7 @@ impl Chosen {
         let name = self.name();
         self.0.built_in().ok_or_else(|| {
             wrong_usage(format!(
-                "{name} is no backend of this program; `ioduel duel {name} epoll` measures it"
+                "{name} is not built into this program; `ioduel duel {name} epoll` measures it"
             ))
         })
     }
@@ -214,7 +214,7 @@ struct Words(Vec<String>);
 fn words(text: &str) -> Result<Words, String> {
     match shell_words::split(text) {
         Ok(words) if !words.is_empty() => Ok(Words(words)),
-        _ => Err(format!("{text:?} is no command")),
+        _ => Err(format!("{text:?} is not a command")),
     }
 }
 
@@ -244,7 +244,7 @@ fn pin(cpus: Option<&Cpus>) -> anyhow::Result<()> {
 /// Reads a rate, in messages per second: `20000`, or `20_000`.
 fn rate(text: &str) -> Result<u32, String> {
     let number = text.replace('_', "");
-    let bad = |_| format!("{text:?} is no rate; write it like 20000: messages a second");
+    let bad = |_| format!("{text:?} is not a rate; write it like 20000: messages a second");
     crate::written::rate(number.parse().map_err(bad)?)
 }
 

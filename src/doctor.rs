@@ -129,7 +129,7 @@ fn steal() -> Check {
 fn virtualisation(environment: &Environment) -> Check {
     if environment.virtual_machine {
         let vendor = environment.hypervisor.as_deref().unwrap_or("unnamed");
-        let mend = "believe ratios, not rates; measure again on bare metal";
+        let mend = "trust ratios, not absolute figures; measure again on bare metal";
         return Check::new("virtualisation", format!("a virtual machine ({vendor})"), Some(mend));
     }
     Check::new("virtualisation", "none seen", None)
@@ -179,7 +179,7 @@ fn clock() -> Check {
             let mend = if cfg!(target_arch = "x86_64") {
                 "boot with clocksource=tsc, if the machine has one that is stable: each reading is a system call"
             } else {
-                "each reading may be a system call: believe ratios, not latencies"
+                "each reading may be a system call: trust ratios, not absolute latencies"
             };
             Check::new("clock source", source, Some(mend))
         }
@@ -351,7 +351,7 @@ fn interrupts() -> Check {
 }
 
 fn build(environment: &Environment) -> Check {
-    let mend = (environment.profile != "release").then_some("cargo build --release");
+    let mend = (environment.profile != "release").then_some("build with cargo build --release");
     Check::new("build", environment.profile.clone(), mend)
 }
 

@@ -157,15 +157,14 @@ pub fn filler(offset: usize) -> u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
     /// Each connection holds a message or two in memory.
-    #[error("a message cannot be {message_bytes} bytes; --message-size goes from 1 to {MOST_MESSAGE_BYTES}")]
+    #[error("--message-size must be 1 to {MOST_MESSAGE_BYTES} bytes, not {message_bytes}")]
     Message {
         /// The size, in bytes.
         message_bytes: usize,
     },
     /// A reply holds its message, and each connection a reply.
     #[error(
-        "a reply to {message_bytes} bytes cannot be {reply_bytes}; with Re: before them it goes from {least} to \
-         {MOST_MESSAGE_BYTES}"
+        "a reply to {message_bytes} bytes must be {least} to {MOST_MESSAGE_BYTES} bytes, not {reply_bytes}"
     )]
     Reply {
         /// The size of the reply, in bytes.

@@ -69,11 +69,11 @@ impl Version {
         let name = backend.about().name;
         ensure!(
             backend::is_own(name),
-            "{name} is no backend of ioduel itself; only those can have another version"
+            "{name} is not built into ioduel; only built-in backends can run with another version"
         );
         let crate_name = backend.about().crate_name;
-        let crate_name =
-            crate_name.with_context(|| format!("{name} rests on no crate that could be exchanged"))?;
+        let crate_name = crate_name
+            .with_context(|| format!("{name} is not based on a crate, so it has no other versions"))?;
         let exchanged = Exchanged::new(crate_name, asked)?;
         Ok(Self { backend, crate_name, name: format!("{name}@{asked}"), exchanged, built: OnceLock::new() })
     }
@@ -270,7 +270,7 @@ impl Exchanged {
         let name = table.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
         ensure!(
             name == Some(crate_name),
-            "{asked} has {}, and the crate that is to be exchanged is {crate_name}",
+            "{asked} has {}, and the crate to replace is {crate_name}",
             name.map_or_else(|| "no package".to_owned(), |name| format!("the crate {name}"))
         );
         Ok(Self::Folder(Path::new(asked).canonicalize()?))
@@ -349,10 +349,7 @@ mod tests {
         let neither = epoll("0.30").unwrap_err().to_string();
         assert_eq!(neither, "\"0.30\" is neither a version, such as 1.45.0, nor a folder with a Cargo.toml");
         let other = epoll(SOURCE).unwrap_err().to_string();
-        assert!(
-            other.ends_with("has the crate ioduel, and the crate that is to be exchanged is nix"),
-            "{other}"
-        );
+        assert!(other.ends_with("has the crate ioduel, and the crate to replace is nix"), "{other}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn short_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn read(text: &str, such_as: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration; write it like {such_as}");
+    let bad = || format!("{text:?} is not a duration; write it like {such_as}");
     let read: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
     Duration::try_from(read).map_err(|_| bad())
 }

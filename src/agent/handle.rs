@@ -75,7 +75,7 @@ impl Agent {
     /// # Errors
     /// When its program cannot be run.
     pub fn start(command: &AgentCommand) -> anyhow::Result<Self> {
-        let (program, arguments) = command.command.split_first().context("an agent needs a program")?;
+        let (program, arguments) = command.command.split_first().context("the command is empty")?;
         let mut process = Command::new(program);
         // A group of its own: a Ctrl-C at the terminal is the parent's to handle, and a kill reaches what a prefix
         // has started too.
@@ -183,7 +183,12 @@ impl Agent {
 
     fn read(&self, line: &str) -> anyhow::Result<Reply> {
         let reply: Reply = serde_json::from_str(line).with_context(|| {
-            format!("{}: asked to {}, it answered what is no reply: {}", self.name, self.asked, start(line))
+            format!(
+                "{}: asked to {}, its answer is not a valid reply: {}",
+                self.name,
+                self.asked,
+                start(line)
+            )
         })?;
         match reply.answer {
             Answer::Failed { error } => Err(Refusal { name: self.name.clone(), error }.into()),

@@ -209,10 +209,10 @@ display_words!(Maintenance:
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkersError {
     /// Nothing would be done.
-    #[error("0 workers serve nobody; ask for at least 1")]
+    #[error("the number of workers must be at least 1, not 0")]
     Zero,
     /// The number is not free to choose.
-    #[error("the number of workers of {name} is not free to choose ({threading}); leave --workers out")]
+    #[error("{name} has a fixed number of workers ({threading}); leave --workers out")]
     Fixed {
         /// The backend.
         name: String,

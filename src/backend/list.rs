@@ -117,13 +117,13 @@ pub fn add(own: &[&'static dyn Backend]) -> Result<(), OwnBackendError> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnBackendError {
     /// It can't be called so.
-    #[error("a backend of one's own: {0}")]
+    #[error("cannot add this backend: {0}")]
     Name(String),
     /// Another one is called so.
-    #[error("a backend of one's own: the name {0} is taken")]
+    #[error("cannot add this backend: the name {0} is already taken")]
     Taken(&'static str),
     /// The list was asked for already.
-    #[error("backends of one's own are added first of all")]
+    #[error("backends must be added before anything else is asked of the list")]
     TooLate,
 }
 

@@ -116,14 +116,14 @@ impl Args {
                     Some((Release::parse(first).ok()?, Release::parse(last).ok()?))
                 });
                 let (first, last) = ends.ok_or_else(|| {
-                    wrong_usage(format!("{range:?} is no range of releases; write it like 1.40.0..1.54.1"))
+                    wrong_usage(format!("{range:?} is not a range of releases; write it like 1.40.0..1.54.1"))
                 })?;
                 self.releases(&first, &last)?
             }
             points => points.to_vec(),
         };
         if points.len() < 2 {
-            return Err(wrong_usage("a search needs two versions at least"));
+            return Err(wrong_usage("give at least two versions to search"));
         }
         // Said now, and not when the search comes to it.
         points.iter().try_for_each(|point| self.chosen(point).map(drop))?;
@@ -135,9 +135,10 @@ impl Args {
     fn releases(&self, first: &Release, last: &Release) -> anyhow::Result<Vec<String>> {
         let backend = backend::find(&self.backend).map_err(wrong_usage)?;
         let name = backend.about().crate_name;
-        let name = name.with_context(|| format!("{} rests on no crate that has releases", self.backend))?;
-        let index =
-            SparseIndex::new_cargo_default().context("cannot find what cargo knows of the registry")?;
+        let name = name.with_context(|| {
+            format!("{} is not based on a released crate, so there are no versions to search", self.backend)
+        })?;
+        let index = SparseIndex::new_cargo_default().context("cannot find cargo's index of the registry")?;
         let known = index.crate_from_cache(name);
         let known = known.with_context(|| {
             format!("cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a project that depends on it, or name versions with commas instead of a range")

@@ -68,7 +68,7 @@ impl Args {
     fn plan(&self) -> anyhow::Result<LoadPlan> {
         let connections = self.connections.unwrap_or(1);
         if connections == 0 || self.sessions == Some(0) {
-            return Err(wrong_usage("0 sessions show nothing; ask for at least 1"));
+            return Err(wrong_usage("the number of sessions must be at least 1, not 0"));
         }
         let extent = match self.duration {
             Some(duration) => Extent::Timed { ramp_ms: 0, window_ms: millis(duration) },
@@ -180,7 +180,9 @@ fn drive(backend: &dyn Backend, load: &Arc<Load>) -> anyhow::Result<()> {
 
 fn nobody_answered(at: SocketAddr, run: &LoadRun) -> anyhow::Error {
     let why = run.first_failure.as_deref().unwrap_or("no session ended");
-    anyhow::anyhow!("no session with {at}: {why}; is a server running there? `ioduel serve tokio` starts one")
+    anyhow::anyhow!(
+        "cannot complete a session with {at}: {why}; is a server running there? `ioduel serve tokio` starts one"
+    )
 }
 
 fn report(run: &LoadRun, plan: &LoadPlan, format: Format) -> anyhow::Result<Figures> {

@@ -21,7 +21,7 @@ use crate::{
 /// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  ioduel compare results/2026-11-22.1 results/2026-12-01.1\n  \
+#[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\
                   Exit codes:\n  0  compared; with --fail-on worse, no arm is worse\n  1  --fail-on worse, and an arm is worse; or a \
                   record cannot be read\n  2  wrong usage, also --fail-on with records whose design differs")]

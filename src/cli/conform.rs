@@ -68,7 +68,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let format = Format::new(args.json);
     let chosen = |case: &Case| args.chooses(case);
     if !CASES.iter().any(chosen) {
-        return Err(wrong_usage("no case is called so; `ioduel conform --list` shows all"));
+        return Err(wrong_usage("no case has this name; `ioduel conform --list` shows all"));
     }
     if args.list {
         CASES.iter().filter(|case| chosen(case)).try_for_each(|case| print(format, &Line::of(case)))?;

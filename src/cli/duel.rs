@@ -117,7 +117,7 @@ fn conclude(recorder: Recorder, fought: anyhow::Result<()>, results: &Path) -> a
     let was_interrupted = recorder.interrupted.load(Relaxed);
     let code = if was_interrupted { ExitCode::from(130) } else { ExitCode::SUCCESS };
     if recorder.is_empty() && fought.is_ok() {
-        recorder.discard().context("cannot remove a record of nothing")?;
+        recorder.discard().context("cannot remove the empty record")?;
         let told = "nothing was measured, and nothing is recorded: the time was over before the first epoch";
         anyhow::ensure!(was_interrupted, told);
         return Ok(code);

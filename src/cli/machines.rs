@@ -157,7 +157,7 @@ mod tests {
             error("[server]\nhost = \"a\"\n")
         );
         assert!(error("[server]\nexec = \"\"\n").contains("leave it out"));
-        assert!(error("[server]\ncpus = \"x\"\n").contains("no set of processors"));
+        assert!(error("[server]\ncpus = \"x\"\n").contains("is not a list of processors"));
         assert!(error("").contains("missing field `server`"));
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 /// Show the results of a record.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  ioduel report results/2026-11-22.2\n  ioduel report results/2026-11-22.2 --format markdown"
+    after_help = "Examples:\n  ioduel report results/2026-11-27.4\n  ioduel report results/2026-11-27.4 --format markdown"
 )]
 pub(super) struct Args {
     /// The folder of the record, such as results/2026-11-27.4; or `results`, to list all records on a page

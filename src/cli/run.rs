@@ -80,7 +80,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.backend.0.is_alone() && args.workload.arrivals.is_none() && args.rate.is_none() {
         let name = args.backend.name();
         return Err(wrong_usage(format!(
-            "{name} is a server alone and can't drive: `ioduel run epoll --server {name}`"
+            "{name} is only a server and cannot be the client; measure it with `ioduel run epoll --server {name}`"
         )));
     }
     args.backend.check(args.workers)?;

@@ -100,7 +100,7 @@ pub(super) fn holds_and_releases(subject: &Subject) -> anyhow::Result<()> {
     let served = server.served()?;
     ensure!(
         (served.connections, served.messages) == (HELD as u64, 0),
-        "asked to hold {HELD}: the server has {} connections, and {} messages of such as are closed",
+        "asked to hold {HELD}: the server has {} connections, and {} messages of closed connections",
         served.connections,
         served.messages
     );

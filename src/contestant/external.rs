@@ -125,14 +125,16 @@ impl External {
         let program = match (&wire.command, &wire.server) {
             (Some(command), None) => Theirs::Agent(words("command", command)?),
             (None, Some(server)) => Theirs::Server(words("server", server)?),
-            (None, None) => bail!("missing field `command`, of an agent, or `server`, of a server alone"),
+            (None, None) => bail!(
+                "missing field: give `command` for an agent or `server` for a program that is only a server"
+            ),
             (Some(_), Some(_)) => {
-                bail!("a program is an agent, by `command`, or a server alone, by `server`; not both")
+                bail!("give `command` for an agent or `server` for a program that is only a server, not both")
             }
         };
         ensure!(
             wire.server.is_none() || wire.speaks == first_version(),
-            "a server alone knows no requests: leave `speaks` out"
+            "`speaks` is for agents only: leave it out of a program that is only a server"
         );
         let version_command = wire.version.as_deref().map(|text| words("version", text)).transpose()?;
         ensure!(version_command.is_some() || matches!(program, Theirs::Server(_)), "missing field `version`");
@@ -257,7 +259,7 @@ impl External {
 fn words(folder: &Path, text: &str) -> anyhow::Result<Vec<OsString>> {
     let mut words = shell_words::split(text)?;
     words.iter_mut().for_each(|word| *word = word.replace("{folder}", &folder.to_string_lossy()));
-    ensure!(!words.is_empty(), "that is no command");
+    ensure!(!words.is_empty(), "it names no command");
     if words[0].contains('/') {
         words[0] = folder.join(&words[0]).to_string_lossy().into_owned();
     }
@@ -343,9 +345,9 @@ mod tests {
         let unknown = complaint(&GOOD.replace("summary", "sumary"));
         assert!(unknown.starts_with("line 2, column 1: unknown field `sumary`"), "{unknown}");
         let missing = complaint(&GOOD.replace("command = \"true\"\n", ""));
-        assert!(missing.contains("missing field `command`"), "{missing}");
+        assert!(missing.contains("give `command` for an agent or `server`"), "{missing}");
         let empty = complaint(&GOOD.replace("\"true\"", "\"\""));
-        assert_eq!(empty, "command = \"\": that is no command");
+        assert_eq!(empty, "command = \"\": it names no command");
         assert!(complaint(&GOOD.replace("\"x\"", "\"X y\"")).contains("other characters"));
         assert!(complaint(&GOOD.replace("readiness", "magic")).contains("unknown variant `magic`"));
         assert!([unknown, missing].iter().all(|text| text.lines().count() == 1));

@@ -96,7 +96,7 @@ impl AgentRunner {
         let launch = Launch { placement: placement(contest, arm), ..self.launch.clone() };
         anyhow::ensure!(
             ProgramFile::of(&launch) == self.program,
-            "{} was exchanged since the duel began, so its agents would be of another program; start the duel again",
+            "{} changed since the duel began; start the duel again",
             launch.program.display()
         );
         let plan = pair_plan(contest, arm);

@@ -175,7 +175,7 @@ fn inflated(encoded: &[u8]) -> anyhow::Result<Vec<u8>> {
         encoded.to_vec()
     };
     ensure!(plain.len() as u64 <= MOST_INFLATED, "it is longer than {MOST_INFLATED} bytes");
-    ensure!(begins(&plain, PLAIN), "it is no histogram of version 2");
+    ensure!(begins(&plain, PLAIN), "it is not a histogram of format 2");
     let length = plain.get(4..CONTENT).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     let counts = plain.len().checked_sub(BEFORE_COUNTS);
     ensure!(length.is_some_and(|length| Some(length as usize) == counts), "its length is not what it says");
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(told, "its length is not what it says");
         let again = text(&STANDARD.decode(text(&plain)).unwrap());
         let told = LatencyHistogram::decode(&again).unwrap_err().to_string();
-        assert_eq!(told, "it is no histogram of version 2");
+        assert_eq!(told, "it is not a histogram of format 2");
         let told = LatencyHistogram::decode(&text(&vec![0; 2 << 20])).unwrap_err().to_string();
         assert_eq!(told, "it is longer than 1048576 bytes");
     }

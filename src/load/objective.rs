@@ -134,7 +134,7 @@ mod tests {
         for (text, why) in [
             ("p99", "it has no <"),
             ("p98 < 1ms", "the quantiles are p50, p90, p95, p99 and p99.9"),
-            ("p99 < fast", "\"fast\" is no duration"),
+            ("p99 < fast", "\"fast\" is not a duration"),
             ("p99 < 0ms", "is not between 1us and 10s"),
         ] {
             let told = text.parse::<Objective>().unwrap_err().to_string();

@@ -293,7 +293,7 @@ mod tests {
                 "line 3, column 10: a window of less than 20ms counts nothing",
             ),
             ("connections = 1\nidle = -1", "line 3, column 8: idle connections must be 0 to 1000000, not -1"),
-            ("connections = 1\nramp = \"soon\"", "line 3, column 8: \"soon\" is no duration"),
+            ("connections = 1\nramp = \"soon\"", "line 3, column 8: \"soon\" is not a duration"),
             (
                 "connections = 1\nmesages = 2",
                 "line 3, column 1: unknown field `mesages`, expected one of `name`, `shows`",
@@ -303,7 +303,10 @@ mod tests {
                 "line 4: message 512 needs 18 bytes for its text",
             ),
             ("", "missing field `connections`"),
-            ("connections = 1\nreply_bytes = 18", "line 3: a reply to 16 bytes cannot be 18"),
+            (
+                "connections = 1\nreply_bytes = 18",
+                "line 3: a reply to 16 bytes must be 19 to 16777216 bytes, not 18",
+            ),
             (
                 "connections = 1\narrivals = { process = \"poisson\", rate = 0 }",
                 "line 3, column 42: a rate must be 1 to 1000000 messages a second, not 0",
@@ -318,7 +321,7 @@ mod tests {
             ),
             (
                 "connections = 1\narrivals = { process = \"fixed\", shares = [1.5] }",
-                "line 3: a share of 1.5 cannot be; it lies above 0 and below 1",
+                "line 3: share must be above 0 and below 1, not 1.5",
             ),
             (
                 "connections = 1\nmessage_bytes = 32\nwork = { kind = \"spin\", time = \"2s\" }",
@@ -334,12 +337,12 @@ mod tests {
             ),
             (
                 "connections = 1\narrivals = { process = \"fixed\" }\nskew = { hot = 2, share = 0.9 }",
-                "line 4: 2 hot connections cannot be among 1",
+                "line 4: hot must be 1 to 1, the number of connections, not 2",
             ),
             ("connections = 4\nskew = { hot = 2, share = 0.9 }", "line 3: skew needs arrivals"),
             (
                 "connections = 4\narrivals = { process = \"fixed\" }\nskew = { zipf = -1.0 }",
-                "line 4: an exponent of -1 cannot be",
+                "line 4: the exponent must be above 0 and at most 10, not -1",
             ),
             (
                 "connections = 4\narrivals = { process = \"fixed\" }\nskew = { hot = 2 }",

@@ -200,13 +200,14 @@ mod nanoseconds {
 fn share(text: &str) -> Result<f64, String> {
     let read = text.strip_suffix('%').and_then(|number| number.parse().ok()).map(|it: f64| it / 100.0);
     read.filter(|share| (0.0..=MOST_LOST).contains(share))
-        .ok_or_else(|| format!("{text:?} is no loss; write it like 0.1%, up to {}%", MOST_LOST * 100.0))
+        .ok_or_else(|| format!("{text:?} is not a loss; write it like 0.1%, up to {}%", MOST_LOST * 100.0))
 }
 
 /// Reads a rate as `tc` does: bits per second, in powers of ten.
 fn bits_per_second(text: &str) -> Result<f64, String> {
-    let bad =
-        || format!("{text:?} is no rate of a link; write it like 20mbit or 1gbit, from 100kbit to 1tbit");
+    let bad = || {
+        format!("{text:?} is not the rate of a link; write it like 20mbit or 1gbit, from 100kbit to 1tbit")
+    };
     let units = [("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9), ("tbit", 1e12), ("bit", 1.0)];
     let (number, unit) = units
         .iter()
@@ -238,7 +239,7 @@ impl LinkMeasured {
         if measured.check(asked).is_err() {
             measured = measure()?;
         }
-        measured.check(asked).map_err(anyhow::Error::msg).context("the link is not as it was asked for")?;
+        measured.check(asked).map_err(anyhow::Error::msg).context("the link does not behave as asked")?;
         Ok(measured)
     }
 
@@ -325,7 +326,7 @@ mod tests {
             ("", "is not a link"),
             ("delay 5ms loss", "loss of a link needs a value"),
             ("delay 5ms delay 6ms", "delay of a link stands there twice"),
-            ("delay 5 ms", "no duration"),
+            ("delay 5 ms", "is not a duration"),
             ("loss 30%", "up to 20%"),
             ("loss 0.1", "write it like 0.1%"),
             ("rate 5", "write it like 20mbit"),

@@ -66,7 +66,7 @@ pub(super) fn hand_on_rights() -> anyhow::Result<()> {
     [CapSet::Inheritable, CapSet::Ambient]
         .into_iter()
         .try_for_each(raise)
-        .context("cannot hand the right to shape a network on to a command")
+        .context("cannot pass CAP_NET_ADMIN on to the command that shapes the network")
 }
 
 /// Runs a command of iproute2, which is not on the path of every user.

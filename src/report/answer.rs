@@ -20,6 +20,10 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         let none = all_void.then(|| "No conclusion about scaling: no point is valid.".to_owned());
         return none.into_iter().chain(scaling_words(contest)).collect::<Vec<_>>().join(" ");
     }
+    let mut originals = contest.arms.iter().filter(|arm| !arm.arm.copy);
+    if let (Some(only), None) = (originals.next(), originals.next()) {
+        return format!("Only {} took part: name a second backend to compare it with.", only.arm.name);
+    }
     let measure = contest.headline;
     let ranked = ranked(contest, measure, |_| true);
     let best = leaders(measure, &ranked);

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    net::IpAddr,
+    net::{IpAddr, TcpListener},
     path::{Path, PathBuf},
 };
 
@@ -47,6 +47,19 @@ impl Launch {
             client_exec: Vec::new(),
             server_address: None,
         }
+    }
+
+    /// Refuses an address that servers started on this machine cannot listen at; one behind a prefix is not tried.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn check_address(&self) -> Result<(), String> {
+        let here = self.server_address.filter(|_| self.server_exec.is_empty());
+        let try_it = |ip: IpAddr| {
+            let refused = |error| format!("servers cannot listen at --server-address {ip}: {error}");
+            TcpListener::bind((ip, 0)).map(drop).map_err(refused)
+        };
+        here.map_or(Ok(()), try_it)
     }
 
     /// The words that start an agent, with its prefix: on this machine on its processors, in the network of the run.

@@ -170,7 +170,7 @@ impl SlicedPair {
             if begun.elapsed() > RAMP_PATIENCE {
                 let waited = RAMP_PATIENCE.as_secs();
                 bail!(
-                    "client {}: {messages} messages in {waited} s are no ramp for {connections} connections",
+                    "client {}: only {messages} messages in {waited} s over {connections} connections: too few to begin measuring",
                     self.pair.plan.client
                 )
             }

@@ -200,11 +200,11 @@ fn what_is_no_agent_is_told_in_one_line_and_soon() {
     is_no_agent("exec sleep 60", &format!("the agent: hangs: no reply in 1 s {asked}; ended"));
     is_no_agent(
         "exec cat",
-        "the agent: asked to tell its CPU time and memory, it answered what is no reply: \"{\\\"request",
+        "the agent: asked to tell its CPU time and memory, its answer is not a valid reply: \"{\\\"request",
     );
     is_no_agent(
         "exec yes",
-        "the agent: asked to tell its CPU time and memory, it answered what is no reply: \"y\"",
+        "the agent: asked to tell its CPU time and memory, its answer is not a valid reply: \"y\"",
     );
     is_no_agent(
         "while read x; do echo '{\"cost\":{}}'; done",

@@ -87,7 +87,10 @@ fn a_duel_names_who_does_not_conform_and_the_case_and_goes_on_with_the_others() 
         folder.ioduel(&["duel", "--class", "single", "--quick", "--epochs", "1", "--out", out]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("unknown-field.toml: line 6, column 1: unknown field `comand`"), "{stderr}");
-    assert!(stderr.contains("no-command.toml: ") && stderr.contains("missing field `command`"), "{stderr}");
+    assert!(
+        stderr.contains("no-command.toml: ") && stderr.contains("give `command` for an agent or `server`"),
+        "{stderr}"
+    );
     for (name, _, why) in faulty() {
         let line = format!("{name} is skipped: it does not conform: {why}");
         assert!(stderr.lines().any(|told| told.starts_with(&line)), "{line}\n{stderr}");
@@ -114,7 +117,7 @@ fn why_a_program_cannot_run_here_is_listed_and_nothing_else_changes() {
     let (code, _, stderr) = folder.ioduel(&["run", "x"]);
     assert_eq!((code, stderr.as_str()), (Some(1), "error: x cannot run here: no tool\n"));
     let (code, _, stderr) = folder.ioduel(&["serve", "x"]);
-    let expected = "error: x is no backend of this program; `ioduel duel x epoll` measures it\n";
+    let expected = "error: x is not built into this program; `ioduel duel x epoll` measures it\n";
     assert_eq!((code, stderr.as_str()), (Some(2), expected));
 }
 

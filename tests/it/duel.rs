@@ -159,6 +159,25 @@ fn what_cannot_start_behind_a_prefix_is_told_once_before_anything_is_measured() 
 }
 
 #[test]
+fn an_address_of_no_interface_is_refused_before_anything_is_measured() {
+    let results = Results::new("address");
+    // TEST-NET-1 (RFC 5737): nobody's.
+    let output = results.duel(&["epoll", "mio", "--server-address", "192.0.2.1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains("servers cannot listen at --server-address 192.0.2.1"), "{error}");
+    assert!(results.record().is_none());
+}
+
+#[test]
+fn one_backend_alone_is_measured_and_the_answer_asks_for_a_second() {
+    let results = Results::new("alone");
+    let output = results.duel(&["epoll", "--quick", "--time", "3s"]).output().unwrap();
+    let told = text(&output.stdout);
+    assert!(told.contains("Only epoll took part: name a second backend"), "{told}");
+}
+
+#[test]
 fn a_peer_that_prints_no_json_is_told() {
     let results = Results::new("noise");
     let words = ["mio", "--quick", "--epochs", "1", "--client-exec", "echo hello"];
@@ -257,9 +276,9 @@ fn bad_words_are_told_in_one_line() {
     for (words, expected) in [
         (["duel", "tokyo"], "did you mean \"tokio\"?"),
         (["duel", "--workers=0"], "0 is not in 1..=65535"),
-        (["duel", "--until=0%"], "is not above 0% and below 100%"),
+        (["duel", "--until=0%"], "must be above 0% and below 100%, not 0%"),
         (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
-        (["duel", "--server-exec="], "is no command"),
+        (["duel", "--server-exec="], "is not a command"),
         (["duel", "--class=several"], "[possible values: single, multi]"),
         (["report", "/nowhere"], "is not a record"),
     ] {
@@ -293,11 +312,11 @@ fn bad_words_are_told_in_one_line() {
     );
     wrong(
         &["duel", "epoll", "threads", "--workers", "1,2"],
-        "error: threads (a thread each) has no workers whose number can be chosen; leave it out\n",
+        "error: threads (a thread each) has a fixed number of workers; leave this backend out\n",
     );
     wrong(&["duel", "epoll", "--workers", "2,1,2"], "error: 2 is named twice\n");
     wrong(
         &["duel", "tokio-current", "threads"],
-        "error: in no class are there two of tokio-current (one thread), threads (a thread each)\n",
+        "error: a duel needs two backends of one class (single or multi), and no two of these share one: tokio-current (one thread), threads (a thread each)\n",
     );
 }

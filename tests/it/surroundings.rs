@@ -83,8 +83,8 @@ fn a_program_that_is_exchanged_during_a_duel_is_noticed() {
     fs::rename(&other, &copy).unwrap();
     let output = duel.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("was exchanged since the duel began"), "{told}");
-    assert!(rounds().unwrap().contains("was exchanged since the duel began"));
+    assert!(told.contains("changed since the duel began"), "{told}");
+    assert!(rounds().unwrap().contains("changed since the duel began"));
 }
 
 #[test]

@@ -143,12 +143,14 @@ pub(in crate::cli) struct Args {
 
 /// Reads `2%` or `2` as 0.02.
 fn percent(text: &str) -> Result<f64, String> {
-    let number: f64 =
-        text.trim_end_matches('%').parse().map_err(|_| format!("{text:?} is no percentage; write 2%"))?;
+    let number: f64 = text
+        .trim_end_matches('%')
+        .parse()
+        .map_err(|_| format!("{text:?} is not a percentage; write it like 2%"))?;
     if number > 0.0 && number < 100.0 {
         Ok(number / 100.0)
     } else {
-        Err(format!("{text:?} is not above 0% and below 100%"))
+        Err(format!("the percentage must be above 0% and below 100%, not {text}"))
     }
 }
 
@@ -279,7 +281,9 @@ impl Args {
     pub(super) fn launch(&self, program: PathBuf, network: Network) -> anyhow::Result<Launch> {
         // Each contest has its own placement.
         let here = Launch { network, ..Launch::here(program, self.placement(Class::Single, false)?) };
-        Ok(self.machines().launch(here))
+        let launch = self.machines().launch(here);
+        launch.check_address().map_err(wrong_usage)?;
+        Ok(launch)
     }
 
     pub(super) fn setup(

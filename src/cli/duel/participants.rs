@@ -115,7 +115,10 @@ impl Participants {
         if possible.is_empty() {
             let told = self.contestants.iter().map(|it| format!("{} ({})", it.name(), it.threading()));
             let told: Vec<String> = told.collect();
-            return Err(wrong_usage(format!("in no class are there two of {}", told.join(", "))));
+            return Err(wrong_usage(format!(
+                "a duel needs two backends of one class (single or multi), and no two of these share one: {}",
+                told.join(", ")
+            )));
         }
         match self.contestants.iter().find(|it| !possible.iter().any(|c| c.admits(it.threading(), workers))) {
             Some(it) if self.named => {
@@ -139,7 +142,7 @@ impl Participants {
         let is_free = |it: &&&Contestant| Class::Scaling.admits(it.threading(), None);
         match self.contestants.iter().find(|it| self.named && !is_free(it)) {
             Some(it) => Err(wrong_usage(format!(
-                "{} ({}) has no workers whose number can be chosen; leave it out",
+                "{} ({}) has a fixed number of workers; leave this backend out",
                 it.name(),
                 it.threading()
             ))),

@@ -184,7 +184,7 @@ impl WireArrivals {
         }
         let mut shares = self.shares.unwrap_or_default();
         if let Some(wrong) = shares.iter().find(|share| !(**share > 0.0 && **share < 1.0)) {
-            return Err(format!("a share of {wrong} cannot be; it lies above 0 and below 1"));
+            return Err(format!("share must be above 0 and below 1, not {wrong}"));
         }
         shares.sort_by(f64::total_cmp);
         Ok(Offered { process: self.process, rate: self.rate, shares })
@@ -216,15 +216,15 @@ impl WireSkew {
         match (self.hot, self.share, self.zipf) {
             (Some(hot), Some(share), None) if (1..=connections).contains(&hot) => {
                 let is_share = share > 0.0 && share <= 1.0;
-                let wrong = || format!("a share of {share} cannot be; it lies above 0 and up to 1");
+                let wrong = || format!("share must be above 0 and at most 1, not {share}");
                 is_share.then_some(Skew::Hot { hot, share }).ok_or_else(wrong)
             }
             (Some(hot), Some(_), None) => {
-                Err(format!("{hot} hot connections cannot be among {connections}; there can be 1 to all"))
+                Err(format!("hot must be 1 to {connections}, the number of connections, not {hot}"))
             }
             (None, None, Some(zipf)) if zipf > 0.0 && zipf <= 10.0 => Ok(Skew::Zipf { zipf }),
             (None, None, Some(zipf)) => {
-                Err(format!("an exponent of {zipf} cannot be; it lies above 0 and up to 10"))
+                Err(format!("the exponent must be above 0 and at most 10, not {zipf}"))
             }
             _ => Err("skew is { hot = 2, share = 0.9 } or { zipf = 0.99 }".to_owned()),
         }
