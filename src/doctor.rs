@@ -112,7 +112,8 @@ fn smt(environment: &Environment) -> Check {
 fn load() -> Check {
     let text = line("/proc/loadavg").unwrap_or_default();
     let load: f64 = text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0.0);
-    let mend = (load > 0.5).then_some("end what else runs, and wait a minute");
+    let mend = (load > 0.5)
+        .then_some("this slows what is measured; stop other programs, wait a minute and start again");
     Check::new("load", format!("{load:.2} over the last minute"), mend)
 }
 

@@ -84,7 +84,11 @@ impl Setup {
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(SETUP_FILE);
         let text = fs::read_to_string(&path).with_context(|| {
-            format!("{} is not a record: cannot read {}", folder.display(), path.display())
+            format!(
+                "{} is not the folder of a record, such as results/2026-11-27.1: cannot read {}",
+                folder.display(),
+                path.display()
+            )
         })?;
         upgrade::read_setup(&text).with_context(|| path.display().to_string())
     }

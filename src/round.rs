@@ -38,7 +38,7 @@ pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};
 pub use measured::Round;
 pub use network::Network;
-pub use paced::{Offer, lowest_paced_rate, paced_window_ms};
+pub use paced::{Offer, lowest_paced_rate, messages_needed, paced_window_ms, strictest};
 pub use sliced::{Slice, SliceLength, SlicedPair};
 pub use together::BegunApart;
 

@@ -262,7 +262,9 @@ impl Exchanged {
         }
         let manifest = Path::new(asked).join("Cargo.toml");
         if !manifest.exists() {
-            bail!("{asked:?} is neither a version, such as 1.45.0, nor a folder with a Cargo.toml")
+            bail!(
+                "{asked:?} is neither a full version of {crate_name}, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+            )
         }
         let text =
             fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
@@ -347,7 +349,10 @@ mod tests {
     fn a_version_is_a_release_or_a_folder_that_has_the_crate() {
         assert_eq!(epoll("0.30.1").unwrap().exchanged, Exchanged::Release(Release::new(0, 30, 1)));
         let neither = epoll("0.30").unwrap_err().to_string();
-        assert_eq!(neither, "\"0.30\" is neither a version, such as 1.45.0, nor a folder with a Cargo.toml");
+        assert_eq!(
+            neither,
+            "\"0.30\" is neither a full version of nix, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+        );
         let other = epoll(SOURCE).unwrap_err().to_string();
         assert!(other.ends_with("has the crate ioduel, and the crate to replace is nix"), "{other}");
     }

@@ -56,7 +56,9 @@ pub(super) enum ReportFormat {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.out.is_some() && args.format != ReportFormat::Html {
-        return Err(wrong_usage("--out is for the page; other formats go to standard output"));
+        return Err(wrong_usage(
+            "--out is for --format html alone; other formats go to standard output: redirect it with > FILE",
+        ));
     }
     if args.format == ReportFormat::Html && pages::holds_records(&args.result) {
         output::print(&pages::write_list(&args.result)?.display().to_string())?;

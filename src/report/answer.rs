@@ -7,9 +7,13 @@ use crate::{
     stats::Better,
 };
 
-/// Who leads a contest, by what its ranks are of, and by how much; and what the best loop by hand does.
-pub(super) fn best_words(contest: &ContestResult) -> String {
-    format!("{}{}", lead_words(contest), floor_words(contest))
+/// What a contest says, in sentences: who leads, what the best loop by hand does, who of those that are kept up has the lowest tail,
+/// and what a scheduler that steals work is worth.
+pub(super) fn answer_words(contest: &ContestResult) -> Vec<String> {
+    let lead = format!("{}{}", lead_words(contest), floor_words(contest));
+    let tail = tail_words(contest, |arm| arm.maintained);
+    let tail = tail.map(|words| format!("Tail, among maintained backends: {words}"));
+    [lead].into_iter().chain(tail).chain(stealing_words(contest)).collect()
 }
 
 /// Who leads a contest, by what its ranks are of, and by how much, in a sentence; where arms differ by their workers, what more of them
@@ -32,13 +36,18 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
     let others = baseline(contest, measure).into_iter().chain(reference).chain(ranked.iter().copied());
-    let size = others.into_iter().find(told).and_then(|than| {
+    let size = |than: &ArmResult| {
         let to =
             |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
         let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!(": {} than {}", sizes_words(&ratios), than.arm.name))
-    });
-    let (by, size) = (measure.name(), size.unwrap_or_default());
+        Some(format!("{} than {}", sizes_words(&ratios), than.arm.name))
+    };
+    let next = ranked.iter().copied().find(told);
+    let known =
+        others.into_iter().find(told).filter(|it| next.is_none_or(|next| next.arm.name != it.arm.name));
+    let sizes: Vec<String> = next.into_iter().chain(known).filter_map(size).collect();
+    let size = if sizes.is_empty() { String::new() } else { format!(": {}", sizes.join(", ")) };
+    let by = measure.name();
     match names.as_slice() {
         [] => "No conclusion: no backend was measured well enough to be compared.".to_owned(),
         [one] => format!("{one} leads by {by}{size}."),
@@ -59,7 +68,7 @@ fn with_upkeep(arm: &ArmResult) -> String {
 
 /// Who of some arms of a contest has the lowest tail, by how much, and whose may be as low, each with what was measured, in a sentence;
 /// nothing where none is ranked by it.
-pub(super) fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
+fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Option<String> {
     let measure = contest.tail().filter(|_| contest.class != Class::Scaling)?;
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
@@ -135,7 +144,7 @@ fn floor_words(contest: &ContestResult) -> String {
 
 /// What a scheduler that steals work is worth: each arm against its counterparts that steal nothing, with a scheduler for each worker,
 /// and with a listener for each too, where they take part, by the measures that are shown.
-pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
+fn stealing_words(contest: &ContestResult) -> Vec<String> {
     let named = |name: &str, suffix: &str| {
         contest.arms.iter().find(|arm| arm.arm.name.strip_suffix(suffix) == Some(name))
     };
@@ -170,7 +179,7 @@ pub(super) fn stealing_words(contest: &ContestResult) -> Vec<String> {
 }
 
 /// What more workers are worth, a sentence for each backend, where arms differ by them.
-pub(super) fn scaling_words(contest: &ContestResult) -> Vec<String> {
+fn scaling_words(contest: &ContestResult) -> Vec<String> {
     let told = |point: &ScalingPoint| {
         let ScalingPoint { workers, speedup, low, high, .. } = point;
         let [share, least, most] = [*speedup, *low, *high].map(|it| 100.0 * point.efficiency(it));
@@ -326,15 +335,15 @@ mod tests {
             // A size is told where every leader is told better, and is one of more.
             let said = lead_words(contest);
             let leaders_of_all = leaders(contest.headline, &ranked(contest, contest.headline, |_| true));
-            if let Some((size, than)) = said.split_once(" than ") {
+            let parts: Vec<&str> = said.split(" than ").collect();
+            for (size, than) in parts.iter().zip(&parts[1..]) {
                 prop_assert!(size.ends_with("% more"), "{}", said);
-                let than = named(than.split([';', '.']).next().unwrap_or_default());
+                let than = named(than.split([',', ';', '.']).next().unwrap_or_default());
                 for arm in &leaders_of_all {
                     prop_assert!(is_told_better(arm, than, contest.headline), "{}", said);
                 }
-            } else {
-                prop_assert!(leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
             }
+            prop_assert!(parts.len() > 1 || leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
             let said = tail_words(contest, is_maintained).unwrap();
             let best = leaders(tail, &ranked(contest, tail, is_maintained));
             if let Some((size, _)) = said.split_once(" than reference") {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    answer::best_words,
+    answer::answer_words,
     numbers::level_text,
     words::{FLOORS, SIGNS, alarm_words, cautions, heading, machine_words, rank_text, ratio_text, versions},
 };
@@ -75,7 +75,7 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text, "### `{}`: {}\n", contest.title, heading(contest.view, contest.class))?;
-    writeln!(text, "{}\n", escape(&best_words(contest)))?;
+    writeln!(text, "{}\n", escape(&answer_words(contest).join(" ")))?;
     let shown = contest.shown();
     let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
     let (idle, of_idle) = if has_idle(contest) { (" idle connection |", "--:|") } else { ("", "") };

@@ -1,7 +1,7 @@
 //! A record for a terminal: the answer as a sentence, then a table of what was asked for, as wide as there is room.
 
 use super::{
-    answer::{best_words, stealing_words, tail_words},
+    answer::answer_words,
     limits::{again, again_words, limits},
     numbers::level_among,
     words::{
@@ -103,10 +103,7 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let (class, view) = (class_words(contest.class), view_words(contest.view));
     let title = format!("{}, {class}: {load}; {view}", contest.title);
     let mut lines = wrapped(&title, "", "  ", width);
-    lines.extend(wrapped(&best_words(contest), "", "", width));
-    let tail = tail_words(contest, |arm| arm.maintained);
-    let tail = tail.map(|words| format!("Tail, among maintained backends: {words}"));
-    for words in tail.into_iter().chain(stealing_words(contest)) {
+    for words in answer_words(contest) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
     lines.push(String::new());

@@ -141,7 +141,7 @@ pub(super) fn cautions(setup: &Setup) -> Vec<String> {
     let mut cautions = Vec::new();
     if environment.git_dirty {
         cautions.push(
-            "Built from a source tree with uncommitted changes: its revision does not say what was run."
+            "ioduel was built from a source tree with uncommitted changes, so the recorded revision does not identify the code that ran."
                 .to_owned(),
         );
     }
@@ -163,7 +163,7 @@ pub(super) fn cautions(setup: &Setup) -> Vec<String> {
 pub(super) fn machine_words(contest: &ContestResult) -> Vec<String> {
     let kernel = contest.idle_kernel_bytes.map(|bytes| {
         format!(
-            "A silent connection takes {:.1} KiB of the kernel's own memory, both ends together.",
+            "For each idle connection the kernel needs another {:.1} KiB, both ends together; the tables show the server's own memory alone.",
             bytes / 1024.0
         )
     });
@@ -192,7 +192,7 @@ fn neighbours_words(contest: &ContestResult) -> Option<String> {
         (
             cpu_pressure,
             "and some thread was waiting for a processor during",
-            "of the time (expected where client and server share one)",
+            "of the time (it is high whenever client and server share a processor)",
         ),
         (throttled.filter(|share| *share > 0.0), "and a CPU quota stopped everything during", "of the time"),
     ];

@@ -70,10 +70,15 @@ pub fn lowest_paced_rate(objectives: &[Objective], workload_ms: u64) -> f64 {
     (messages_needed(objectives) as f64 / LONGEST_WINDOW_MS.max(workload_ms) as f64 * 1e3).ceil()
 }
 
-/// How many messages a window has for the strictest quantile of some objectives, p99 without any.
-fn messages_needed(objectives: &[Objective]) -> u64 {
-    let of_objectives = objectives.iter().map(|it| it.quantile().messages_needed()).max();
-    ENOUGH * of_objectives.unwrap_or(Quantile::P99.messages_needed())
+/// The strictest quantile of some objectives, p99 without any.
+pub fn strictest(objectives: &[Objective]) -> Quantile {
+    let quantiles = objectives.iter().map(Objective::quantile);
+    quantiles.max_by_key(|it| it.messages_needed()).unwrap_or(Quantile::P99)
+}
+
+/// How many messages a window has for the strictest quantile of some objectives.
+pub fn messages_needed(objectives: &[Objective]) -> u64 {
+    ENOUGH * strictest(objectives).messages_needed()
 }
 
 /// How long a reply may be under way over a link: some round trips, and where segments are dropped until a last one was sent again,

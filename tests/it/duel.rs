@@ -280,7 +280,7 @@ fn bad_words_are_told_in_one_line() {
         (["duel", "--workload=sesion"], "there are session, solo, crowd, stream, bulk"),
         (["duel", "--server-exec="], "is not a command"),
         (["duel", "--class=several"], "[possible values: single, multi]"),
-        (["report", "/nowhere"], "is not a record"),
+        (["report", "/nowhere"], "is not the folder of a record"),
     ] {
         let output = run(&words);
         assert!(text(&output.stderr).contains(expected), "{words:?}: {}", text(&output.stderr));
@@ -317,6 +317,6 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "epoll", "--workers", "2,1,2"], "error: 2 is named twice\n");
     wrong(
         &["duel", "tokio-current", "threads"],
-        "error: a duel needs two backends of one class (single or multi), and no two of these share one: tokio-current (one thread), threads (a thread each)\n",
+        "error: a duel needs two backends of one class: tokio-current runs in single, threads runs in multi; `ioduel list` shows the threads of each\n",
     );
 }

@@ -204,7 +204,7 @@ fn what_cannot_be_offered_is_told_before_anything_is_started() {
         ),
         (
             &["duel", "epoll", "mio", "--workload", "paced", "--rate", "5"],
-            "p99 needs at least 459 messages in a round",
+            "a round needs 918 messages for p99",
         ),
         (&["run", "epoll", "--rate", "1000000", "--duration", "10m"], "would be 600100000 messages"),
     ];

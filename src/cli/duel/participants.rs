@@ -113,11 +113,14 @@ impl Participants {
         }
         possible.retain(|class| admitted(class) >= FEWEST);
         if possible.is_empty() {
-            let told = self.contestants.iter().map(|it| format!("{} ({})", it.name(), it.threading()));
-            let told: Vec<String> = told.collect();
+            let restricted = if workers.is_some() || !wanted.is_empty() {
+                ", and --workers or --class restricts it"
+            } else {
+                ""
+            };
             return Err(wrong_usage(format!(
-                "a duel needs two backends of one class (single or multi), and no two of these share one: {}",
-                told.join(", ")
+                "a duel needs two backends of one class{restricted}: {}; `ioduel list` shows the threads of each",
+                self.contestants.iter().map(class_words).collect::<Vec<_>>().join(", ")
             )));
         }
         match self.contestants.iter().find(|it| !possible.iter().any(|c| c.admits(it.threading(), workers))) {
@@ -185,6 +188,14 @@ fn admitted(contestant: &Contestant, program: &Path) -> Result<(), Unavailable> 
     let admitted = admit(contestant, program, &output::building);
     output::progress("");
     admitted
+}
+
+/// The classes that a backend can run in.
+fn class_words(contestant: &&'static Contestant) -> String {
+    let can = |class: &Class| class.admits(contestant.threading(), None);
+    let classes: Vec<&str> =
+        [Class::Single, Class::Multi].iter().filter(|it| can(it)).map(|it| it.name()).collect();
+    format!("{} runs in {}", contestant.name(), classes.join(" and "))
 }
 
 fn participant(contestant: &Contestant) -> Participant {

@@ -9,7 +9,9 @@ use crate::{
     duel::{Prober, TRIES, find_rates, fit_blocks, pair_plan},
     load::{Objective, Offered, SHARES, Workload},
     record::{Arrivals, Contest},
-    round::{Flag, Launch, Offer, Pair, Round, lowest_paced_rate, paced_window_ms},
+    round::{
+        Flag, Launch, Offer, Pair, Round, lowest_paced_rate, messages_needed, paced_window_ms, strictest,
+    },
     seeded::mix,
 };
 
@@ -94,13 +96,12 @@ fn meaningful(rates: Vec<f64>, objectives: &[Objective], workload: &Workload) ->
     let has_enough = |rate: &f64| paced_window_ms(*rate, objectives, workload.window_ms).is_some();
     let kept: Vec<f64> = rates.into_iter().filter(has_enough).collect();
     if kept.is_empty() {
-        let needed = |it: &Objective| it.quantile().messages_needed();
-        let strictest = objectives.iter().max_by_key(|it| needed(it));
-        let (quantile, needed) = strictest.map_or(("p99", 459), |it| (it.quantile().name(), needed(it)));
-        let window = (2.0 * needed as f64 / most * 1e3).ceil();
+        let needed = messages_needed(objectives);
+        let quantile = strictest(objectives).name();
+        let window = (needed as f64 / most).ceil();
         return Err(wrong_usage(format!(
-            "{quantile} needs at least {needed} messages in a round, and {most:.0} a second are too few of them: \
-             lengthen the round with --window {window}ms"
+            "a round needs {needed} messages for {quantile}, and at {most:.0} a second it is too short for them: \
+             raise the rate, or lengthen the round with --window {window}s"
         )));
     }
     Ok(kept)

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     analysis::{Compared, Measure, ResponsePoint, ScalingPoint},
+    record::Schedule,
     report::numbers::short,
 };
 
@@ -299,8 +300,13 @@ pub(super) fn rounds(compared: &Compared<'_>) -> Option<String> {
             chart.svg.text(&format!("lost {look}"), at, Anchor::Middle, "×");
         }
     }
+    let of_slices = match compared.contest().schedule {
+        Schedule::Slices { .. } => ", each of all slices of an epoch",
+        Schedule::Rounds { .. } => "",
+    };
     let workload = &compared.contest().workload;
     Some(chart.svg.finish(&format!(
-        "{unit} of each backend in {blocks} rounds of {workload}, in the order in which they were measured; {lost} rounds were excluded"
+        "{unit} of each backend in {blocks} rounds of {workload}{of_slices}, in the order in which they were measured; \
+         {lost} whole rounds were excluded"
     )))
 }

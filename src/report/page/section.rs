@@ -12,7 +12,7 @@ use crate::{
     load::Workload,
     record::{Class, View},
     report::{
-        answer::scaling_words,
+        answer::answer_words,
         numbers::level_text,
         words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
     },
@@ -31,6 +31,8 @@ pub(super) struct Section {
 pub(super) struct ViewSection {
     pub(super) id: String,
     pub(super) heading: String,
+    /// What it says, in sentences.
+    pub(super) answer: String,
     pub(super) legend: Legend,
     pub(super) figures: Figures,
     /// What its figures show, in a few words.
@@ -80,6 +82,7 @@ fn view(compared: &Compared<'_>, contest: &ContestResult) -> ViewSection {
     ViewSection {
         id: String::new(),
         heading: capital(&format!("{}{}", prefix(contest), heading(contest.view, contest.class))),
+        answer: answer_words(contest).join(" "),
         legend: if is_matrix { Legend { keys: Vec::new() } } else { legend(contest) },
         figures: Figures {
             figures: if is_matrix { matrix_figures(contest) } else { figures(compared, contest) },
@@ -173,7 +176,7 @@ fn notes(contest: &ContestResult) -> Vec<String> {
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
     let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
-    alarms.chain(scaling_words(contest)).chain(barred).chain(bound).chain(machine_words(contest)).collect()
+    alarms.chain(barred).chain(bound).chain(machine_words(contest)).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.

@@ -163,7 +163,7 @@ impl Args {
         let view = View::from(asked);
         match (workload.arrivals.is_some(), view) {
             (true, View::Matrix) => Err(wrong_usage(
-                "--view matrix compares clients, but at a set rate all backends have the same client: leave --view out",
+                "--view matrix compares clients, but a workload at a set rate has one client, ioduel's load generator, for all backends: leave --view out",
             )),
             (true, _) => Ok(View::Server),
             (false, view) => Ok(view),
