@@ -89,18 +89,20 @@
       const upkeep = (arm) => (data.needs[contest.servers[arm]].maintained === false ? " (not maintained)" : "");
       const names = best.map((is) => contest.arms[is.arm] + upkeep(is.arm));
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
-      // A size is told against what is ranked, or else the reference, or else the next, where all who lead are told better than that.
+      // Sizes are told against the next best, and against the baseline or else the reference, where all who lead are told better.
       const reference = contest.arms.indexOf(wish.reference);
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
-      const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1));
-      const against = [baseline, reference, ...next].find((than) => than !== null && than >= 0 && measure.ratios[than]
-        && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]));
-      const sizes = against === undefined || best.length === 0 ? ""
-        : `: ${sized(best.map((is) => measure.ratios[against][is.arm][0]))} than ${contest.arms[against]}`;
+      const told = (than) => than !== null && than >= 0 && measure.ratios[than]
+        && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]);
+      const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1)).find(told);
+      const known = [baseline, reference].find(told);
+      const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
+      const sizes = against.map((than) => `${sized(best.map((is) => measure.ratios[than][is.arm][0]))} than ${contest.arms[than]}`);
+      const size = sizes.length === 0 ? "" : `: ${sizes.join(", ")}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`
-        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${sizes}` +
+        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${size}` +
           `${best.length === 1 ? "" : "; they do not differ significantly from each other"}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);

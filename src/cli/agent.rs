@@ -27,7 +27,7 @@ use crate::{
                   CONTRIBUTING.md describes the requests."
 )]
 pub(super) struct Args {
-    /// Keep to these processors
+    /// Run on these processors only
     #[arg(long)]
     cpus: Option<Cpus>,
     /// Move to a network namespace of its own, to one beside that of the process of this number, or to that one
@@ -36,10 +36,11 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
-    /// Keep this program as an agent, or as a server that knows nothing of this one: metered and ended from outside
+    /// Start COMMAND, measure its CPU time from outside, and end it. As an agent, COMMAND answers the requests; as a server, it knows
+    /// nothing of ioduel
     #[arg(long, value_enum, value_name = "AS", requires = "command")]
     supervise: Option<Supervised>,
-    /// Become this program, once the processors are chosen and the limit on descriptors is raised
+    /// Instead of answering requests, choose the processors, raise the limit on descriptors, and run this program
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -49,7 +50,7 @@ pub(super) struct Args {
 enum Supervised {
     /// It answers requests in JSON lines
     Agent,
-    /// It listens where its words say so: {address}, or {host} and {port}, and {message_bytes}
+    /// It listens at {address}, or {host} and {port}, in its arguments; {message_bytes} becomes the size of a message
     Server,
 }
 

@@ -28,9 +28,9 @@ use search::{Found, Search, Step};
                   ioduel bisect tokio 1.40.0 1.45.0 1.50.0 --workload stream --measure server-cpu\n  \
                   ioduel bisect mio ../mio-a ../mio-b ../mio-c")]
 pub(super) struct Args {
-    /// The backend
+    /// The backend whose crate has the releases
     backend: String,
-    /// A range of releases, as 1.40.0..1.54.1; or two and more versions or folders, from the oldest to the newest
+    /// A range of releases, such as 1.40.0..1.54.1; or two or more versions or folders, from the oldest to the newest
     #[arg(required = true)]
     points: Vec<String>,
     /// The measure to bisect on, such as throughput, session-p50 or server-cpu

@@ -36,10 +36,10 @@ pub(super) struct Args {
     /// Where the server listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
     connect: SocketAddr,
-    /// Sessions at a time [default: 1]
+    /// How many sessions run at a time [default: 1]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
-    /// Sessions in all [default: one for each connection]
+    /// The total number of sessions [default: one for each connection]
     #[arg(long, value_name = "N", conflicts_with = "duration")]
     sessions: Option<u64>,
     /// Run sessions for this long
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Messages in a session
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MESSAGES)]
     messages: u32,
-    /// The size of a message. The server must be told the same, or it may split messages differently
+    /// The size of a message. If you change it, give the same one to `ioduel serve`, which otherwise takes each read as one message
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
     message_size: usize,
     /// Worker threads, if the backend supports a choice

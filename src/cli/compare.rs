@@ -16,14 +16,14 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show which backends changed between two records. Ratios in each record are to its own reference backend.
+/// Show which backends changed between two records. The ratios of each record are to its own reference, its first backend.
 ///
 /// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
 /// kernel or the version of a crate, is named as a possible cause.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\
-                  Exit codes:\n  0  compared; with --fail-on worse, no arm is worse\n  1  --fail-on worse, and an arm is worse; or a \
+                  Exit codes:\n  0  compared; with --fail-on worse, no backend is worse\n  1  --fail-on worse, and a backend is worse; or a \
                   record cannot be read\n  2  wrong usage, also --fail-on with records whose design differs")]
 pub(super) struct Args {
     /// The folder of the older record, such as results/2026-11-27.1
@@ -44,7 +44,8 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// An arm is significantly worse by any measure. The false-alarm rate is 5% for each measure of each contest, not for all together
+    /// A backend is significantly worse in at least one measure. Each measure of each table has a 5% chance of a false alarm, so the chance
+    /// of at least one is higher
     Worse,
 }
 

@@ -21,13 +21,13 @@ use crate::{
                   CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
-    /// Your program and its arguments; options of `conform` go before it [default: this program's own agent]
+    /// Your program, an agent unless --alone is given, and its arguments; options of `conform` go before it [default: this program's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
     /// The backend name to send to your program. Without a program: the built-in backend to test
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
-    /// The program is a plain echo server, which knows nothing of agents; {address} in its arguments becomes the address to listen on
+    /// The program is a plain echo server, which does not speak the protocol of agents; {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
     /// Worker threads, if your program supports a choice [default: your program's default]
@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(long)]
     side: Option<Only>,
     /// Test over a link, in a network namespace of its own: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'.
-    /// Both directions share its rate. Where it drops packets, a case counts as failed after three failed attempts
+    /// Both directions share its rate. If the link drops packets, a case is tried up to three times before it counts as failed
     #[arg(long, value_name = "LINK")]
     link: Option<LinkShape>,
     /// Run only the cases whose name contains this

@@ -17,8 +17,8 @@ use crate::{
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel machines plan machines.toml\n  ioduel duel epoll tokio --machines machines.toml\n\n\
-                        A file:\n  [server]\n  exec = \"ssh a\"            # what the server is started with\n  address = \"10.0.0.1\"      \
-                        # where it listens\n  cpus = \"0-3\"              # of its machine\n\n  [clients]\n  exec = [\"ssh b\", \"ssh c\"]  # one \
+                        A file:\n  [server]\n  exec = \"ssh a\"            # prefix of the server's command\n  address = \"10.0.0.1\"      \
+                        # where it listens\n  cpus = \"0-3\"              # processors to use there\n\n  [clients]\n  exec = [\"ssh b\", \"ssh c\"]  # one \
                         client for each\n  cpus = \"0\""
 )]
 pub(super) struct Args {
@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Print the commands that a duel would start, and start none
+    /// Print the commands that a duel would start, without starting them
     Plan {
         /// The file
         file: Machines,

@@ -17,7 +17,7 @@ use crate::{contestant, written};
     after_help = "Examples:\n  ioduel new mine --language go\n  ioduel --contestants contestants duel mine epoll"
 )]
 pub(super) struct Args {
-    /// What it is called
+    /// The name of the new backend
     name: String,
     /// The language
     #[arg(long, value_enum)]

@@ -21,12 +21,12 @@ use crate::{
     after_help = "Examples:\n  ioduel report results/2026-11-27.4\n  ioduel report results/2026-11-27.4 --format markdown"
 )]
 pub(super) struct Args {
-    /// The folder of the record, such as results/2026-11-27.4; or `results`, to list all records on a page
+    /// The folder of the record, such as results/2026-11-27.4; or the folder that holds all records, to get a page that lists them
     result: PathBuf,
     /// How to show it
     #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
     format: ReportFormat,
-    /// Also rank the hand-written loops on system calls
+    /// Also rank the hand-written loops (epoll, uring), which are baselines, not libraries
     #[arg(long)]
     all: bool,
     /// Where to write the page [default: index.html in the folder of the record]
@@ -44,7 +44,7 @@ pub(super) enum ReportFormat {
     Markdown,
     /// A picture of the first contest, for a README
     Svg,
-    /// One row for each contest, arm and measure
+    /// One row for each measure of each backend of each table
     Csv,
     /// All of it
     Json,

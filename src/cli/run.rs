@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Repeat the measurement this many times, without restarting server and client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, for both sides]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors [default: the server's; with --rate, a different processor]

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn answer_words(contest: &ContestResult) -> Vec<String> {
     let lead = format!("{}{}", lead_words(contest), floor_words(contest));
     let tail = tail_words(contest, |arm| arm.maintained);
-    let tail = tail.map(|words| format!("Tail, among maintained backends: {words}"));
+    let tail = tail.map(|words| format!("Tail, among the ranked backends that are maintained: {words}"));
     [lead].into_iter().chain(tail).chain(stealing_words(contest)).collect()
 }
 
@@ -92,7 +92,7 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     let size = size.unwrap_or_default();
     let as_low = match others {
         [] => String::new(),
-        others => format!("; this run cannot separate it from {}", listed(others)),
+        others => format!("; its lead over {} is not significant", listed(others)),
     };
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }

@@ -23,7 +23,8 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
     let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
     let small = (!needed.is_empty()).then(|| {
         format!(
-            "Small differences. The smallest that would have been significant (median over the backends): {}.",
+            "Small differences. The smallest difference from the reference that would have been significant (median over the backends): {}. \
+             Between two other backends it can be larger.",
             needed.join("; ")
         )
     });

@@ -24,14 +24,13 @@ const LEAST: usize = 40;
 const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, above all tables.
-const BRIEFLY: &str =
-    "▲ better, ▼ worse, = and ~ no significant difference, † not maintained; more on these at the end.";
+const BRIEFLY: &str = "▲ better, ▼ worse, = no significant difference, ~ a hint only, † not maintained; more on these at the end.";
 
 /// What tables show, a line each.
 const LEGEND: [&str; 9] = [
     "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. More messages/s are better, and less time is.",
     "▲ better, ▼ worse: significant after correction for the number of backends.",
-    "~ suggestive: significant alone, but not after that correction.",
+    "~ suggestive, a hint only: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
     "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
     "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip.",

@@ -44,8 +44,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Compare backends side by side, and record the results.
 ///
-/// An arm is a client and a server that are measured together. A contest is all arms under one workload. Its arms take turns, either
-/// in slices of 30 ms, or in rounds, where each arm runs for its whole window (--window) before the next one starts. Processes are restarted from time to time; what is measured between two restarts is an epoch.
+/// Under each workload the backends take turns, either in slices of 30 ms, or in rounds, where each backend runs for its whole window
+/// (--window) before the next one starts. Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -54,8 +54,8 @@ const LONGEST: Duration = Duration::from_secs(600);
                   ioduel duel --server-exec 'ip netns exec a' --client-exec 'ip netns exec b' --server-address 10.0.0.1"
 )]
 pub(in crate::cli) struct Args {
-    /// The backends, as in `ioduel list`; also tokio@1.45.0 or tokio@../tokio/tokio, a release or a folder. All ratios are to the first
-    /// one [default: all that run here]
+    /// The backends, as in `ioduel list`. Append @ and a release (tokio@1.45.0), or @ and the folder of the crate's source
+    /// (tokio@../tokio/tokio), to choose that version. Ratios are to the first backend [default: all that run here]
     backends: Vec<Chosen>,
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
@@ -75,7 +75,7 @@ pub(in crate::cli) struct Args {
     /// shared with the client; with --class multi all]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's]
+    /// The client's processors [default: the server's; with --rate or --objective, a different processor]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'ip netns exec a'
@@ -99,14 +99,15 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the 95% confidence intervals of messages/s are narrow enough: with 2%, an interval from 0.99 to 1.01 is just too wide.
-    /// All must be so at the end of two epochs in a row, the sixth or later. Stops after --time in any case, or after 10 minutes
+    /// Stop when every ratio of messages/s has a 95% confidence interval narrower than this: with 2%, 0.99 to 1.01 is just too wide.
+    /// All must be that narrow after two epochs in a row, the first of which is at least the sixth. Stops at the latest after --time,
+    /// or after 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Stop after this many epochs, in each of which every backend takes many turns [default: 10, or 6 with --quick]
+    /// Stop after this many epochs [default: 10, or 6 with --quick; no limit with --time or --until]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
     /// How long each backend is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
@@ -133,7 +134,7 @@ pub(in crate::cli) struct Args {
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Measure each arm for its whole window before the next one, instead of taking turns every 30 ms; always on with --link, and across machines
+    /// Take turns in rounds, a whole window each, instead of in slices of 30 ms; always so with --link, and across machines
     #[arg(long)]
     whole_rounds: bool,
     /// Where to record

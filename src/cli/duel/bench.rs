@@ -48,11 +48,11 @@ const WITHOUT_VALUE: [&str; 8] = [
 const SHORT: [(char, &str); 5] =
     [('b', "baseline"), ('c', "color"), ('n', "noplot"), ('s', "save-baseline"), ('v', "verbose")];
 
-/// Be the duel of `cargo bench`, with the words that it passes on.
+/// Internal, started by `cargo bench`: run the duel with the options that criterion would get.
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub(in crate::cli) struct Args {
-    /// What criterion would be passed
+    /// Options of criterion
     #[arg(last = true)]
     words: Vec<OsString>,
 }

@@ -261,7 +261,7 @@ fn tables_are_sorted_filtered_and_copied() {
     );
     let copied = copied.as_str().unwrap();
     assert!(
-        copied.starts_with("| arm | rank by messages/s |")
+        copied.starts_with("| backend | rank by messages/s |")
             && copied.contains("| tokio |")
             && !copied.contains("| epoll |"),
         "{copied}"
@@ -270,7 +270,7 @@ fn tables_are_sorted_filtered_and_copied() {
         "await (async () => { let blob; URL.createObjectURL = (is) => { blob = is; return '#'; }; \
          document.querySelector('.table [data-do=csv]').click(); return blob.text(); })()",
     );
-    assert!(saved.as_str().unwrap().starts_with("arm,rank by messages/s,messages/s"), "{saved}");
+    assert!(saved.as_str().unwrap().starts_with("backend,rank by messages/s,messages/s"), "{saved}");
     assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new());
 }
 

@@ -92,7 +92,7 @@ static ROWS: &[Row] = &[
     // What was asked for.
     row("no sessions", "ioduel run epoll --sessions 0", 2, "0 is not in 1.."),
     row("no rounds", "ioduel run epoll --rounds 0", 2, "0 is not in 1.."),
-    row("no workers", "ioduel run tokio --workers 0", 2, "ask for at least 1"),
+    row("no workers", "ioduel run tokio --workers 0", 2, "must be at least 1"),
     row("no rate", "ioduel run epoll --rate 0", 2, "a rate must be 1 to 1000000 messages a second"),
     row(
         "no time",
