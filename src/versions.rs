@@ -263,7 +263,7 @@ impl Exchanged {
         let manifest = Path::new(asked).join("Cargo.toml");
         if !manifest.exists() {
             bail!(
-                "{asked:?} is neither a full version of {crate_name}, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+                "{asked:?} is neither a full version of {crate_name}, the crate of this backend, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
             )
         }
         let text =
@@ -351,7 +351,7 @@ mod tests {
         let neither = epoll("0.30").unwrap_err().to_string();
         assert_eq!(
             neither,
-            "\"0.30\" is neither a full version of nix, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+            "\"0.30\" is neither a full version of nix, the crate of this backend, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
         );
         let other = epoll(SOURCE).unwrap_err().to_string();
         assert!(other.ends_with("has the crate ioduel, and the crate to replace is nix"), "{other}");

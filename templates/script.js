@@ -23,14 +23,6 @@
     return way === "less" ? `${other} to ${one}% less` : `${one} to ${other}% more`;
   };
 
-  // The same of a few, one by one: 14% and 9% less.
-  const sized = (ratios) => {
-    const each = ratios.map((ratio) => size([ratio]));
-    const ways = new Set(each.map((text) => text.split(" ")[1]));
-    if (ratios.length > 3 || ways.size > 1) return size(ratios);
-    return `${listed(each.map((text) => text.split(" ")[0]))} ${[...ways][0]}`;
-  };
-
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
   const few = (connections) => connections < 8;
   const crowd = (connections) => connections > 256;
@@ -97,12 +89,12 @@
       const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1)).find(told);
       const known = [baseline, reference].find(told);
       const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
-      const sizes = against.map((than) => `${sized(best.map((is) => measure.ratios[than][is.arm][0]))} than ${contest.arms[than]}`);
-      const size = sizes.length === 0 ? "" : `: ${sizes.join(", ")}`;
+      const sizes = against.map((than) => `${size(best.map((is) => measure.ratios[than][is.arm][0]))} than ${contest.arms[than]}`);
+      const lead = sizes.length === 0 ? "" : `: ${sizes.join(", ")}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`
-        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${size}` +
+        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${lead}` +
           `${best.length === 1 ? "" : "; they do not differ significantly from each other"}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);

@@ -121,7 +121,7 @@ fn listen_at(address: SocketAddr) -> anyhow::Result<Listening> {
 }
 
 fn bind_advice(address: SocketAddr) -> String {
-    format!("cannot listen on {address}; choose another with --listen")
+    format!("cannot listen on {address} (choose another with --listen)")
 }
 
 /// Makes a TCP socket with the options that all listeners have.
@@ -266,7 +266,7 @@ mod tests {
         let first = listen(ListenAt::Loopback).unwrap();
         let error = listen(ListenAt::Address(first.destinations[0])).unwrap_err();
         let message = format!("{error:#}");
-        assert!(message.contains("choose another with --listen: Address already in use"), "{message}");
+        assert!(message.contains("(choose another with --listen): Address already in use"), "{message}");
     }
 
     #[test]

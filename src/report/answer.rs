@@ -40,7 +40,7 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         let to =
             |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
         let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!("{} than {}", sizes_words(&ratios), than.arm.name))
+        Some(format!("{} than {}", size_words(&ratios), than.arm.name))
     };
     let next = ranked.iter().copied().find(told);
     let known =
@@ -220,19 +220,6 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Optio
     found.or((arm.arm.name == contest.reference).then_some(1.0))
 }
 
-/// How much more or less each of a few ratios is, such as `14% and 9% less`; of many, from which to which.
-fn sizes_words(ratios: &[f64]) -> String {
-    let each: Vec<String> = ratios.iter().map(|ratio| size_words(&[*ratio])).collect();
-    let parts: Vec<(&str, &str)> = each.iter().filter_map(|text| text.split_once(' ')).collect();
-    let way = parts.first().map_or("", |(_, way)| way);
-    let is_one = parts.windows(2).all(|two| two[0] == two[1]);
-    if is_one || ratios.len() > 3 || parts.iter().any(|(_, other)| *other != way) {
-        return size_words(ratios);
-    }
-    let sizes: Vec<&str> = parts.iter().map(|(size, _)| *size).collect();
-    format!("{} {way}", listed(&sizes))
-}
-
 /// How much more or less some ratios are, such as `17 to 19% more`.
 fn size_words(ratios: &[f64]) -> String {
     let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
@@ -274,10 +261,11 @@ mod tests {
     };
 
     #[test]
-    fn the_same_size_is_said_once() {
-        assert_eq!(sizes_words(&[1.15, 1.151]), "15% more");
-        assert_eq!(sizes_words(&[1.19, 1.151]), "19% and 15% more");
-        assert_eq!(sizes_words(&[0.9]), "10% less");
+    fn the_same_size_is_said_once_and_others_from_the_least_to_the_most() {
+        assert_eq!(size_words(&[1.15, 1.151]), "15% more");
+        assert_eq!(size_words(&[1.19, 1.151]), "15 to 19% more");
+        assert_eq!(size_words(&[0.9]), "10% less");
+        assert_eq!(size_words(&[0.81, 0.86]), "14 to 19% less");
     }
 
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];

@@ -28,8 +28,9 @@ const BRIEFLY: &str = "▲ better, ▼ worse, = no significant difference, ~ a h
 
 /// What tables show, a line each.
 const LEGEND: [&str; 9] = [
-    "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. More messages/s are better, and less time is.",
-    "▲ better, ▼ worse: significant after correction for the number of backends.",
+    "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. For messages/s higher is better, for times lower.",
+    "▲ better, ▼ worse: significant after correction for the number of backends. Signs compare with NAME alone. The sentences above a \
+     table compare all pairs, with a correction for all of them.",
     "~ suggestive, a hint only: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
     "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
@@ -98,9 +99,9 @@ fn connections(count: usize) -> String {
 fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
     let load =
-        format!("{}, a session is {}{}", connections(shape.connections), shape.in_words(), shape.beside());
+        format!("{}, sessions of {}{}", connections(shape.connections), shape.in_words(), shape.beside());
     let (class, view) = (class_words(contest.class), view_words(contest.view));
-    let title = format!("{}, {class}: {load}; {view}", contest.title);
+    let title = format!("Workload {}: {load}; {view}, {class}", contest.title);
     let mut lines = wrapped(&title, "", "  ", width);
     for words in answer_words(contest) {
         lines.extend(wrapped(&words, "", "  ", width));

@@ -114,12 +114,12 @@ impl Participants {
         possible.retain(|class| admitted(class) >= FEWEST);
         if possible.is_empty() {
             let restricted = if workers.is_some() || !wanted.is_empty() {
-                ", and --workers or --class restricts it"
+                ", and --workers or --class limits the class"
             } else {
                 ""
             };
             return Err(wrong_usage(format!(
-                "a duel needs two backends of one class{restricted}: {}; `ioduel list` shows the threads of each",
+                "a duel needs two backends that can run in the same class{restricted}: {}; `ioduel list` shows the threads of each",
                 self.contestants.iter().map(class_words).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -195,7 +195,7 @@ fn class_words(contestant: &&'static Contestant) -> String {
     let can = |class: &Class| class.admits(contestant.threading(), None);
     let classes: Vec<&str> =
         [Class::Single, Class::Multi].iter().filter(|it| can(it)).map(|it| it.name()).collect();
-    format!("{} runs in {}", contestant.name(), classes.join(" and "))
+    format!("{} can run in {}", contestant.name(), classes.join(" and "))
 }
 
 fn participant(contestant: &Contestant) -> Participant {

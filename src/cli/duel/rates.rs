@@ -100,7 +100,7 @@ fn meaningful(rates: Vec<f64>, objectives: &[Objective], workload: &Workload) ->
         let quantile = strictest(objectives).name();
         let window = (needed as f64 / most).ceil();
         return Err(wrong_usage(format!(
-            "a round needs {needed} messages for {quantile}, and at {most:.0} a second it is too short for them: \
+            "a round needs {needed} messages for {quantile}, and at {most:.0} a second it has fewer: \
              raise the rate, or lengthen the round with --window {window}s"
         )));
     }

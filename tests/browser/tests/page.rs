@@ -160,6 +160,8 @@ fn the_script_says_what_the_page_says_without_it() {
         let written = behind.split_once('>').unwrap().1.split_once('<').unwrap().0;
         let said = page.ask("document.getElementById('verdict').textContent");
         assert_eq!(said.as_str(), Some(written), "{record}");
+        // A script that fails leaves what was written.
+        assert_eq!(*page.errors.lock().unwrap(), Vec::<String>::new(), "{record}");
     }
 }
 
