@@ -157,7 +157,7 @@ pub fn filler(offset: usize) -> u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
     /// Each connection holds a message or two in memory.
-    #[error("--message-size must be 1 to {MOST_MESSAGE_BYTES} bytes, not {message_bytes}")]
+    #[error("a message must be 1 to {MOST_MESSAGE_BYTES} bytes, not {message_bytes}")]
     Message {
         /// The size, in bytes.
         message_bytes: usize,

@@ -28,7 +28,7 @@ use search::{Found, Search, Step};
                   ioduel bisect tokio 1.40.0 1.45.0 1.50.0 --workload stream --measure server-cpu\n  \
                   ioduel bisect mio ../mio-a ../mio-b ../mio-c")]
 pub(super) struct Args {
-    /// The backend whose crate has the releases
+    /// The backend whose crate is searched
     backend: String,
     /// A range of releases, such as 1.40.0..1.54.1; or two or more versions or folders, from the oldest to the newest
     #[arg(required = true)]
@@ -141,7 +141,7 @@ impl Args {
         let index = SparseIndex::new_cargo_default().context("cannot find cargo's index of the registry")?;
         let known = index.crate_from_cache(name);
         let known = known.with_context(|| {
-            format!("cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a project that depends on it, or name versions with commas instead of a range")
+            format!("cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a project that depends on it, or name two or more versions instead of a range")
         })?;
         let usable = known.versions().iter().filter(|version| !version.is_yanked());
         let parsed = usable.filter_map(|version| Release::parse(version.version()).ok());

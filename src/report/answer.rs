@@ -35,7 +35,6 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
-    let others = baseline(contest, measure).into_iter().chain(reference).chain(ranked.iter().copied());
     let size = |than: &ArmResult| {
         let to =
             |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
@@ -43,8 +42,8 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
         Some(format!("{} than {}", size_words(&ratios), than.arm.name))
     };
     let next = ranked.iter().copied().find(told);
-    let known =
-        others.into_iter().find(told).filter(|it| next.is_none_or(|next| next.arm.name != it.arm.name));
+    let known = baseline(contest, measure).into_iter().chain(reference).find(told);
+    let known = known.filter(|it| next.is_none_or(|next| next.arm.name != it.arm.name));
     let sizes: Vec<String> = next.into_iter().chain(known).filter_map(size).collect();
     let size = if sizes.is_empty() { String::new() } else { format!(": {}", sizes.join(", ")) };
     let by = measure.name();

@@ -204,7 +204,7 @@ fn an_agent_refuses_what_it_cannot_do_and_goes_on() {
         message_bytes: usize::MAX,
         reply_bytes: None,
     };
-    assert!(refusal(&huge).contains("--message-size must be 1 to"));
+    assert!(refusal(&huge).contains("a message must be 1 to"));
     agent.ask(&serve("tokio", None), PATIENCE).unwrap();
     stop(&mut agent);
 }

@@ -219,7 +219,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(&["client", "tokio", "--messages", "65536"], 2, "--message-size 20");
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");
-    refuses(&["serve", "tokio", "--message-size", "0"], 2, "--message-size must be 1 to");
+    refuses(&["serve", "tokio", "--message-size", "0"], 2, "a message must be 1 to");
     refuses(&["serve", "tokio", "--listen", "nowhere"], 2, "invalid socket address");
     refuses(&["conform"], 2, "name a program");
     refuses(&["conform", "--backend", "tokyo"], 2, "did you mean \"tokio\"?");

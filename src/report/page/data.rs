@@ -136,7 +136,9 @@ pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a
     let measures = CHOICES
         .iter()
         .filter_map(|choice| Some((choice.key, measure_data(compared, choice.measure(compared)?)?)));
-    Some(ContestData {
+    let measures: BTreeMap<_, _> = measures.collect();
+    // One backend alone is compared with nobody, and what the page says of it stays.
+    (!measures.is_empty()).then(|| ContestData {
         load: load(compared).unwrap_or_default(),
         workload: &contest.workload.name,
         view: contest.view,
@@ -151,7 +153,7 @@ pub(super) fn contest_data<'a>(compared: &Compared<'a>) -> Option<ContestData<'a
         unjudged: unjudged.map(|arm| contest.arms[arm].name.as_str()).collect(),
         servers: arms.iter().map(|arm| contest.arms[*arm].server.as_str()).collect(),
         looks: arms.iter().map(|arm| arm_look(&contest.arms[*arm])).collect(),
-        measures: measures.collect(),
+        measures,
     })
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     analysis::{
         Ranked, analyse,
-        tests::{at_rates, queue},
+        tests::{at_rates, queue, record_of},
     },
     record::Line,
     report::tests::small,
@@ -88,6 +88,15 @@ fn the_script_has_the_ranks_of_the_tables() {
             }
         }
     }
+}
+
+#[test]
+fn one_backend_alone_is_asked_for_a_second_and_leaves_nothing_to_choose() {
+    let record = record_of(&["reference"], |_, epoch, block| Some(100.0 + (epoch + block) as f64));
+    let fields = fields(&record);
+    let said = headline(&fields[0].result(), &references(&record.setup)).sentence;
+    assert_eq!(said, "Only reference took part: name a second backend to compare it with.");
+    assert!(!fields[0].arms().is_empty() && contest_data(&fields[0]).is_none());
 }
 
 #[test]

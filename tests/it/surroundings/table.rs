@@ -426,7 +426,7 @@ static ROWS: &[Row] = &[
         "a request beyond all bounds",
         "echo '{\"request\":\"hold\",\"destinations\":[\"127.0.0.1:1\"],\"connections\":1,\"message_bytes\":18446744073709551615}' | ioduel agent",
         0,
-        "--message-size must be 1 to",
+        "a message must be 1 to",
     ),
 ];
 
