@@ -1,7 +1,8 @@
 //! What is written to results/: one folder a run, never overwritten, every line on disk before the next block begins.
 //!
 //! `environment.json` holds the [`Setup`], `rounds.jsonl` one [`Line`] each. The types here are the format: unknown
-//! fields are refused, and a change of theirs is a new [`SCHEMA`]. Absent from here: what the lines mean.
+//! fields are refused, and a change of theirs is a new [`SCHEMA`], unless it is a field that may be absent: an older program
+//! refuses it by name, and this one reads records without it. Absent from here: what the lines mean.
 
 mod class;
 mod design;

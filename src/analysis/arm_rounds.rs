@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    balance::{Slices, balance},
+    balance::{Slices, Surpluses, balance, surplus},
     capacities::Capacities,
     measure::Measure,
     merged::{Counts, Figures, Merged, ResponseTime, SessionTime},
@@ -47,6 +47,8 @@ pub(super) struct ArmRounds<'a> {
     rounds: BTreeMap<(usize, usize), Figures>,
     /// What each slice that counts counted, balanced, by epoch and block.
     slices: Slices,
+    /// The surplus of sessions in each, where sessions count and were counted.
+    surpluses: Surpluses,
     epochs: usize,
     blocks: usize,
     /// Blocks that a whole round is of.
@@ -79,13 +81,7 @@ impl<'a> ArmRounds<'a> {
         let of_scope = |line: &&Line| contest.has(line.place()) && scope.has(line);
         let lines: Vec<&Line> = record.lines.iter().filter(of_scope).collect();
         let all = contest.arms.iter().map(|arm| Self::read(contest, arm, &lines, scope));
-        let mut all: Vec<Self> = all.collect::<anyhow::Result<_>>()?;
-        let Workload { counts_sessions, messages, .. } = contest.workload;
-        if counts_sessions {
-            let mut slices: Vec<&mut Slices> = all.iter_mut().map(|arm| &mut arm.slices).collect();
-            balance(&mut slices, messages);
-        }
-        Ok(all)
+        all.collect()
     }
 
     fn read(contest: &Contest, arm: &'a Arm, lines: &[&Line], scope: Scope) -> anyhow::Result<Self> {
@@ -99,6 +95,7 @@ impl<'a> ArmRounds<'a> {
             arm,
             rounds: BTreeMap::new(),
             slices: Slices::new(),
+            surpluses: Surpluses::new(),
             epochs,
             blocks: lines.iter().map(blocks).max().unwrap_or(0),
             blocks_of_a_round: match contest.schedule {
@@ -131,6 +128,7 @@ impl<'a> ArmRounds<'a> {
             }
         }
         arm_rounds.forget_tries();
+        balance(&mut arm_rounds.slices, &arm_rounds.surpluses);
         Ok(arm_rounds)
     }
 
@@ -184,9 +182,7 @@ impl<'a> ArmRounds<'a> {
     fn overload(&self) -> Option<String> {
         let (overloaded, all) = (self.overloaded, self.rounds.len());
         (overloaded as f64 > MOST_EXCLUDED * all as f64).then(|| {
-            format!(
-                "it was overloaded in {overloaded} of {all} rounds, and their p99 is longer than every other"
-            )
+            format!("overloaded in {overloaded} of {all} rounds, whose p99 is longer than every other")
         })
     }
 
@@ -261,6 +257,8 @@ impl<'a> ArmRounds<'a> {
         for (index, slice) in round.slices.iter().enumerate() {
             match &slice.excluded {
                 None => {
+                    let surplus = surplus(slice, self.messages).filter(|_| self.counts_sessions);
+                    self.surpluses.extend(surplus.map(|surplus| ((epoch, block + index), surplus)));
                     self.slices.insert((epoch, block + index), Counts::of_slice(slice));
                 }
                 Some(reason) => {
@@ -367,7 +365,7 @@ impl<'a> ArmRounds<'a> {
             || too_many(slices, slices + self.slices.len());
         let epochs = self.rounds.keys().map(|(epoch, _)| epoch).collect::<BTreeSet<_>>().len();
         if all == 0 {
-            Some("it was not measured".to_owned())
+            Some("not measured".to_owned())
         } else if let Some(capacities) = self.capacities.as_ref().filter(|_| barred) {
             let blocks = lost + self.rounds.len();
             let too_few = || format!("{lost} of {blocks} blocks had too few rounds that count");
@@ -375,9 +373,9 @@ impl<'a> ArmRounds<'a> {
         } else if barred {
             let most = self.excluded.iter().max_by_key(|(_, count)| **count);
             let reason = most.map_or("", |(reason, _)| reason.as_str());
-            Some(format!("{excluded} of {all} rounds were excluded, most for this: {reason}"))
+            Some(format!("{excluded} of {all} rounds excluded, most for this: {reason}"))
         } else if epochs < MIN_EPOCHS {
-            Some(format!("{epochs} epochs say nothing of how epochs differ; {MIN_EPOCHS} are needed"))
+            Some(format!("too few epochs: {epochs} measured, {MIN_EPOCHS} needed"))
         } else {
             self.overload().or_else(|| self.capacities.as_ref()?.beyond_the_rates())
         }

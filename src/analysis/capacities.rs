@@ -152,12 +152,15 @@ impl Capacities {
         let rate = |rate: Option<&f64>| rate.map_or_else(String::new, |rate| format!("{rate:.0}/s"));
         if most(|it| matches!(it, Capacity::AtLeast(_))) {
             let highest = rate(self.rates.last());
-            Some(format!("it meets the objective at {highest} too, the highest rate that was offered"))
+            Some(format!("the objective is met at {highest} too, the highest rate that was offered"))
         } else if most(|it| matches!(it, Capacity::Below(_))) {
             let lowest = rate(self.rates.first());
-            Some(format!("it misses the objective at {lowest} too, the lowest rate that was offered"))
+            Some(format!("the objective is missed at {lowest} too, the lowest rate that was offered"))
         } else if most(|it| !matches!(it, Capacity::At(_))) {
-            Some("it lies beyond the rates that were offered, now at one end and now at the other".to_owned())
+            Some(
+                "the capacity lies beyond the rates that were offered, now at one end and now at the other"
+                    .to_owned(),
+            )
         } else {
             None
         }
@@ -172,7 +175,7 @@ impl Capacities {
         let kept = first.checked_sub(1).filter(|step| self.meets(*step))?;
         let [kept, late] = [kept, first].map(|step| self.rates[step]);
         Some(format!(
-            "it meets the objective at {kept:.0}/s too, and at {late:.0}/s and above the client is late"
+            "the objective is met at {kept:.0}/s too, and at {late:.0}/s and above the client is late"
         ))
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     load::{LatencyHistogram, SESSIONS_THAT_COUNT},
-    record::RoundLine,
+    record::{Class, RoundLine},
     round::Slice,
 };
 
@@ -15,8 +15,6 @@ use crate::{
 pub(super) struct Counts {
     /// Replies within the window.
     pub(super) messages: f64,
-    /// Sessions ended within it; NaN where they were not counted.
-    pub(super) sessions: f64,
     pub(super) window_s: f64,
     /// Replies that the CPU time was spent on.
     pub(super) messages_paid: f64,
@@ -29,7 +27,6 @@ impl Counts {
     pub(super) fn of_slice(slice: &Slice) -> Self {
         Self {
             messages: slice.messages as f64,
-            sessions: slice.sessions.map_or(f64::NAN, |sessions| sessions as f64),
             window_s: slice.window_ns as f64 / 1e9,
             messages_paid: slice.messages as f64,
             server_cpu_us: slice.server_cpu_ns as f64 / 1e3,
@@ -48,7 +45,6 @@ impl Counts {
         let RoundLine { run, server, client, .. } = round;
         Self {
             messages: run.messages as f64,
-            sessions: run.sessions as f64,
             window_s: run.window_ns as f64 / 1e9,
             messages_paid: run.messages_in_all as f64,
             server_cpu_us: server.cpu_s() * 1e6,
@@ -61,7 +57,6 @@ impl Counts {
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         self.messages += more.messages;
-        self.sessions += more.sessions;
         self.window_s += more.window_s;
         self.messages_paid += more.messages_paid;
         self.server_cpu_us += more.server_cpu_us;
@@ -172,7 +167,11 @@ impl Merged {
             // In a closed loop it is as large as what happened to be in the air.
             server_memory: round.open.as_ref().and(server.resident_bytes).unwrap_or(0) as f64
                 / (1 << 20) as f64,
-            worker_spread: round.worker_spread.map_or((0.0, 0.0), |spread| (spread, 1.0)),
+            // One worker is always as busy as the mean worker.
+            worker_spread: round
+                .worker_spread
+                .filter(|_| round.place.class != Class::Single)
+                .map_or((0.0, 0.0), |spread| (spread, 1.0)),
         })
     }
 
