@@ -75,7 +75,7 @@ pub struct ContestResult {
     pub alarms: Vec<Alarm>,
 }
 
-/// A measure by which the reference and its second copy are told apart, with p < 1%.
+/// A measure by which the reference and its second copy are told apart, with p < 1% after correction for the number of measures.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Alarm {
     /// The measure.
@@ -97,6 +97,11 @@ impl Alarm {
 }
 
 impl ContestResult {
+    /// Whether any round of it was run, were it one that does not count.
+    pub fn is_measured(&self) -> bool {
+        self.arms.iter().any(|arm| arm.rounds > 0 || !arm.excluded.is_empty())
+    }
+
     /// The measures that a short table shows, the headline first. Where sessions are short, their time is what a client waits
     /// for, and a round trip is only a part of it, which is the shorter the longer a connection waits before its first.
     pub fn shown(&self) -> Vec<Measure> {

@@ -182,10 +182,11 @@ impl<'a> Compared<'a> {
     /// What was measured over all rounds of an arm: the level of the reference by both of its copies, and that of others by their ratio
     /// to it. So any two levels differ by the ratio that is told of them. An arm that is not compared has its own.
     fn level_of(&self, measure: Measure, arm: usize) -> Option<f64> {
-        let of_copy = || self.copy_comparison(measure).map(|(found, _)| found.ratio);
         let ratio = match arm {
             0 => Some(1.0),
-            _ if self.copy() == Some(arm) => of_copy(),
+            _ if self.copy() == Some(arm) => {
+                self.judgement(measure).copy_estimate().map(|estimate| estimate.centre.exp())
+            }
             _ => self.estimate(measure, arm).map(|estimate| estimate.centre.exp()),
         };
         let by_ratio = || Some(ratio? * self.reference_level(measure)?);
@@ -241,7 +242,12 @@ impl<'a> Compared<'a> {
 
     /// Compares the second copy of the reference with it, with the probability of what it shows; a verdict is an alarm.
     fn copy_comparison(&self, measure: Measure) -> Option<(Comparison, f64)> {
-        self.copy().and_then(|_| self.judgement(measure).copy())
+        self.copy().and_then(|_| self.judgement(measure).copy(self.measures_of_copy()))
+    }
+
+    /// By how many measures the second copy of the reference is compared with it.
+    fn measures_of_copy(&self) -> usize {
+        Measure::ALL.into_iter().filter(|measure| self.judgement(*measure).copy_estimate().is_some()).count()
     }
 
     /// The arms by one measure, by their ratios to the reference, the best first.

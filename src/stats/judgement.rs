@@ -10,7 +10,9 @@ use super::{
 /// 1 to 5.
 const RISK_OF_PAIRS: f64 = 0.01;
 
-/// The probability below which the two copies of the reference are told apart: an alarm, for they are the same program.
+/// The probability with which the two copies of the reference are told apart by any measure of a contest, though nothing distinguishes
+/// them: an alarm, for they are the same program. At 1% for each of 13 measures, two records of five, of four contests each, would have one
+/// (1 − 0.99^52).
 const ALARM: f64 = 0.01;
 
 /// What is said of the arms of a contest. Arms go by their numbers; the reference's is 0.
@@ -53,11 +55,17 @@ impl Judgement {
         Some(finding.comparison(self.better))
     }
 
+    /// The estimate of the ratio of the second copy of the reference to it.
+    pub fn copy_estimate(&self) -> Option<Estimate> {
+        self.estimates.of_copy()
+    }
+
     /// Compares the second copy of the reference with it, with the probability of what it shows. A verdict is an alarm: both
-    /// are the same program, and something told them apart with p < 1%.
-    pub fn copy(&self) -> Option<(Comparison, f64)> {
+    /// are the same program, and something told them apart with a probability below 1%, corrected for so many measures that
+    /// they are compared by (Bonferroni).
+    pub fn copy(&self, measures: usize) -> Option<(Comparison, f64)> {
         let estimate = self.estimates.of_copy()?;
-        let finding = find(&[Some(estimate)], ALARM).into_iter().flatten().next()?;
+        let finding = find(&[Some(estimate)], ALARM / measures as f64).into_iter().flatten().next()?;
         Some((finding.comparison(self.better), estimate.p()))
     }
 

@@ -185,10 +185,12 @@ fn a_difference_of_three_standard_errors_is_found_among_twelve_arms() {
 fn the_copies_of_the_reference_raise_an_alarm_in_1_of_100_duels() {
     let machine = Machine { epochs: 6, ..MACHINE };
     let alarms = share(1000, |mut simulation| {
-        simulation.duel(machine, &[1.0; 4]).copy().is_some_and(|(found, _)| found.verdict.is_told())
+        simulation.duel(machine, &[1.0; 4]).copy(1).is_some_and(|(found, _)| found.verdict.is_told())
     });
     // 20 of 1,000 are two standard deviations and a half more than the 10 expected.
     assert!(alarms <= 0.02, "{alarms}");
+    // What one measure of as many as a duel has must show.
+    const MEASURES: usize = 13;
     let biased = share(100, |mut simulation| {
         let measured = Measured {
             reference: simulation.arm(machine, 1.0),
@@ -196,7 +198,7 @@ fn the_copies_of_the_reference_raise_an_alarm_in_1_of_100_duels() {
             others: (0..4).map(|_| simulation.arm(machine, 1.0)).collect(),
         };
         let judged = Judgement::of(&measured, Better::More, &Draws::new(1));
-        judged.copy().is_some_and(|(found, _)| found.verdict.is_told())
+        judged.copy(MEASURES).is_some_and(|(found, _)| found.verdict.is_told())
     });
     assert!(biased > 0.9, "{biased}");
 }

@@ -69,12 +69,29 @@ fn the_copies_of_the_reference_are_one() {
     let found = judged(&reference, Some(&copy), std::slice::from_ref(&arm), Better::More);
     let compared = found.comparison(1, 0).unwrap();
     assert!((compared.ratio - 1.0).abs() < 1e-12 && compared.blocks == 18, "{compared:?}");
-    let (copies, p) = found.copy().unwrap();
+    let (copies, p) = found.copy(1).unwrap();
     assert!((copies.ratio - 1.21).abs() < 1e-12 && copies.verdict == Verdict::Better && p < 0.01);
+    // By many measures together it takes more to be an alarm than by one.
+    let drawn = |percent: i32| {
+        let noise = |epoch: usize, block: usize| {
+            1.0 + 0.01 * f64::from((7 * epoch as i32 + 3 * block as i32) % 5 - 2)
+        };
+        let blocks = |(epoch, blocks): (usize, &Vec<Option<f64>>)| {
+            let of = |(block, value): (usize, &Option<f64>)| value.map(|value| value * noise(epoch, block));
+            blocks.iter().enumerate().map(of).collect()
+        };
+        let noisy: Series = reference.iter().enumerate().map(blocks).collect();
+        let copy = times(&noisy, 1.0 + f64::from(percent) / 1000.0);
+        judged(&reference, Some(&copy), std::slice::from_ref(&arm), Better::More)
+    };
+    let is_alarm =
+        |percent, measures| drawn(percent).copy(measures).is_some_and(|(found, _)| found.verdict.is_told());
+    let least = |measures| (0..100).find(|percent| is_alarm(*percent, measures)).unwrap();
+    assert!(least(1) > 0 && least(13) > least(1), "{} and {}", least(1), least(13));
     // A block that one copy lacks is compared with the other.
     let missing: Series = copy.iter().map(|blocks| vec![None; blocks.len()]).collect();
     let alone = judged(&reference, Some(&missing), &[arm], Better::More);
-    assert!((alone.comparison(1, 0).unwrap().ratio - 1.1).abs() < 1e-12 && alone.copy().is_none());
+    assert!((alone.comparison(1, 0).unwrap().ratio - 1.1).abs() < 1e-12 && alone.copy(1).is_none());
 }
 
 #[test]
@@ -85,7 +102,7 @@ fn too_few_epochs_say_nothing() {
     for series in [two, excluded, none] {
         let found = judged(&series, Some(&series), std::slice::from_ref(&series), Better::More);
         assert!(
-            found.comparison(1, 0).is_none() && found.copy().is_none() && found.ranks(|_| true).is_empty()
+            found.comparison(1, 0).is_none() && found.copy(1).is_none() && found.ranks(|_| true).is_empty()
         );
     }
 }
@@ -165,7 +182,7 @@ proptest! {
             prop_assert_eq!(own, 1 + some.iter().filter(|(other, _)| judgement.is_better(*other, arm)).count());
             prop_assert!(some.iter().all(|(other, others)| !judgement.is_better(*other, arm) || *others < own));
         }
-        if let Some((copies, _)) = judgement.copy() {
+        if let Some((copies, _)) = judgement.copy(1) {
             agrees_with_itself(&copies)?;
         }
     }
