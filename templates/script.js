@@ -12,15 +12,13 @@
   // Names in a sentence: a; a and b; a, b and c.
   const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
-  // How much more or less some ratios are, such as 17 to 19% more.
-  const size = (ratios) => {
-    const shares = ratios.map((ratio) => 100 * (ratio - 1));
-    const [low, high] = [Math.min(...shares), Math.max(...shares)];
-    const [one, other] = [low, high].map((share) => Math.abs(share).toFixed(0));
-    const way = low + high >= 0 ? "more" : "less";
-    if (one === other) return `${other}% ${way}`;
-    if (Math.sign(low) !== Math.sign(high)) return `${low.toFixed(0)} to +${high.toFixed(0)}%`;
-    return way === "less" ? `${other} to ${one}% less` : `${one} to ${other}% more`;
+  // How much more or less some ratios are, by the first and the last of them: 19% (monoio) to 17% (compio) more.
+  const sizes = (ratios) => {
+    const [[first, one], [last, other]] = [ratios[0], ratios.at(-1)];
+    const size = (ratio) => `${(100 * Math.abs(ratio - 1)).toFixed(0)}%`;
+    const way = (ratio) => (ratio >= 1 ? "more" : "less");
+    if (way(one) !== way(other)) return `${size(one)} ${way(one)} (${first}) to ${size(other)} ${way(other)} (${last})`;
+    return size(one) === size(other) ? `${size(one)} ${way(one)}` : `${size(one)} (${first}) to ${size(other)} (${last}) ${way(one)}`;
   };
 
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
@@ -57,7 +55,10 @@
   // What a verdict is called, its sign, and where it is none the difference that was needed for one.
   const verdict = (found) => ({ 1: "better", "-1": "worse", 0.5: "suggestive", 0: "statistically indistinguishable" })[found[4]];
   const sign = (found) => ({ 1: "▲", "-1": "▼", 0.5: "~", 0: "=" })[found[4]];
-  const needed = (found) => (Math.abs(found[4]) === 1 ? "" : ` ±${(found[3] * 100).toFixed(1)}%`);
+  const needed = (found) => {
+    if (Math.abs(found[4]) === 1) return "";
+    return found[3] < 10 ? ` ±${(found[3] * 100).toFixed(1)}%` : " ±1000% or more";
+  };
 
   const svg = (name, attributes, ...children) => {
     const element = document.createElementNS(document.querySelector("svg").namespaceURI, name);
@@ -89,8 +90,9 @@
       const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1)).find(told);
       const known = [baseline, reference].find(told);
       const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
-      const sizes = against.map((than) => `${size(best.map((is) => measure.ratios[than][is.arm][0]))} than ${contest.arms[than]}`);
-      const lead = sizes.length === 0 ? "" : `: ${sizes.join(", ")}`;
+      const of = (than) => best.map((is) => [contest.arms[is.arm], measure.ratios[than][is.arm][0]]);
+      const leads = against.map((than) => `${sizes(of(than))} than ${contest.arms[than]}`);
+      const lead = leads.length === 0 ? "" : `: ${leads.join(", ")}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`

@@ -16,15 +16,17 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show which backends changed between two records. The ratios of each record are to its own reference, its first backend.
+/// Show which backends changed between two records.
 ///
-/// Records whose design differs (workload, schedule, placement, prefixes, address) are not compared. What else differs, such as the
-/// kernel or the version of a crate, is named as a possible cause.
+/// Each record has ratios to its own first backend. A change is the new ratio divided by the old one.
+///
+/// If the two runs differ in their workload, schedule, processors, command prefixes or server address, the differences are named, and
+/// there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\
                   Exit codes:\n  0  compared; with --fail-on worse, no backend is worse\n  1  --fail-on worse, and a backend is worse; or a \
-                  record cannot be read\n  2  wrong usage, also --fail-on with records whose design differs")]
+                  record cannot be read\n  2  wrong usage; also --fail-on with runs that cannot be compared")]
 pub(super) struct Args {
     /// The folder of the older record, such as results/2026-11-27.1
     old: PathBuf,

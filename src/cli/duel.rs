@@ -27,6 +27,7 @@ use crate::{
     record::{RecordWriter, Setup},
 };
 pub(super) use args::Args;
+use args::span;
 use recorder::{Recorder, Shown};
 
 /// Fights a duel, records it, and prints its summary.
@@ -60,7 +61,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     let day = setup.began.split('T').next().unwrap_or_default().to_owned();
     let writer = RecordWriter::create(&args.out, &day, &setup)?;
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
-    let usual = || format!("it takes about {} s", plan.estimate().as_secs());
+    let usual = || format!("it takes about {}", span(plan.estimate()));
     output::tell(&args.intention().unwrap_or_else(usual));
     let interrupted = interrupts()?;
     let mut runner = AgentRunner::new(launch, setup.seed);

@@ -59,8 +59,8 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, if the system allows it and
-    /// everything runs on this machine]
+    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, unless the system forbids
+    /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or

@@ -3,7 +3,7 @@
 use crate::{
     analysis::{ArmResult, ContestResult, Measure, ScalingPoint},
     record::Class,
-    report::numbers::level_among,
+    report::{numbers::level_among, words::listed},
     stats::Better,
 };
 
@@ -19,6 +19,9 @@ pub(super) fn answer_words(contest: &ContestResult) -> Vec<String> {
 /// Who leads a contest, by what its ranks are of, and by how much, in a sentence; where arms differ by their workers, what more of them
 /// are worth.
 pub(super) fn lead_words(contest: &ContestResult) -> String {
+    if !contest.is_measured() {
+        return "Not measured: the duel ended before this comparison began.".to_owned();
+    }
     if contest.class == Class::Scaling {
         let all_void = contest.scaling.iter().all(|point| point.void.is_some());
         let none = all_void.then(|| "No conclusion about scaling: no point is valid.".to_owned());
@@ -36,10 +39,10 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
     let size = |than: &ArmResult| {
-        let to =
-            |arm: &&ArmResult| Some(ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?);
-        let ratios: Vec<f64> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!("{} than {}", size_words(&ratios), than.arm.name))
+        let against = ratio_of(than, contest, measure)?;
+        let to = |arm: &&ArmResult| Some((arm.arm.name.clone(), ratio_of(arm, contest, measure)? / against));
+        let ratios: Vec<(String, f64)> = best.iter().map(to).collect::<Option<_>>()?;
+        Some(format!("{} than {}", range_words(&ratios), than.arm.name))
     };
     let next = ranked.iter().copied().find(told);
     let known = baseline(contest, measure).into_iter().chain(reference).find(told);
@@ -74,7 +77,7 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     let size = best.first().zip(baseline(contest, measure)).and_then(|(first, than)| {
         let to = ratio_of(first, contest, measure)? / ratio_of(than, contest, measure)?;
         let is_told = is_told_better(first, than, measure);
-        is_told.then(|| format!(", {} than {}", size_words(&[to]), than.arm.name))
+        is_told.then(|| format!(", {} than {}", size_words(to), than.arm.name))
     });
     let level = |arm: &ArmResult| arm.levels.get(&measure).copied();
     let named = best.into_iter().map(|arm| match level(arm) {
@@ -131,7 +134,7 @@ fn floor_words(contest: &ContestResult) -> String {
     let told = |arm: &&ArmResult| arm.floor && is_told_better(arm, against, measure);
     let best = contest.arms.iter().filter(told).find_map(|arm| Some((arm, ratio(arm)?)));
     best.map_or_else(String::new, |(floor, ratio)| {
-        let size = size_words(&[ratio]);
+        let size = size_words(ratio);
         format!(
             " The hand-written loop {} has {size} {} than {}.",
             floor.arm.name,
@@ -159,7 +162,7 @@ fn stealing_words(contest: &ContestResult) -> Vec<String> {
     });
     let by = |one: &ArmResult, other: &ArmResult, measure: Measure| {
         let [ratio, to] = [one, other].map(|arm| ratio_of(arm, contest, measure));
-        let size = size_words(&[ratio? / to?]);
+        let size = size_words(ratio? / to?);
         let name = measure.name();
         Some(match (is_told_better(one, other, measure), is_told_better(other, one, measure)) {
             (true, _) => format!("better by {name} ({size})"),
@@ -219,27 +222,23 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Optio
     found.or((arm.arm.name == contest.reference).then_some(1.0))
 }
 
-/// How much more or less some ratios are, such as `17 to 19% more`.
-fn size_words(ratios: &[f64]) -> String {
-    let shares = ratios.iter().map(|ratio| (ratio - 1.0) * 100.0);
-    let (low, high) =
-        shares.fold((f64::MAX, f64::MIN), |(low, high), share| (low.min(share), high.max(share)));
-    let [low_text, high_text] = [low, high].map(|share| format!("{:.0}", share.abs()));
-    let way = if low + high >= 0.0 { "more" } else { "less" };
-    match (low_text == high_text, low.signum() == high.signum()) {
-        (true, _) => format!("{high_text}% {way}"),
-        (false, true) if way == "less" => format!("{high_text} to {low_text}% {way}"),
-        (false, true) => format!("{low_text} to {high_text}% {way}"),
-        (false, false) => format!("{low:+.0} to {high:+.0}%"),
-    }
+/// How much more or less a ratio is, such as `17% more`.
+fn size_words(ratio: f64) -> String {
+    format!("{:.0}% {}", 100.0 * (ratio - 1.0).abs(), if ratio >= 1.0 { "more" } else { "less" })
 }
 
-/// Names in a sentence: `a`, `a and b`, `a, b and c`.
-fn listed(names: &[&str]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+/// How much more or less some ratios are, by the first and the last of them: `19% (monoio) to 17% (compio) more`.
+fn range_words(ratios: &[(String, f64)]) -> String {
+    let (Some((first, one)), Some((last, other))) = (ratios.first(), ratios.last()) else {
+        return String::new();
+    };
+    let [first_size, last_size] = [*one, *other].map(size_words);
+    match (first_size == last_size, first_size.split_once(' '), last_size.split_once(' ')) {
+        (false, Some((size, way)), Some((to, same))) if way == same => {
+            format!("{size} ({first}) to {to} ({last}) {way}")
+        }
+        (false, ..) => format!("{first_size} ({first}) to {last_size} ({last})"),
+        (true, ..) => first_size,
     }
 }
 
@@ -260,11 +259,15 @@ mod tests {
     };
 
     #[test]
-    fn the_same_size_is_said_once_and_others_from_the_least_to_the_most() {
-        assert_eq!(size_words(&[1.15, 1.151]), "15% more");
-        assert_eq!(size_words(&[1.19, 1.151]), "15 to 19% more");
-        assert_eq!(size_words(&[0.9]), "10% less");
-        assert_eq!(size_words(&[0.81, 0.86]), "14 to 19% less");
+    fn the_same_size_is_said_once_and_others_with_whose_they_are() {
+        let words = |ratios: &[(&str, f64)]| {
+            range_words(&ratios.iter().map(|(name, ratio)| ((*name).to_owned(), *ratio)).collect::<Vec<_>>())
+        };
+        assert_eq!(words(&[("a", 1.151)]), "15% more");
+        assert_eq!(words(&[("a", 1.151), ("b", 1.15)]), "15% more");
+        assert_eq!(words(&[("a", 1.19), ("b", 1.17), ("c", 1.151)]), "19% (a) to 15% (c) more");
+        assert_eq!(words(&[("a", 0.81), ("b", 0.86)]), "19% (a) to 14% (b) less");
+        assert_eq!(words(&[("a", 1.02), ("b", 0.99)]), "2% more (a) to 1% less (b)");
     }
 
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
@@ -324,7 +327,7 @@ mod tests {
             let leaders_of_all = leaders(contest.headline, &ranked(contest, contest.headline, |_| true));
             let parts: Vec<&str> = said.split(" than ").collect();
             for (size, than) in parts.iter().zip(&parts[1..]) {
-                prop_assert!(size.ends_with("% more"), "{}", said);
+                prop_assert!(size.ends_with(" more"), "{}", said);
                 let than = named(than.split([',', ';', '.']).next().unwrap_or_default());
                 for arm in &leaders_of_all {
                     prop_assert!(is_told_better(arm, than, contest.headline), "{}", said);

@@ -79,7 +79,7 @@ pub(super) fn again_words(setup: &Setup) -> String {
     let named = repeated(setup);
     let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1,024", "crowd") };
     format!(
-        "To repeat {named} with messages of 4 KiB (for {connections} connections, write {other} instead of {named} in the first command)"
+        "To repeat the workload {named} with messages of 4 KiB (for {connections} connections, write {other} instead of {named} in the first command)"
     )
 }
 

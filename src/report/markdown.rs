@@ -5,7 +5,10 @@ use std::fmt::{self, Write as _};
 use super::{
     answer::answer_words,
     numbers::level_text,
-    words::{FLOORS, SIGNS, alarm_words, cautions, heading, machine_words, rank_text, ratio_text, versions},
+    words::{
+        FLOORS, SIGNS, alarm_words, cautions, heading, machine_words, no_verdict_words, rank_text,
+        ratio_text, versions,
+    },
 };
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure, ResponseTime, SessionTime},
@@ -76,6 +79,9 @@ fn write_all(text: &mut String, setup: &Setup, analysis: &Analysis) -> fmt::Resu
 fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text, "### `{}`: {}\n", contest.title, heading(contest.view, contest.class))?;
     writeln!(text, "{}\n", escape(&answer_words(contest).join(" ")))?;
+    if !contest.is_measured() {
+        return Ok(());
+    }
     let shown = contest.shown();
     let columns: Vec<String> = shown.iter().map(|measure| format!("{} | ratio", measure.name())).collect();
     let (idle, of_idle) = if has_idle(contest) { (" idle connection |", "--:|") } else { ("", "") };
@@ -87,15 +93,13 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
     writeln!(text)?;
     write_session_times(text, contest)?;
     write_response_times(text, contest)?;
-    for arm in contest.arms.iter().filter(|arm| arm.no_verdict.is_some() || !arm.excluded.is_empty()) {
+    for words in no_verdict_words(contest) {
+        writeln!(text, "- {}", escape(&words))?;
+    }
+    for arm in contest.arms.iter().filter(|arm| !arm.excluded.is_empty()) {
         let reasons: Vec<String> =
             arm.excluded.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
-        let verdict = arm.no_verdict.as_deref().map(|why| format!("no verdict: {}", escape(why)));
-        let parts: Vec<String> = verdict
-            .into_iter()
-            .chain((!reasons.is_empty()).then(|| format!("excluded: {}", reasons.join(", "))))
-            .collect();
-        writeln!(text, "- `{}`: {}", arm.arm.name, parts.join("; "))?;
+        writeln!(text, "- `{}`: excluded: {}", arm.arm.name, reasons.join(", "))?;
     }
     for told in machine_words(contest) {
         writeln!(text, "- {told}")?;

@@ -5,7 +5,8 @@ use super::{
     limits::{again, again_words, limits},
     numbers::level_among,
     words::{
-        self, FLOORS, alarm_words, cautions, class_words, marked, rank_text, sign, versions, view_words,
+        self, FLOORS, alarm_words, cautions, class_words, marked, no_verdict_words, rank_text, sign,
+        versions, view_words,
     },
 };
 use crate::{
@@ -30,14 +31,14 @@ const BRIEFLY: &str = "▲ better, ▼ worse, = no significant difference, ~ a h
 const LEGEND: [&str; 9] = [
     "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. For messages/s higher is better, for times lower.",
     "▲ better, ▼ worse: significant after correction for the number of backends. Signs compare with NAME alone. The sentences above a \
-     table compare all pairs, with a correction for all of them.",
+     table compare other pairs too, with a stricter correction.",
     "~ suggestive, a hint only: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
     "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
     "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip.",
     "session: the time from the start of the connect to the last reply.",
     "†: not actively maintained.",
-    "NAME again: a second copy of the reference, as a control.",
+    "NAME again: a second copy of the reference, as a control. ▲ or ▼ beside it means that something is wrong with the run.",
 ];
 
 /// Where the rest stands.
@@ -106,11 +107,13 @@ fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     for words in answer_words(contest) {
         lines.extend(wrapped(&words, "", "  ", width));
     }
+    if !contest.is_measured() {
+        return lines;
+    }
     lines.push(String::new());
     lines.extend(table(contest, width));
-    let without = contest.arms.iter().filter_map(|arm| Some((arm, arm.no_verdict.as_ref()?)));
-    for (arm, why) in without {
-        lines.extend(wrapped(&format!("{} has no verdict: {why}", arm.arm.name), "- ", "  ", width));
+    for words in no_verdict_words(contest) {
+        lines.extend(wrapped(&words, "- ", "  ", width));
     }
     lines
 }

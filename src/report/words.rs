@@ -30,6 +30,36 @@ pub(super) fn named(arm: &ArmResult) -> String {
     format!("{}{}", arm.arm.name, if arm.maintained { "" } else { " †" })
 }
 
+/// Who of a contest has no verdict, and why, in a sentence for each reason; nothing of a contest that was not measured at all, whose
+/// answer says so.
+pub(super) fn no_verdict_words(contest: &ContestResult) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    if !contest.is_measured() {
+        return Vec::new();
+    }
+    for arm in &contest.arms {
+        let Some(why) = arm.no_verdict.as_deref() else { continue };
+        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, names)) => names.push(&arm.arm.name),
+            None => reasons.push((why, vec![&arm.arm.name])),
+        }
+    }
+    let sentence = |(why, names): (&str, Vec<&str>)| {
+        let have = if names.len() == 1 { "has" } else { "have" };
+        format!("{} {have} no verdict: {why}.", listed(&names))
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
+/// Names in a sentence: `a`, `a and b`, `a, b and c`.
+pub(super) fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}
+
 /// The arms that are a version of a backend, and what exactly is in each.
 pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
     let named = setup.contestants.iter().filter(|(name, _)| name.contains('@'));
@@ -88,7 +118,8 @@ pub(super) fn marked(comparison: &Comparison) -> String {
 
 /// The difference that was needed for a verdict, as it stands beside the sign of none.
 pub(super) fn needed_text(needed: f64) -> String {
-    format!("±{}", percent(needed))
+    const MOST: f64 = 10.0;
+    if needed < MOST { format!("±{}", percent(needed)) } else { format!("±{:.0}% or more", MOST * 100.0) }
 }
 
 /// A share as a percentage.
@@ -185,20 +216,21 @@ fn neighbours_words(contest: &ContestResult) -> Option<String> {
         (others, "other processes used", "of the processors"),
         (
             ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "the kernel's ksoftirqd threads",
+            "the kernel's ksoftirqd threads used",
             "(work for backends that is not in their CPU time)",
         ),
-        (steal, "other virtual machines of this host", "of the processors"),
+        (steal, "other virtual machines of this host used", "of the processors"),
         (
             cpu_pressure,
-            "and some thread was waiting for a processor during",
+            "some thread was waiting for a processor during",
             "of the time (it is high whenever client and server share a processor)",
         ),
-        (throttled.filter(|share| *share > 0.0), "and a CPU quota stopped everything during", "of the time"),
+        (throttled.filter(|share| *share > 0.0), "a CPU quota stopped everything during", "of the time"),
     ];
     let told = parts
         .into_iter()
         .filter_map(|(share, before, after)| Some(format!("{before} {:.1}% {after}", share? * 100.0)));
     let told: Vec<String> = told.collect();
-    (!told.is_empty()).then(|| format!("At most, in any one round: {}.", told.join(", ")))
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    (!told.is_empty()).then(|| format!("At most, in any one round: {}.", listed(&told)))
 }

@@ -60,8 +60,7 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which client drives which server: own, each backend's own client; server, the same client for all; matrix, every client with every
-    /// server [default: own, or server if a named backend has no client]
+    /// Which client each server is measured with [default: own, or server if a named backend has no client]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
@@ -84,8 +83,8 @@ pub(in crate::cli) struct Args {
     /// Prefix of the client's command; repeat it for several load machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, if the system allows it and
-    /// everything runs on this machine]
+    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, unless the system forbids
+    /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
@@ -99,9 +98,9 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every ratio of messages/s has a 95% confidence interval narrower than this: with 2%, 0.99 to 1.01 is just too wide.
-    /// All must be that narrow after two epochs in a row, the first of which is at least the sixth. Stops at the latest after --time,
-    /// or after 10 minutes
+    /// Stop when the 95% confidence interval of every ratio of messages/s is narrower than this from end to end: 2% is reached with
+    /// 0.991 to 1.009. The intervals must be that narrow after two epochs in a row, and after the seventh at the earliest. Stops at the
+    /// latest after --time, or after 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
@@ -228,11 +227,11 @@ pub(super) fn percent_text(share: f64) -> String {
     format!("{}%", (share * 1e5).round() / 1e3)
 }
 
-/// A duration in words: whole minutes, or seconds.
-fn span(time: Duration) -> String {
-    match time.as_secs() {
-        seconds if seconds > 0 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        _ => format!("{} s", time.as_secs_f64()),
+/// A duration in words, as far as an estimate is true: whole seconds, or whole minutes from two on.
+pub(super) fn span(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
     }
 }
 

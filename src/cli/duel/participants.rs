@@ -120,7 +120,7 @@ impl Participants {
             };
             return Err(wrong_usage(format!(
                 "a duel needs two backends that can run in the same class{restricted}: {}; `ioduel list` shows the threads of each",
-                self.contestants.iter().map(class_words).collect::<Vec<_>>().join(", ")
+                self.contestants.iter().map(possible_classes).collect::<Vec<_>>().join(", ")
             )));
         }
         match self.contestants.iter().find(|it| !possible.iter().any(|c| c.admits(it.threading(), workers))) {
@@ -191,7 +191,7 @@ fn admitted(contestant: &Contestant, program: &Path) -> Result<(), Unavailable> 
 }
 
 /// The classes that a backend can run in.
-fn class_words(contestant: &&'static Contestant) -> String {
+fn possible_classes(contestant: &&'static Contestant) -> String {
     let can = |class: &Class| class.admits(contestant.threading(), None);
     let classes: Vec<&str> =
         [Class::Single, Class::Multi].iter().filter(|it| can(it)).map(|it| it.name()).collect();

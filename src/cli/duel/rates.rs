@@ -99,9 +99,11 @@ fn meaningful(rates: Vec<f64>, objectives: &[Objective], workload: &Workload) ->
         let needed = messages_needed(objectives);
         let quantile = strictest(objectives).name();
         let window = (needed as f64 / most).ceil();
+        // With an objective the rates are searched, not set.
+        let raise = if objectives.is_empty() { "raise the rate, or " } else { "" };
         return Err(wrong_usage(format!(
-            "a round needs {needed} messages for {quantile}, and at {most:.0} a second it has fewer: \
-             raise the rate, or lengthen the round with --window {window}s"
+            "a round needs {needed} messages for {quantile}, and at {most:.0} a second it has fewer: {raise}lengthen the \
+             round with --window {window}s"
         )));
     }
     Ok(kept)

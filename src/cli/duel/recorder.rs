@@ -140,7 +140,7 @@ impl Recorder {
                 contest.arms.iter().filter_map(|arm| Some(format!("{} {}", arm.rank()?, arm.arm.name)));
             ranked.collect::<Vec<_>>().join(", ")
         });
-        format!("{} epochs done, {:.0} s left; {ranks}", self.epochs_done, left.as_secs_f64())
+        format!("{} epochs done, {} left; {ranks}", self.epochs_done, super::span(left))
     }
 
     fn tell_errors(&mut self, lines: &[Line]) {

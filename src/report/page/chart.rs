@@ -301,12 +301,12 @@ pub(super) fn rounds(compared: &Compared<'_>) -> Option<String> {
         }
     }
     let of_slices = match compared.contest().schedule {
-        Schedule::Slices { .. } => ", each of all slices of an epoch",
+        Schedule::Slices { .. } => " (a round is all slices of an epoch)",
         Schedule::Rounds { .. } => "",
     };
     let workload = &compared.contest().workload;
     Some(chart.svg.finish(&format!(
         "{unit} of each backend in {blocks} rounds of {workload}{of_slices}, in the order in which they were measured; \
-         {lost} whole rounds were excluded"
+         excluded rounds: {lost}"
     )))
 }

@@ -14,7 +14,7 @@ use crate::{
     report::{
         answer::answer_words,
         numbers::level_text,
-        words::{SIGNS, alarm_words, heading, machine_words, ratio_text},
+        words::{SIGNS, alarm_words, heading, machine_words, no_verdict_words, ratio_text},
     },
     stats::Better,
 };
@@ -166,17 +166,13 @@ fn pictured(contest: &ContestResult) -> String {
 }
 
 fn notes(contest: &ContestResult) -> Vec<String> {
-    let barred = contest
-        .arms
-        .iter()
-        .filter_map(|arm| Some(format!("{} has no verdict: {}.", arm.arm.name, arm.no_verdict.as_ref()?)));
     let bound = contest
         .arms
         .iter()
         .filter(|arm| arm.client_bound)
         .map(|arm| format!("{} was client-bound: its server could have done more.", arm.arm.name));
     let alarms = contest.alarms.iter().map(|alarm| alarm_words(contest, alarm));
-    alarms.chain(barred).chain(bound).chain(machine_words(contest)).collect()
+    alarms.chain(no_verdict_words(contest)).chain(bound).chain(machine_words(contest)).collect()
 }
 
 /// Every measure of every arm: level, ratio and interval.
