@@ -38,7 +38,7 @@ use crate::{
 };
 use output::OutputClosed;
 
-/// Compares I/O strategies for Rust services: one verified echo session, written once per backend.
+/// Compares I/O strategies for Rust services: the same verified echo server and client, implemented once for each backend.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {

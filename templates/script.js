@@ -12,13 +12,14 @@
   // Names in a sentence: a; a and b; a, b and c.
   const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
-  // How much more or less some ratios are, by the first and the last of them: 19% (monoio) to 17% (compio) more.
+  // How far a ratio is from 1: 17%. And how much more or less it is: 17% more.
+  const percent = (ratio) => `${(100 * Math.abs(ratio - 1)).toFixed(0)}%`;
+  const size = (ratio) => `${percent(ratio)} ${ratio >= 1 ? "more" : "less"}`;
+
+  // By how much each of some is ahead: 17% (monoio) and 15% (compio); the same size is said once.
   const sizes = (ratios) => {
-    const [[first, one], [last, other]] = [ratios[0], ratios.at(-1)];
-    const size = (ratio) => `${(100 * Math.abs(ratio - 1)).toFixed(0)}%`;
-    const way = (ratio) => (ratio >= 1 ? "more" : "less");
-    if (way(one) !== way(other)) return `${size(one)} ${way(one)} (${first}) to ${size(other)} ${way(other)} (${last})`;
-    return size(one) === size(other) ? `${size(one)} ${way(one)}` : `${size(one)} (${first}) to ${size(other)} (${last}) ${way(one)}`;
+    const all = ratios.map(([, ratio]) => percent(ratio));
+    return all.every((it) => it === all[0]) ? all[0] : listed(ratios.map(([name], place) => `${all[place]} (${name})`));
   };
 
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
@@ -91,13 +92,15 @@
       const known = [baseline, reference].find(told);
       const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
       const of = (than) => best.map((is) => [contest.arms[is.arm], measure.ratios[than][is.arm][0]]);
-      const leads = against.map((than) => `${sizes(of(than))} than ${contest.arms[than]}`);
-      const lead = leads.length === 0 ? "" : `: ${leads.join(", ")}`;
+      const one = against.map((than) => `${size(of(than)[0][1])} than ${contest.arms[than]}`).join(", ");
+      const several = against.map((than) => `of ${contest.arms[than]}, by ${sizes(of(than))}`).join(", and ");
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`
-        : `${listed(names)}${among} ${best.length === 1 ? "leads" : "lead"} by ${measure.name}${lead}` +
-          `${best.length === 1 ? "" : "; they do not differ significantly from each other"}.`;
+        : best.length === 1
+        ? `${names[0]}${among} leads by ${measure.name}${one === "" ? "" : `: ${one}`}.`
+        : `${listed(names)}${among} lead by ${measure.name}, without a significant difference between them.` +
+          `${several === "" ? "" : ` Each is significantly ahead ${several}.`}`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";

@@ -52,9 +52,13 @@ pub fn answer(mut answering: impl Answering, at_end: fn()) -> anyhow::Result<()>
         let answer = request.and_then(|request| answering.answer(request));
         let answer = answer.unwrap_or_else(|error| Answer::Failed { error: format!("{error:#}") });
         let reply = Reply { answer, cost: answering.cost()? };
+        let line = serde_json::to_string(&reply).context("cannot write the reply")?;
         let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, &reply).context("cannot write the reply")?;
-        writeln!(out).and_then(|()| out.flush()).context("cannot write the reply")?;
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            // Whoever asked is gone, and wants no answer: there is nobody to complain to either.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written.context("cannot write the reply")?,
+        }
     }
     Ok(())
 }

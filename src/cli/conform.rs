@@ -200,7 +200,7 @@ impl fmt::Display for Line {
         match self.verdict {
             None => write!(f, "{side:<8} {case}"),
             Some(Word::Passed) => write!(f, "ok       {case}"),
-            Some(Word::Failed) => write!(f, "FAILED   {case}"),
+            Some(Word::Failed) => write!(f, "FAILED:  {case}"),
             Some(Word::NotRun) => write!(f, "not run  {case}"),
         }?;
         self.tries.map_or(Ok(()), |tries| write!(f, " (try {tries})"))?;
@@ -251,7 +251,7 @@ mod tests {
         let third = Outcome { case: &CASES[0], verdict: Verdict::Passed, tries: 3 };
         assert_eq!(Line::told(third).to_string(), format!("ok       {name} (try 3)"));
         let failed = anyhow::anyhow!("one\ntwo").context("asked");
-        let expected = format!("FAILED   {name}\n         asked: one\n         two");
+        let expected = format!("FAILED:  {name}\n         asked: one\n         two");
         assert_eq!(line(Verdict::Failed(failed)), expected);
         let expected = format!("not run  {name}\n         elsewhere");
         assert_eq!(line(Verdict::NotRun("elsewhere".to_owned())), expected);

@@ -53,8 +53,7 @@ impl Subject {
     pub(super) fn start_with(&self, prefix: &[&str]) -> anyhow::Result<Started> {
         let prefix = prefix.iter().map(OsString::from);
         let command = prefix.chain(self.command.iter().cloned()).collect();
-        let name = if self.is_alone { "the server" } else { "the agent" };
-        let mut started = self.agent(name, command, &self.backend)?;
+        let mut started = self.agent("the program under test", command, &self.backend)?;
         (started.counts, started.workers) = (!self.is_alone, self.workers);
         Ok(started)
     }

@@ -38,29 +38,55 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
-    let size = |than: &ArmResult| {
-        let against = ratio_of(than, contest, measure)?;
-        let to = |arm: &&ArmResult| Some((arm.arm.name.clone(), ratio_of(arm, contest, measure)? / against));
-        let ratios: Vec<(String, f64)> = best.iter().map(to).collect::<Option<_>>()?;
-        Some(format!("{} than {}", range_words(&ratios), than.arm.name))
-    };
     let next = ranked.iter().copied().find(told);
     let known = baseline(contest, measure).into_iter().chain(reference).find(told);
     let known = known.filter(|it| next.is_none_or(|next| next.arm.name != it.arm.name));
-    let sizes: Vec<String> = next.into_iter().chain(known).filter_map(size).collect();
-    let size = if sizes.is_empty() { String::new() } else { format!(": {}", sizes.join(", ")) };
+    let behind = || next.into_iter().chain(known);
     let by = measure.name();
     match names.as_slice() {
         [] => "No conclusion: no backend was measured well enough to be compared.".to_owned(),
-        [one] => format!("{one} leads by {by}{size}."),
+        [one] => {
+            let size = |than: &ArmResult| {
+                let ratio = ratio_of(best[0], contest, measure)? / ratio_of(than, contest, measure)?;
+                Some(format!("{} than {}", size_words(ratio), than.arm.name))
+            };
+            let sizes: Vec<String> = behind().filter_map(size).collect();
+            let sizes = if sizes.is_empty() { String::new() } else { format!(": {}", sizes.join(", ")) };
+            format!("{one} leads by {by}{sizes}.")
+        }
         all if all.len() == ranked.len() => alike(all, measure),
         several => {
+            let lead = |than: &ArmResult| {
+                let sizes = sizes_words(&best, than, contest, measure)?;
+                Some(format!("of {}, by {sizes}", than.arm.name))
+            };
+            let leads: Vec<String> = behind().filter_map(lead).collect();
+            let ahead = format!(" Each is significantly ahead {}.", leads.join(", and "));
             format!(
-                "{} lead by {by}{size}; they do not differ significantly from each other.",
-                listed(several)
+                "{} lead by {by}, without a significant difference between them.{}",
+                listed(several),
+                if leads.is_empty() { "" } else { &ahead }
             )
         }
     }
+}
+
+/// By how much each of some arms differs from another: `17% (monoio) and 15% (compio)`; the same size is said once.
+fn sizes_words(
+    arms: &[&ArmResult],
+    than: &ArmResult,
+    contest: &ContestResult,
+    measure: Measure,
+) -> Option<String> {
+    let against = ratio_of(than, contest, measure)?;
+    let size = |arm: &&ArmResult| Some(percent_words(ratio_of(arm, contest, measure)? / against));
+    let sizes: Vec<String> = arms.iter().map(size).collect::<Option<_>>()?;
+    if sizes.iter().all(|size| *size == sizes[0]) {
+        return sizes.into_iter().next();
+    }
+    let named = sizes.iter().zip(arms).map(|(size, arm)| format!("{size} ({})", arm.arm.name));
+    let named: Vec<String> = named.collect();
+    Some(listed(&named.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 /// The name of an arm in a sentence, with what is to be known of who leads.
@@ -222,24 +248,14 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Optio
     found.or((arm.arm.name == contest.reference).then_some(1.0))
 }
 
-/// How much more or less a ratio is, such as `17% more`.
-fn size_words(ratio: f64) -> String {
-    format!("{:.0}% {}", 100.0 * (ratio - 1.0).abs(), if ratio >= 1.0 { "more" } else { "less" })
+/// How far a ratio is from 1, such as `17%`.
+fn percent_words(ratio: f64) -> String {
+    format!("{:.0}%", 100.0 * (ratio - 1.0).abs())
 }
 
-/// How much more or less some ratios are, by the first and the last of them: `19% (monoio) to 17% (compio) more`.
-fn range_words(ratios: &[(String, f64)]) -> String {
-    let (Some((first, one)), Some((last, other))) = (ratios.first(), ratios.last()) else {
-        return String::new();
-    };
-    let [first_size, last_size] = [*one, *other].map(size_words);
-    match (first_size == last_size, first_size.split_once(' '), last_size.split_once(' ')) {
-        (false, Some((size, way)), Some((to, same))) if way == same => {
-            format!("{size} ({first}) to {to} ({last}) {way}")
-        }
-        (false, ..) => format!("{first_size} ({first}) to {last_size} ({last})"),
-        (true, ..) => first_size,
-    }
+/// How much more or less a ratio is, such as `17% more`.
+fn size_words(ratio: f64) -> String {
+    format!("{} {}", percent_words(ratio), if ratio >= 1.0 { "more" } else { "less" })
 }
 
 #[cfg(test)]
@@ -257,18 +273,6 @@ mod tests {
         record::{Line, Record},
         report::{text, words::sign},
     };
-
-    #[test]
-    fn the_same_size_is_said_once_and_others_with_whose_they_are() {
-        let words = |ratios: &[(&str, f64)]| {
-            range_words(&ratios.iter().map(|(name, ratio)| ((*name).to_owned(), *ratio)).collect::<Vec<_>>())
-        };
-        assert_eq!(words(&[("a", 1.151)]), "15% more");
-        assert_eq!(words(&[("a", 1.151), ("b", 1.15)]), "15% more");
-        assert_eq!(words(&[("a", 1.19), ("b", 1.17), ("c", 1.151)]), "19% (a) to 15% (c) more");
-        assert_eq!(words(&[("a", 0.81), ("b", 0.86)]), "19% (a) to 14% (b) less");
-        assert_eq!(words(&[("a", 1.02), ("b", 0.99)]), "2% more (a) to 1% less (b)");
-    }
 
     const NAMES: [&str; 5] = ["reference", "tokio", "tokio-per-core", "monoio", "compio"];
 
@@ -325,15 +329,21 @@ mod tests {
             // A size is told where every leader is told better, and is one of more.
             let said = lead_words(contest);
             let leaders_of_all = leaders(contest.headline, &ranked(contest, contest.headline, |_| true));
-            let parts: Vec<&str> = said.split(" than ").collect();
-            for (size, than) in parts.iter().zip(&parts[1..]) {
-                prop_assert!(size.ends_with(" more"), "{}", said);
-                let than = named(than.split([',', ';', '.']).next().unwrap_or_default());
-                for arm in &leaders_of_all {
-                    prop_assert!(is_told_better(arm, than, contest.headline), "{}", said);
-                }
+            let of_one = said.split(" than ").skip(1).map(|part| part.split([',', '.']).next().unwrap_or_default());
+            let of_several = said.split(" ahead ").nth(1).into_iter().flat_map(|leads| leads.split("of ").skip(1));
+            let of_several = of_several.map(|part| part.split(',').next().unwrap_or_default());
+            let behind: Vec<&str> = of_one.chain(of_several).collect();
+            for arm in behind.iter().flat_map(|than| leaders_of_all.iter().map(|arm| (*arm, named(than)))) {
+                prop_assert!(is_told_better(arm.0, arm.1, contest.headline), "{}", said);
             }
-            prop_assert!(parts.len() > 1 || leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
+            prop_assert!(!behind.is_empty() || leaders_of_all.len() > 1, "one alone leads by a size: {}", said);
+            let is_alike = said.contains("do not differ significantly") || said.contains("without a significant difference");
+            prop_assert_eq!(is_alike, leaders_of_all.len() > 1, "{}", said);
+            // Whoever leads with others is told with a size of its own, unless all sizes are the same.
+            for arm in leaders_of_all.iter().filter(|_| said.contains("% (")) {
+                let is_said = said.contains(&format!("% ({})", arm.arm.name));
+                prop_assert!(is_said, "{}", said);
+            }
             let said = tail_words(contest, is_maintained).unwrap();
             let best = leaders(tail, &ranked(contest, tail, is_maintained));
             if let Some((size, _)) = said.split_once(" than reference") {

@@ -151,7 +151,7 @@ fn a_client_that_names_the_wrong_message_fails_that_alone() {
     let subject = that_answers("s/message 3: wrong byte/message 4: wrong byte/");
     let expected = (
         "one wrong byte fails the load, and is told exactly",
-        "expected a failure that names \"message 3\", got \"the agent: session 2, message 4: wrong byte",
+        "expected a failure that names \"message 3\", got \"the program under test: session 2, message 4: wrong byte",
     );
     fails_only(&subject, Side::Client, &[expected]);
 }
@@ -164,7 +164,8 @@ fn a_client_that_runs_on_or_measures_another_time_fails_that_alone() {
     fails_only(&subject, Side::Client, &expected);
 
     let subject = that_is_asked("s/\"ramp_ms\":50,\"window_ms\":200/\"ramp_ms\":50,\"window_ms\":60000/");
-    let expected = [(name, "the agent: hangs: no reply in 2 s when asked to drive 8 connections")];
+    let expected =
+        [(name, "the program under test: hangs: no reply in 2 s when asked to drive 8 connections")];
     fails_only(&Subject { patience: Duration::from_secs(2), ..subject }, Side::Client, &expected);
 }
 
@@ -172,7 +173,7 @@ fn a_client_that_runs_on_or_measures_another_time_fails_that_alone() {
 fn an_agent_that_stays_is_told() {
     let subject = made_by("\"$0\" agent; exec >&-; sleep 60");
     let subject = Subject { patience: Duration::from_secs(1), ..subject };
-    let stays = "the agent: still runs 1 s after its input ended; ended";
+    let stays = "the program under test: still runs 1 s after its input ended; ended";
     let expected = [
         ("an agent exits at the end of its input", stays),
         ("an agent exits at the end of its input while it serves", stays),
@@ -196,22 +197,22 @@ fn is_no_agent(script: &str, expected: &str) {
 #[test]
 fn what_is_no_agent_is_told_in_one_line_and_soon() {
     let asked = "when asked to tell its CPU time and memory";
-    is_no_agent("exit 7", &format!("the agent: ended (exit status: 7) {asked}"));
-    is_no_agent("exec sleep 60", &format!("the agent: hangs: no reply in 1 s {asked}; ended"));
+    is_no_agent("exit 7", &format!("the program under test: ended (exit status: 7) {asked}"));
+    is_no_agent("exec sleep 60", &format!("the program under test: hangs: no reply in 1 s {asked}; ended"));
     is_no_agent(
         "exec cat",
-        "the agent: asked to tell its CPU time and memory, its answer is not a valid reply: \"{\\\"request",
+        "the program under test: asked to tell its CPU time and memory, it answered \"{\\\"request",
     );
     is_no_agent(
         "exec yes",
-        "the agent: asked to tell its CPU time and memory, its answer is not a valid reply: \"y\"",
+        "the program under test: asked to tell its CPU time and memory, it answered \"y\", which is no reply",
     );
     is_no_agent(
         "while read x; do echo '{\"cost\":{}}'; done",
-        "the agent: asked to tell its CPU time and memory, it",
+        "the program under test: asked to tell its CPU time and memory, it",
     );
-    is_no_agent("\"$0\" agent | sed -u p", "the agent: unasked, it said \"{");
-    is_no_agent("exec no-such-program 2>&-", "the agent: ended (exit status: 127)");
+    is_no_agent("\"$0\" agent | sed -u p", "the program under test: unasked, it said \"{");
+    is_no_agent("exec no-such-program 2>&-", "the program under test: ended (exit status: 127)");
 }
 
 fn ioduel(words: &[&str]) -> Output {
@@ -228,7 +229,7 @@ fn the_command_prints_a_line_for_each_case_and_a_sum() {
     let output = ioduel(&["conform", "--case", "its input", "sh", "-c", "exit 3"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(
-        "FAILED   an agent exits at the end of its input while it serves\n         the agent: ended"
+        "FAILED:  an agent exits at the end of its input while it serves\n         the program under test: ended"
     ));
     assert!(text.ends_with("\n1 passed, 2 failed\n"), "to end is all that it can: {text}");
     assert_eq!(output.status.code(), Some(1));
@@ -236,7 +237,10 @@ fn the_command_prints_a_line_for_each_case_and_a_sum() {
     let output = ioduel(&["conform", "--json", "--case", "one line", "sh", "-c", "exit 3"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&json["side"], &json["verdict"]), (&"agent".into(), &"failed".into()));
-    assert_eq!(json["why"], "the agent: ended (exit status: 3) when asked to tell its CPU time and memory");
+    assert_eq!(
+        json["why"],
+        "the program under test: ended (exit status: 3) when asked to tell its CPU time and memory"
+    );
 }
 
 #[test]

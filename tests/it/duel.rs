@@ -317,6 +317,6 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "epoll", "--workers", "2,1,2"], "error: 2 is named twice\n");
     wrong(
         &["duel", "tokio-current", "threads"],
-        "error: a duel needs two backends that can run in the same class: tokio-current can run in single, threads can run in multi; `ioduel list` shows the threads of each\n",
+        "error: a duel needs two backends of the same class, and no class has two of these: `tokio-current` runs in class single, `threads` runs in class multi; `ioduel list` shows the threads of each\n",
     );
 }

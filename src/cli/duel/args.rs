@@ -98,9 +98,9 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the 95% confidence interval of every ratio of messages/s is narrower than this from end to end: 2% is reached with
-    /// 0.991 to 1.009. The intervals must be that narrow after two epochs in a row, and after the seventh at the earliest. Stops at the
-    /// latest after --time, or after 10 minutes
+    /// Stop when every backend's ratio of messages/s to the reference has a 95% confidence interval narrower than this from end to end:
+    /// 0.991 to 1.009 is narrower than 2%. The intervals must be that narrow after two epochs in a row, and after the seventh at the
+    /// earliest. Stops at the latest after --time, or after 10 minutes
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
@@ -133,7 +133,8 @@ pub(in crate::cli) struct Args {
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Take turns in rounds, a whole window each, instead of in slices of 30 ms; always so with --link, and across machines
+    /// Measure each backend for its whole window before the next one starts, instead of taking turns in slices of 30 ms; always so with
+    /// --link, and across machines
     #[arg(long)]
     whole_rounds: bool,
     /// Where to record

@@ -113,13 +113,13 @@ impl Participants {
         }
         possible.retain(|class| admitted(class) >= FEWEST);
         if possible.is_empty() {
-            let restricted = if workers.is_some() || !wanted.is_empty() {
-                ", and --workers or --class limits the class"
+            let none = if workers.is_some() || !wanted.is_empty() {
+                "with this --workers or --class no class has"
             } else {
-                ""
+                "no class has"
             };
             return Err(wrong_usage(format!(
-                "a duel needs two backends that can run in the same class{restricted}: {}; `ioduel list` shows the threads of each",
+                "a duel needs two backends of the same class, and {none} two of these: {}; `ioduel list` shows the threads of each",
                 self.contestants.iter().map(possible_classes).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -195,7 +195,7 @@ fn possible_classes(contestant: &&'static Contestant) -> String {
     let can = |class: &Class| class.admits(contestant.threading(), None);
     let classes: Vec<&str> =
         [Class::Single, Class::Multi].iter().filter(|it| can(it)).map(|it| it.name()).collect();
-    format!("{} can run in {}", contestant.name(), classes.join(" and "))
+    format!("`{}` runs in class {}", contestant.name(), classes.join(" and "))
 }
 
 fn participant(contestant: &Contestant) -> Participant {
