@@ -124,7 +124,7 @@ pub const VERSION: u32 = 3;
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Serve { backend, .. } => write!(f, "serve with {backend}"),
+            Self::Serve { backend, .. } => write!(f, "serve with the backend {backend}"),
             Self::Cost => f.write_str("tell its CPU time and memory"),
             Self::Served => f.write_str("tell what it served"),
             Self::ThreadWork => f.write_str("tell what its threads did"),
@@ -147,7 +147,7 @@ impl fmt::Display for Request {
             Self::Probe { .. } => f.write_str("measure a link"),
             Self::Drive { backend, plan } => {
                 let shape = plan.shape;
-                write!(f, "drive {} connections with {backend}, ", plan.connections)?;
+                write!(f, "drive {} connections with the backend {backend}, ", plan.connections)?;
                 write!(f, "sessions of {} × {} bytes, ", shape.messages(), shape.message_bytes())?;
                 match &plan.extent {
                     Extent::Sessions(sessions) => write!(f, "{sessions} of them"),

@@ -74,7 +74,7 @@ impl Version {
         let crate_name = backend.about().crate_name;
         let crate_name = crate_name
             .with_context(|| format!("{name} is not based on a crate, so it has no other versions"))?;
-        let exchanged = Exchanged::new(crate_name, asked)?;
+        let exchanged = Exchanged::new(crate_name, &backend.about().version(), asked)?;
         Ok(Self { backend, crate_name, name: format!("{name}@{asked}"), exchanged, built: OnceLock::new() })
     }
 
@@ -256,14 +256,14 @@ impl Version {
 }
 
 impl Exchanged {
-    fn new(crate_name: &str, asked: &str) -> anyhow::Result<Self> {
+    fn new(crate_name: &str, linked: &str, asked: &str) -> anyhow::Result<Self> {
         if let Ok(release) = Release::parse(asked) {
             return Ok(Self::Release(release));
         }
         let manifest = Path::new(asked).join("Cargo.toml");
         if !manifest.exists() {
             bail!(
-                "{asked:?} is neither a full version of {crate_name}, the crate of this backend, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+                "{asked:?} is neither a full version of {crate_name}, the crate of this backend, such as {linked}, nor a folder with a Cargo.toml"
             )
         }
         let text =
@@ -351,7 +351,10 @@ mod tests {
         let neither = epoll("0.30").unwrap_err().to_string();
         assert_eq!(
             neither,
-            "\"0.30\" is neither a full version of nix, the crate of this backend, with three numbers such as 1.45.0, nor a folder with a Cargo.toml"
+            format!(
+                "\"0.30\" is neither a full version of nix, the crate of this backend, such as {}, nor a folder with a Cargo.toml",
+                backend::find("epoll").unwrap().about().version()
+            )
         );
         let other = epoll(SOURCE).unwrap_err().to_string();
         assert!(other.ends_with("has the crate ioduel, and the crate to replace is nix"), "{other}");

@@ -21,7 +21,8 @@ use crate::{
                   CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
-    /// Your program, an agent unless --alone is given, and its arguments; options of `conform` go before it [default: this program's own agent]
+    /// Your program and its arguments. It must be an agent, unless --alone is given. Options of `conform` go before it [default:
+    /// ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
     /// The backend name to send to your program. Without a program: the built-in backend to test
@@ -36,8 +37,8 @@ pub(super) struct Args {
     /// Test only one side
     #[arg(long)]
     side: Option<Only>,
-    /// Test over a link, in a network namespace of its own: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'.
-    /// Both directions share its rate. If the link drops packets, a case is tried up to three times before it counts as failed
+    /// Test over a link: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'. It is made in a network namespace of
+    /// its own, and both directions share its rate. If the link drops packets, a case is tried up to three times before it counts as failed
     #[arg(long, value_name = "LINK")]
     link: Option<LinkShape>,
     /// Run only the cases whose name contains this

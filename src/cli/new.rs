@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use super::{output, wrong_usage};
 use crate::{contestant, written};
 
-/// Generate a starter server in Go, Python, C or Rust, and the file that makes it a backend.
+/// Generate a starter server in Go, Python, C or Rust, and the file that adds it to ioduel's backends.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel new mine --language go\n  ioduel --contestants contestants duel mine epoll"

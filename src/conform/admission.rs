@@ -10,7 +10,7 @@ const NEEDED: [&str; 9] = [
     "an agent answers every request with one line",
     "an agent exits at the end of its input",
     "a server answers the messages of a session",
-    "a server answers what was drawn, and not before it is whole",
+    "a server answers random messages, each once it is whole",
     "a server's counts are what happened",
     "a client sends the messages of a session, one after the other",
     "a client's counts are what happened",

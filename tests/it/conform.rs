@@ -109,7 +109,7 @@ fn a_cost_that_is_not_what_the_kernel_charges_is_told() {
     let spent = "expected 0.256 s of CPU time and a little more, got 0.000";
     let expected = [
         ("a server's cost is what the kernel charges it", says),
-        ("a server spends what a message is to cost", spent),
+        ("a server computes for as long as a message asks", spent),
     ];
     fails_only(&subject, Side::Server, &expected);
     fails_only(&subject, Side::Client, &[("a client's cost is what the kernel charges it", says)]);

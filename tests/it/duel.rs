@@ -317,6 +317,6 @@ fn bad_words_are_told_in_one_line() {
     wrong(&["duel", "epoll", "--workers", "2,1,2"], "error: 2 is named twice\n");
     wrong(
         &["duel", "tokio-current", "threads"],
-        "error: a duel needs two backends of the same class, and no class has two of these: `tokio-current` runs in class single, `threads` runs in class multi; `ioduel list` shows the threads of each\n",
+        "error: these backends have no class in common: `tokio-current` is in class single (one thread), `threads` is in class multi (a thread each); name two of one class (single: one thread, multi: several)\n",
     );
 }

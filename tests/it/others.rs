@@ -75,12 +75,12 @@ const ERRORS: [(&str, &str, &str); 14] = [
     ),
     ("elsewhere", "a server answers the messages of a session", "nothing listens at"),
     ("half-close", "a server answers the messages of a session", "expected the end, got nothing in 10 s"),
-    ("ahead", "a server answers what was drawn, and not before it is whole", "expected nothing yet, got"),
+    ("ahead", "a server answers random messages, each once it is whole", "expected nothing yet, got"),
     ("split", "a server sends each reply whole", "in parts"),
     ("no-nodelay", "a server sends each reply at once", "TCP_NODELAY"),
-    ("one-read", "a server answers what was drawn, and not before it is whole", "expected nothing yet, got"),
+    ("one-read", "a server answers random messages, each once it is whole", "expected nothing yet, got"),
     ("reset", "a reset costs only its own connection", "a healthy session"),
-    ("spins", "connections that say nothing cost nothing, and hold up nobody", "% of a processor"),
+    ("spins", "idle connections take no processor time, and delay no other", "% of a processor"),
     ("crowd", "a server holds a thousand connections at once", "with 1000 connections open"),
 ];
 

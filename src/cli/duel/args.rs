@@ -99,8 +99,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
     /// Stop when every backend's ratio of messages/s to the reference has a 95% confidence interval narrower than this from end to end:
-    /// 0.991 to 1.009 is narrower than 2%. The intervals must be that narrow after two epochs in a row, and after the seventh at the
-    /// earliest. Stops at the latest after --time, or after 10 minutes
+    /// 0.991 to 1.009 is narrower than 2%. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time
+    /// limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured

@@ -113,13 +113,17 @@ impl Participants {
         }
         possible.retain(|class| admitted(class) >= FEWEST);
         if possible.is_empty() {
-            let none = if workers.is_some() || !wanted.is_empty() {
-                "with this --workers or --class no class has"
-            } else {
-                "no class has"
+            let restriction = match (workers, wanted) {
+                (Some(workers), _) => {
+                    format!("fewer than two of these backends can run with --workers {workers}")
+                }
+                (None, [class]) => {
+                    format!("fewer than two of these backends can run with --class {}", class.name())
+                }
+                _ => "these backends have no class in common".to_owned(),
             };
             return Err(wrong_usage(format!(
-                "a duel needs two backends of the same class, and {none} two of these: {}; `ioduel list` shows the threads of each",
+                "{restriction}: {}; name two of one class (single: one thread, multi: several)",
                 self.contestants.iter().map(possible_classes).collect::<Vec<_>>().join(", ")
             )));
         }
@@ -195,7 +199,7 @@ fn possible_classes(contestant: &&'static Contestant) -> String {
     let can = |class: &Class| class.admits(contestant.threading(), None);
     let classes: Vec<&str> =
         [Class::Single, Class::Multi].iter().filter(|it| can(it)).map(|it| it.name()).collect();
-    format!("`{}` runs in class {}", contestant.name(), classes.join(" and "))
+    format!("`{}` is in class {} ({})", contestant.name(), classes.join(" and "), contestant.threading())
 }
 
 fn participant(contestant: &Contestant) -> Participant {
