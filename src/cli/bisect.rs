@@ -30,7 +30,7 @@ use search::{Found, Search, Step};
 pub(super) struct Args {
     /// The backend whose crate is searched
     backend: String,
-    /// A range of releases, such as 1.40.0..1.54.1; or two or more versions or folders, from the oldest to the newest
+    /// A range of releases, such as 1.40.0..1.54.1; or two or more versions or source folders of the crate, from the oldest to the newest
     #[arg(required = true)]
     points: Vec<String>,
     /// The measure to bisect on, such as throughput, session-p50 or server-cpu

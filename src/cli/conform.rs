@@ -21,8 +21,8 @@ use crate::{
                   CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
-    /// Your program and its arguments. It must be an agent, unless --alone is given. Options of `conform` go before it [default:
-    /// ioduel's own agent]
+    /// Your program and its arguments. Unless --alone is given, it must speak the protocol that CONTRIBUTING.md describes. Options of
+    /// `conform` go before it [default: ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
     /// The backend name to send to your program. Without a program: the built-in backend to test

@@ -12,7 +12,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ioduel doctor")]
 pub(super) struct Args {
-    /// The network that would be measured in [default: own, unless the system forbids it]
+    /// The network namespace to check [default: own, unless the system forbids it]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Print one JSON object a line

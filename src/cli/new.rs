@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The language
     #[arg(long, value_enum)]
     language: Language,
-    /// Where to write the server and its file
+    /// Where to write the server and the file that adds it
     #[arg(long, value_name = "DIR", default_value = "contestants")]
     out: PathBuf,
 }

@@ -42,7 +42,7 @@ pub(super) enum ReportFormat {
     Text,
     /// Tables for a README or a pull request
     Markdown,
-    /// A picture of the first contest, for a README
+    /// A picture of the first table, for a README
     Svg,
     /// One row for each measure of each backend of each table
     Csv,

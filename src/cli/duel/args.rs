@@ -67,11 +67,11 @@ pub(in crate::cli) struct Args {
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice. Several numbers, such as 1,2,4,8, are a scaling test: each backend runs with
-    /// 1, 2, 4 and 8, and is compared with its own run with 1 [default: 1 with --class single; with --class multi one per processor, and at least 2]
+    /// 1, 2, 4 and 8, and is compared with its own run with 1 [default: 1; in the class multi, as many as processors, but at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: with --class single the quietest one,
-    /// shared with the client; with --class multi all]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, shared with
+    /// the client; in the class multi, all processors]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors [default: the server's; with --rate or --objective, a different processor]
