@@ -98,7 +98,7 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every backend's ratio of messages/s to the reference has a 95% confidence interval narrower than this from end to end:
+    /// Stop when every backend's ratio of messages/s to the reference has a 95% confidence interval narrower than this:
     /// 0.991 to 1.009 is narrower than 2%. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time
     /// limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
