@@ -244,7 +244,7 @@ fn pin(cpus: Option<&Cpus>) -> anyhow::Result<()> {
 /// Reads a rate, in messages per second: `20000`, or `20_000`.
 fn rate(text: &str) -> Result<u32, String> {
     let number = text.replace('_', "");
-    let bad = |_| format!("{text:?} is not a rate; write it like 20000: messages a second");
+    let bad = |_| format!("{text:?} is not a rate; write the messages per second as a number, like 20000");
     crate::written::rate(number.parse().map_err(bad)?)
 }
 

@@ -124,7 +124,7 @@ impl fmt::Display for Cpus {
 
 /// A text that names no set of processors.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a list of processors; write it like 0, 0,2 or 0-3")]
+#[error("{0:?} is not a list of processors; write it like 0 or 0-3 or 0,2")]
 pub struct BadCpus(String);
 
 /// A number of a server's workers, and where they run.

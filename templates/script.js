@@ -88,19 +88,22 @@
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
       const told = (than) => than !== null && than >= 0 && measure.ratios[than]
         && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]);
-      const next = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1)).find(told);
+      const behind = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1));
+      const next = behind.find(told);
       const known = [baseline, reference].find(told);
       const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
       const of = (than) => best.map((is) => [contest.arms[is.arm], measure.ratios[than][is.arm][0]]);
       const one = against.map((than) => `${size(of(than)[0][1])} than ${contest.arms[than]}`).join(", ");
       const several = against.map((than) => `of ${contest.arms[than]}, by ${sizes(of(than))}`).join(", and ");
+      const between = behind.filter((arm) => !told(arm)).map((arm) => contest.arms[arm]);
+      const sentence = (beginning, words) => (words === "" ? "" : ` ${beginning} ${words}.`);
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`
         : best.length === 1
         ? `${names[0]}${among} leads by ${measure.name}${one === "" ? "" : `: ${one}`}.`
         : `${listed(names)}${among} lead by ${measure.name}, without a significant difference between them.` +
-          `${several === "" ? "" : ` Each is significantly ahead ${several}.`}`;
+          sentence("Each is significantly ahead", several) + sentence("Not each is significantly ahead of", listed(between));
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";

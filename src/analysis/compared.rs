@@ -240,11 +240,6 @@ impl<'a> Compared<'a> {
         arms.filter_map(|(place, arm)| Some((arm, judgement.comparison(place, to)?))).collect()
     }
 
-    /// Compares the second copy of the reference with it, with the probability of what it shows; a verdict is an alarm.
-    fn copy_comparison(&self, measure: Measure) -> Option<(Comparison, f64)> {
-        self.copy().and_then(|_| self.judgement(measure).copy(self.measures_of_copy()))
-    }
-
     /// By how many measures the second copy of the reference is compared with it.
     fn measures_of_copy(&self) -> usize {
         Measure::ALL.into_iter().filter(|measure| self.judgement(*measure).copy_estimate().is_some()).count()
@@ -273,6 +268,7 @@ impl<'a> Compared<'a> {
     pub fn result(&self) -> ContestResult {
         let mut arms: Vec<ArmResult> = (0..self.rounds_of.len()).map(|arm| self.arm_result(arm)).collect();
         let mut alarms = Vec::new();
+        let of_copy = self.measures_of_copy();
         for measure in Measure::ALL {
             for (arm, found) in self.comparisons(measure, 0) {
                 arms[arm].comparisons.insert(measure, found);
@@ -287,7 +283,7 @@ impl<'a> Compared<'a> {
                     arms[arm].better_than.insert(measure, worse);
                 }
             }
-            if let Some((copy, (found, p))) = self.copy().zip(self.copy_comparison(measure)) {
+            if let Some((copy, (found, p))) = self.copy().zip(self.judgement(measure).copy(of_copy)) {
                 arms[copy].comparisons.insert(measure, found);
                 alarms.extend(found.verdict.is_told().then(|| Alarm::new(measure, &found, p)));
             }

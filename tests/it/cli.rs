@@ -213,7 +213,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(&["run", "tokio", "--workload", "sesion"], 2, "there are session, solo, crowd, stream, bulk");
     refuses(&["run", "tokio", "--duration", "soon"], 2, "write it like 5s, 500ms or 1m");
     refuses(&["run", "tokio", "--duration", "0s"], 2, "not between 1ms and 24h");
-    refuses(&["run", "tokio", "--server-cpus", "x"], 2, "write it like 0, 0,2 or 0-3");
+    refuses(&["run", "tokio", "--server-cpus", "x"], 2, "write it like 0 or 0-3 or 0,2");
     refuses(&["run", "tokio", "--server-cpus", "1000"], 2, "processor 1000 is not available");
     refuses(&["run", "tokio-current", "--workers", "2"], 2, "leave --workers out");
     refuses(&["client", "tokio", "--messages", "65536"], 2, "--message-size 20");

@@ -93,6 +93,7 @@ fn no_trace(name: &str, round: &Round) {
     assert!(run.elapsed_s < REST.as_secs_f64() * SLICES as f64 / 2.0, "{name}: {} s", run.elapsed_s);
     let little = round.flags().into_iter().find(|flag| matches!(flag, Flag::Little { .. }));
     assert_eq!(little, None, "{name}");
+    assert_eq!(round.untrue, None, "{name}");
     let (messages, window_ns) = round
         .slices
         .iter()

@@ -113,17 +113,22 @@ impl Participants {
         }
         possible.retain(|class| admitted(class) >= FEWEST);
         if possible.is_empty() {
-            let restriction = match (workers, wanted) {
-                (Some(workers), _) => {
-                    format!("fewer than two of these backends can run with --workers {workers}")
-                }
-                (None, [class]) => {
-                    format!("fewer than two of these backends can run with --class {}", class.name())
-                }
-                _ => "these backends have no class in common".to_owned(),
+            let option = match (workers, wanted) {
+                (Some(workers), _) => Some(format!("--workers {workers}")),
+                (None, [class]) => Some(format!("--class {}", class.name())),
+                _ => None,
             };
+            let (why, advice) = option.map_or_else(
+                || ("these backends have no class in common".to_owned(), "name two of one class".to_owned()),
+                |option| {
+                    (
+                        format!("fewer than two of these backends can run with {option}"),
+                        format!("name two that can run with {option}, or leave it out"),
+                    )
+                },
+            );
             return Err(wrong_usage(format!(
-                "{restriction}: {}; name two of one class (single: one thread, multi: several)",
+                "{why}: {}; {advice} (single: one thread, multi: several)",
                 self.contestants.iter().map(possible_classes).collect::<Vec<_>>().join(", ")
             )));
         }
