@@ -42,7 +42,7 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// The directory of external backend definitions (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or the folder contestants in
+    /// The directory of external backend definitions (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or contestants/ in
     /// ioduel's source]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,

@@ -234,6 +234,8 @@ pub enum Verdict {
     Failed(anyhow::Error),
     /// Why it could not be told.
     NotRun(String),
+    /// Not run, because this case failed, which all of its side depend on.
+    Skipped(&'static Case),
 }
 
 /// Why a case can tell nothing here: no fault of the subject.
@@ -256,7 +258,7 @@ pub fn run<'a>(
     Ok(chosen.map(move |case| {
         let without = broken.iter().find(|first| [Side::Agent, case.side].contains(&first.side));
         let (verdict, tries) = match without {
-            Some(first) => (Verdict::NotRun(format!("skipped because this case failed: {}", first.name)), 0),
+            Some(first) => (Verdict::Skipped(first), 0),
             None => decide(subject, case),
         };
         if matches!(verdict, Verdict::Failed(_)) && is_first_of_its_side(case) {

@@ -58,11 +58,13 @@ impl DuelPlan {
     pub fn estimate(&self) -> Duration {
         match self.until {
             Until::Time(time) => time,
-            Until::Epochs(epochs) => {
-                let epoch: Duration = self.contests.iter().map(epoch_takes).sum();
-                epoch * u32::try_from(epochs).unwrap_or(u32::MAX)
-            }
+            Until::Epochs(epochs) => self.epoch() * u32::try_from(epochs).unwrap_or(u32::MAX),
         }
+    }
+
+    /// How long an epoch of all contests takes, roughly.
+    pub fn epoch(&self) -> Duration {
+        self.contests.iter().map(epoch_takes).sum()
     }
 }
 
@@ -108,8 +110,8 @@ pub fn fit_blocks(contest: &mut Contest, time: Duration) {
 /// What a round at a rate takes beside its time: drawing the plan, the questions, and the last replies.
 const AROUND_A_RATE: Duration = Duration::from_millis(5);
 
-/// How long it takes to open a connection and exchange one message on it: a session of eight messages, alone, takes some 80 µs
-/// (README, criterion's first column), and this is half of one.
+/// How long it takes to open a connection and exchange one message on it, roughly: a session of eight messages, alone, takes 70 to
+/// 170 µs by the records in `results/` (workload `solo`, `epoll`).
 const EACH_CONNECTION: Duration = Duration::from_micros(40);
 
 /// How long it takes to open the silent connections of an arm, one after the other.

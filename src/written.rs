@@ -66,7 +66,7 @@ const SHORTEST_WINDOW: Duration = Duration::from_millis(20);
 pub(crate) fn window(text: &str) -> Result<Duration, String> {
     let window = duration(text)?;
     if window < SHORTEST_WINDOW {
-        return Err(format!("a window of less than {}ms counts nothing", SHORTEST_WINDOW.as_millis()));
+        return Err(format!("a window must be at least {}ms", SHORTEST_WINDOW.as_millis()));
     }
     Ok(window)
 }

@@ -95,15 +95,21 @@
       const of = (than) => best.map((is) => [contest.arms[is.arm], measure.ratios[than][is.arm][0]]);
       const one = against.map((than) => `${size(of(than)[0][1])} than ${contest.arms[than]}`).join(", ");
       const several = against.map((than) => `of ${contest.arms[than]}, by ${sizes(of(than))}`).join(", and ");
-      const between = behind.filter((arm) => !told(arm)).map((arm) => contest.arms[arm]);
-      const sentence = (beginning, words) => (words === "" ? "" : ` ${beginning} ${words}.`);
+      // Which of those who lead are not ahead of which others, a sentence for all that the same leaders are not ahead of.
+      const groups = new Map();
+      behind.filter((arm) => !told(arm)).forEach((arm) => {
+        const not = best.filter((is) => measure.better_than[is.arm][arm] !== "1").map((is) => contest.arms[is.arm]);
+        const who = `${listed(not)} ${not.length === 1 ? "is" : "are"}`;
+        groups.set(who, [...(groups.get(who) ?? []), contest.arms[arm]]);
+      });
+      const notAhead = [...groups].map(([who, of]) => ` ${who} not significantly ahead of ${listed(of)}.`).join("");
+      const ahead = several === "" ? "" : ` Each is significantly ahead ${several}.`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length
         ? `${listed(names)} do not differ significantly by ${measure.name}.`
         : best.length === 1
         ? `${names[0]}${among} leads by ${measure.name}${one === "" ? "" : `: ${one}`}.`
-        : `${listed(names)}${among} lead by ${measure.name}, without a significant difference between them.` +
-          sentence("Each is significantly ahead", several) + sentence("Not each is significantly ahead of", listed(between));
+        : `${listed(names)}${among} lead by ${measure.name}, without a significant difference between them.${ahead}${notAhead}`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";

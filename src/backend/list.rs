@@ -186,7 +186,7 @@ impl fmt::Display for UnknownBackend {
         write!(f, "no backend is named {:?}", self.name)?;
         match &self.near {
             Some(near) => write!(f, "; did you mean {near:?}?"),
-            None => f.write_str("; `ioduel list` shows them"),
+            None => f.write_str("; `ioduel list` shows all"),
         }
     }
 }
@@ -224,6 +224,6 @@ mod tests {
     fn an_unknown_backend_names_the_near_one() {
         let message = |name| find(name).err().unwrap().to_string();
         assert_eq!(message("epol"), "no backend is named \"epol\"; did you mean \"epoll\"?");
-        assert_eq!(message("actix-web"), "no backend is named \"actix-web\"; `ioduel list` shows them");
+        assert_eq!(message("actix-web"), "no backend is named \"actix-web\"; `ioduel list` shows all");
     }
 }

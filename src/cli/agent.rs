@@ -36,11 +36,10 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
-    /// Start COMMAND, measure its CPU time from outside, and end it. As an agent, COMMAND answers the requests; as a server, it knows
-    /// nothing of ioduel
+    /// Start COMMAND, measure its CPU time from outside, and end it
     #[arg(long, value_enum, value_name = "AS", requires = "command")]
     supervise: Option<Supervised>,
-    /// Instead of answering requests, choose the processors, raise the limit on descriptors, and run this program
+    /// A program to run in place of ioduel's own agent, on the processors of --cpus
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -48,9 +47,10 @@ pub(super) struct Args {
 /// What a program is that is supervised.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Supervised {
-    /// It answers requests in JSON lines
+    /// COMMAND answers the requests itself
     Agent,
-    /// It listens at {address}, or {host} and {port}, in its arguments; {message_bytes} becomes the size of a message
+    /// COMMAND is a plain server. In its arguments, {address}, or {host} and {port}, stands for where to listen, and {message_bytes}
+    /// for the size of a message
     Server,
 }
 

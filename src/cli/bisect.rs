@@ -118,6 +118,11 @@ impl Args {
                 let (first, last) = ends.ok_or_else(|| {
                     wrong_usage(format!("{range:?} is not a range of releases; write it like 1.40.0..1.54.1"))
                 })?;
+                if first >= last {
+                    return Err(wrong_usage(format!(
+                        "{first} is not older than {last}: write the older release first, like 1.40.0..1.54.1"
+                    )));
+                }
                 self.releases(&first, &last)?
             }
             points => points.to_vec(),
@@ -140,8 +145,11 @@ impl Args {
         })?;
         let index = SparseIndex::new_cargo_default().context("cannot find cargo's index of the registry")?;
         let known = index.crate_from_cache(name);
-        let known = known.with_context(|| {
-            format!("cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a project that depends on it, or name two or more versions instead of a range")
+        let known = known.ok().with_context(|| {
+            format!(
+                "cargo has no list of the releases of {name}, the crate of this backend: run `cargo fetch` in a project that depends \
+                 on it, or name two or more versions instead of a range"
+            )
         })?;
         let usable = known.versions().iter().filter(|version| !version.is_yanked());
         let parsed = usable.filter_map(|version| Release::parse(version.version()).ok());

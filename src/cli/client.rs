@@ -31,7 +31,7 @@ use crate::{
                   ioduel client mio --sessions 10000 --json"
 )]
 pub(super) struct Args {
-    /// The backend, as `ioduel list` shows them
+    /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
     /// Where the server listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Messages in a session
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MESSAGES)]
     messages: u32,
-    /// The size of a message. If you change it, give the same one to `ioduel serve`, which otherwise takes each read as one message
+    /// The size of a message. If you change it, start the server with the same --message-size
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
     message_size: usize,
     /// Worker threads, if the backend supports a choice

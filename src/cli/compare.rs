@@ -18,7 +18,8 @@ use crate::{
 
 /// Show which backends changed between two records.
 ///
-/// In each record every backend has a ratio to the first backend of that record. A change is the new ratio divided by the old one.
+/// In each record, every backend is compared with the first one: the reference. A change is the new ratio to the reference, divided by
+/// the old one.
 ///
 /// If the two runs differ in their workload, schedule, processors, command prefixes or server address, the differences are named, and
 /// there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.

@@ -87,7 +87,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut totals = Totals::default();
     for outcome in conform::run(&subject, chosen)? {
         totals.count(&outcome.verdict);
-        print(format, &Line::told(outcome))?;
+        match (format, &outcome.verdict) {
+            // A line for all of them, in the totals.
+            (Format::Table, Verdict::Skipped(_)) => {}
+            _ => print(format, &Line::told(outcome))?,
+        }
     }
     if let Format::Table = format {
         output::print(&totals.to_string())?;
@@ -110,9 +114,11 @@ impl Args {
         let workers = self.workers.map(usize::from);
         match (self.command.first(), &self.backend) {
             (Some(program), backend) => {
-                // What is found by PATH, and everything else that can go wrong, is told when it is started.
-                if program.to_string_lossy().contains('/') && !Path::new(program).exists() {
-                    return Err(wrong_usage(format!("there is no program {}", program.display())));
+                if !is_there(Path::new(program)) {
+                    return Err(wrong_usage(format!(
+                        "there is no program {}; to test a backend of ioduel, use --backend",
+                        program.display()
+                    )));
                 }
                 let theirs = &self.command;
                 let program_ = if self.alone { Program::Server(theirs) } else { Program::Agent(theirs) };
@@ -139,6 +145,15 @@ impl Args {
                 Err(wrong_usage(what))
             }
         }
+    }
+}
+
+/// Whether there is a program: at its path, or, if its name has no `/`, in a folder of PATH.
+fn is_there(program: &Path) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match program.components().nth(1) {
+        Some(_) => program.exists(),
+        None => std::env::split_paths(&path).any(|folder| folder.join(program).exists()),
     }
 }
 
@@ -189,6 +204,7 @@ impl Line {
             Verdict::Passed => (Word::Passed, None),
             Verdict::Failed(error) => (Word::Failed, Some(format!("{error:#}"))),
             Verdict::NotRun(why) => (Word::NotRun, Some(why)),
+            Verdict::Skipped(first) => (Word::NotRun, Some(format!("this case failed: {}", first.name))),
         };
         let tries = (outcome.tries > 1).then_some(outcome.tries);
         Self { verdict: Some(verdict), why, tries, ..Self::of(outcome.case) }
@@ -215,6 +231,8 @@ struct Totals {
     passed: usize,
     failed: usize,
     not_run: usize,
+    /// How many of those not run were left out because one that they depend on failed.
+    skipped: usize,
 }
 
 impl Totals {
@@ -223,6 +241,10 @@ impl Totals {
             Verdict::Passed => self.passed += 1,
             Verdict::Failed(_) => self.failed += 1,
             Verdict::NotRun(_) => self.not_run += 1,
+            Verdict::Skipped(_) => {
+                self.not_run += 1;
+                self.skipped += 1;
+            }
         }
     }
 }
@@ -230,7 +252,16 @@ impl Totals {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        if self.not_run > 0 { write!(f, ", {} not run", self.not_run) } else { Ok(()) }
+        match *self {
+            Self { not_run: 0, .. } => Ok(()),
+            Self { not_run, skipped: 0, .. } => write!(f, ", {not_run} not run"),
+            Self { not_run, skipped, .. } if skipped == not_run => {
+                write!(f, ", {not_run} not run, as they need the one that failed")
+            }
+            Self { not_run, skipped, .. } => {
+                write!(f, ", {not_run} not run, {skipped} of them as they need the one that failed")
+            }
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     contestant,
     duel::{AgentRunner, DuelPlan, Until, fight},
     record::{RecordWriter, Setup},
+    stats::MIN_EPOCHS,
 };
 pub(super) use args::Args;
 use args::span;
@@ -63,6 +64,7 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
     output::tell(&format!("seed {}; recording to {}", setup.seed, writer.folder().display()));
     let usual = || format!("it takes about {}", span(plan.estimate()));
     output::tell(&args.intention().unwrap_or_else(usual));
+    warn_of_too_few_epochs(&plan);
     let interrupted = interrupts()?;
     let mut runner = AgentRunner::new(launch, setup.seed);
     // Over a link each idle connection takes round trips to open, and costs what it does without one.
@@ -87,6 +89,17 @@ fn refuse_without_an_epoch(plan: &DuelPlan) -> anyhow::Result<()> {
             )))
         }
         _ => Ok(()),
+    }
+}
+
+/// Warns of a time or a number of epochs that is not enough for a verdict.
+fn warn_of_too_few_epochs(plan: &DuelPlan) {
+    let (time, needed) = (plan.estimate(), plan.epoch() * MIN_EPOCHS as u32);
+    if time < needed {
+        let (time, needed) = (span(time), span(needed));
+        output::tell(&format!(
+            "warning: {time} may be too short for verdicts: they need {MIN_EPOCHS} epochs, which take about {needed}"
+        ));
     }
 }
 

@@ -17,9 +17,9 @@ use crate::{
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel machines plan machines.toml\n  ioduel duel epoll tokio --machines machines.toml\n\n\
-                        A file:\n  [server]\n  exec = \"ssh a\"            # prefix of the server's command\n  address = \"10.0.0.1\"      \
-                        # where it listens\n  cpus = \"0-3\"              # processors to use there\n\n  [clients]\n  exec = [\"ssh b\", \"ssh c\"]  # one \
-                        client for each\n  cpus = \"0\""
+                        A file:\n  [server]\n  exec = \"ssh a\"            # starts the server on a\n  address = \"10.0.0.1\"      \
+                        # where it listens\n  cpus = \"0-3\"              # processors to use there\n\n  [clients]\n  exec = [\"ssh b\", \"ssh c\"]  # a client \
+                        on each\n  cpus = \"0\""
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -30,7 +30,7 @@ pub(super) struct Args {
 enum Command {
     /// Print the commands that a duel would start, without starting them
     Plan {
-        /// The file
+        /// The file that describes the machines; `ioduel machines --help` shows one
         file: Machines,
     },
 }

@@ -50,7 +50,7 @@ pub(super) enum ReportFormat {
     Json,
     /// Bencher Metric Format
     Bmf,
-    /// github-action-benchmark, `customSmallerIsBetter`
+    /// JSON for the GitHub action of this name, as its customSmallerIsBetter
     GithubActionBenchmark,
 }
 

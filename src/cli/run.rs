@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Measure this many sessions instead of a fixed time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
-    /// Send this many messages per second, whether or not replies have arrived; ioduel's own load generator is the client then
+    /// Send this many messages per second, whether or not replies have arrived. With this option, ioduel's load generator takes the client's place
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
     /// Repeat the measurement this many times, without restarting server and client
@@ -63,8 +63,8 @@ pub(super) struct Args {
     /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, a link without delay or loss, as a baseline [default: the workload's, or none]
+    /// Measure over an emulated link: its round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit', or a preset:
+    /// lan, metro, wan, mobile, or plain, which has no delay and no loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

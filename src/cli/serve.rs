@@ -11,13 +11,13 @@ use crate::{
     service::{Served, ServerConfig, Service},
 };
 
-/// Serve the echo session with one backend, until interrupted.
+/// Run an echo server with one backend, until interrupted.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  ioduel serve tokio\n  printf '1 - Send Message' | nc -q1 127.0.0.1 31400"
 )]
 pub(super) struct Args {
-    /// The backend, as `ioduel list` shows them
+    /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Worker threads, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// The exact size of a message; without it, one read is one message, up to 125 bytes
+    /// The exact size of every message. By default, each read from the socket is taken as one message, of at most 125 bytes
     #[arg(long, value_name = "BYTES")]
     message_size: Option<usize>,
 }

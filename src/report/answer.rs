@@ -63,20 +63,37 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
             let leads: Vec<String> = behind().filter_map(lead).collect();
             let is_best = |arm: &&ArmResult| best.iter().any(|best| best.arm.name == arm.arm.name);
             let between = ranked.iter().copied().filter(|arm| !is_best(arm) && !told(arm));
-            let between: Vec<&str> = between.map(|arm| arm.arm.name.as_str()).collect();
+            let ahead = match leads.as_slice() {
+                [] => String::new(),
+                leads => format!(" Each is significantly ahead {}.", leads.join(", and ")),
+            };
             format!(
-                "{} lead by {by}, without a significant difference between them.{}{}",
+                "{} lead by {by}, without a significant difference between them.{ahead}{}",
                 listed(several),
-                sentence_of(" Each is significantly ahead ", &leads.join(", and ")),
-                sentence_of(" Not each is significantly ahead of ", &listed(&between)),
+                not_ahead_words(&best, between, measure),
             )
         }
     }
 }
 
-/// A sentence that ends with some words; nothing without any.
-fn sentence_of(beginning: &str, words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!("{beginning}{words}.") }
+/// Which of those who lead are not ahead of which others, a sentence for all that the same leaders are not ahead of.
+fn not_ahead_words<'a>(
+    best: &[&ArmResult],
+    others: impl Iterator<Item = &'a ArmResult>,
+    measure: Measure,
+) -> String {
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+    for other in others {
+        let not_ahead = best.iter().filter(|arm| !is_told_better(arm, other, measure));
+        let not_ahead: Vec<&str> = not_ahead.map(|arm| arm.arm.name.as_str()).collect();
+        let are = if not_ahead.len() == 1 { "is" } else { "are" };
+        let who = format!("{} {are}", listed(&not_ahead));
+        match said.iter_mut().find(|(known, _)| *known == who) {
+            Some((_, of)) => of.push(&other.arm.name),
+            None => said.push((who, vec![&other.arm.name])),
+        }
+    }
+    said.iter().map(|(who, of)| format!(" {who} not significantly ahead of {}.", listed(of))).collect()
 }
 
 /// By how much each of some arms differs from another: `17% (monoio) and 15% (compio)`; the same size is said once.
@@ -113,12 +130,7 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
         let is_told = is_told_better(first, than, measure);
         is_told.then(|| format!(", {} than {}", size_words(to), than.arm.name))
     });
-    let level = |arm: &ArmResult| arm.levels.get(&measure).copied();
-    let named = best.into_iter().map(|arm| match level(arm) {
-        Some(level) => format!("{} ({})", arm.arm.name, level_among(contest, measure, level)),
-        None => arm.arm.name.clone(),
-    });
-    let names: Vec<String> = named.collect();
+    let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let [first, others @ ..] = names.as_slice() else { return None };
     let by = measure.name();
@@ -131,6 +143,41 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
         others => format!("; its lead over {} is not significant", listed(others)),
     };
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
+}
+
+/// Who leads a contest by a measure, in a cell of a table, each with what was measured: nothing where no arm is ranked by it.
+fn leaders_cell(
+    contest: &ContestResult,
+    measure: Measure,
+    among: impl Fn(&ArmResult) -> bool,
+) -> Option<String> {
+    let ranked = ranked(contest, measure, among);
+    let best = leaders(measure, &ranked);
+    if best.len() > 1 && best.len() == ranked.len() {
+        return Some("no significant difference".to_owned());
+    }
+    let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// Who leads a contest by what its ranks are of, and who of those that are kept up has the lowest tail: a cell of a table each, with the
+/// measure that it is of.
+pub(super) fn leaders_cells(contest: &ContestResult) -> [Option<(Measure, String)>; 2] {
+    let is_ranked = contest.is_measured() && contest.class != Class::Scaling;
+    let lead = is_ranked.then_some(contest.headline);
+    let lead = lead.and_then(|measure| Some((measure, leaders_cell(contest, measure, |_| true)?)));
+    let tail = contest.tail().filter(|_| is_ranked);
+    let tail =
+        tail.and_then(|measure| Some((measure, leaders_cell(contest, measure, |arm| arm.maintained)?)));
+    [lead, tail]
+}
+
+/// The name of an arm, with what was measured of it.
+fn with_level(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> String {
+    match arm.levels.get(&measure) {
+        Some(level) => format!("{} ({})", arm.arm.name, level_among(contest, measure, *level)),
+        None => arm.arm.name.clone(),
+    }
 }
 
 /// Says that none of some is better or worse than another.
@@ -307,6 +354,11 @@ mod tests {
         record
     }
 
+    /// The names in a list of a sentence, and what stands between them.
+    fn words_of(listed: &str) -> impl Iterator<Item = &str> {
+        listed.split([' ', ',', '.'])
+    }
+
     /// Holds the sentence on who leads against the verdicts of all pairs.
     fn lead_says_no_more_than_verdicts(contest: &ContestResult) -> Result<(), TestCaseError> {
         let said = lead_words(contest);
@@ -329,12 +381,20 @@ mod tests {
         // Whoever leads with others is told with a size of its own, unless all sizes are the same.
         let has_size = |arm: &&ArmResult| said.contains(&format!("% ({})", arm.arm.name));
         prop_assert!(!said.contains("% (") || best.iter().all(has_size), "{}", said);
-        // Whoever is behind, though not of each leader, is named so.
-        let not_each = said.split(" Not each is significantly ahead of ").nth(1).unwrap_or_default();
+        // Whoever is behind, though not of each leader, is named with exactly the leaders that are not ahead of it.
+        let pairs: Vec<(&str, &str)> = said
+            .split(". ")
+            .filter_map(|sentence| sentence.split_once(" not significantly ahead of "))
+            .flat_map(|(who, of)| words_of(who).flat_map(|who| words_of(of).map(move |of| (who, of))))
+            .collect();
         for arm in ranked.iter().filter(|_| best.len() > 1 && best.len() < ranked.len()) {
-            let is_between = !beaten_by_all(arm) && !best.iter().any(|is| is.arm.name == arm.arm.name);
-            let is_named = not_each.split([' ', ',', '.']).any(|word| word == arm.arm.name);
-            prop_assert_eq!(is_between, is_named, "{}", said);
+            let is_best = best.iter().any(|is| is.arm.name == arm.arm.name);
+            let is_between = !beaten_by_all(arm) && !is_best;
+            for leader in &best {
+                let is_behind = is_between && !is_told_better(leader, arm, measure);
+                let is_named = pairs.contains(&(&leader.arm.name, &arm.arm.name));
+                prop_assert_eq!(is_behind, is_named, "{}", said);
+            }
         }
         Ok(())
     }
@@ -381,6 +441,16 @@ mod tests {
                     let told = format!("{} ({})", arm.arm.name, level_among(contest, tail, *level));
                     prop_assert!(said.contains(&told), "{}: {}", told, said);
                 }
+            }
+            for (measure, cell) in leaders_cells(contest).into_iter().flatten() {
+                let kept = |arm: &ArmResult| measure == contest.headline || is_maintained(arm);
+                let candidates = ranked(contest, measure, kept);
+                let best = leaders(measure, &candidates);
+                let is_alike = best.len() > 1 && best.len() == candidates.len();
+                prop_assert_eq!(cell == "no significant difference", is_alike, "{}", cell);
+                let names: Vec<&str> = cell.split(", ").filter_map(|part| Some(part.split_once(" (")?.0)).collect();
+                let best = best.iter().map(|arm| arm.arm.name.as_str()).filter(|_| !is_alike);
+                prop_assert_eq!(names, best.collect::<Vec<_>>(), "{}", cell);
             }
             let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));
             let stealing = stealing_words(contest).join(" ");

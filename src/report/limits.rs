@@ -4,14 +4,26 @@ use crate::{
     analysis::{ContestResult, Measure},
     load::Workload,
     record::{Class, Setup},
-    report::words::{class_words, heading, percent},
+    report::words::{contest_words, percent},
 };
 
 /// What differs from one run to the next, and is not repeated.
 const NOT_REPEATED: [&str; 2] = ["--workload", "--seed"];
 
-/// What a run can't tell, a sentence each.
-pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
+/// Something that a run can't tell: what it is, and how far in each contest, where that differs.
+pub(super) struct Limit {
+    pub(super) sentence: String,
+    pub(super) of_each: Vec<String>,
+}
+
+impl From<&str> for Limit {
+    fn from(sentence: &str) -> Self {
+        Self { sentence: sentence.to_owned(), of_each: Vec::new() }
+    }
+}
+
+/// What a run can't tell.
+pub(super) fn limits(contests: &[ContestResult]) -> Vec<Limit> {
     let each = || contests.iter();
     // Of a workload at many rates the capacity is enough.
     let is_one_of_many = |contest: &&ContestResult| {
@@ -19,21 +31,17 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
             && each().any(|it| it.workload == contest.workload && !it.objectives.is_empty())
     };
     let told = each().filter(|contest| !is_one_of_many(contest));
-    let with_view = each().any(|contest| contest.view != contests[0].view);
-    let needed: Vec<String> = told.filter_map(|contest| usually_needed(contest, with_view)).collect();
-    let small = (!needed.is_empty()).then(|| {
-        format!(
-            "Small differences. The smallest difference from the reference that would have been significant (median over the backends): {}. \
-             Between two other backends it can be larger.",
-            needed.join("; ")
-        )
+    let of_each: Vec<String> = told.filter_map(|contest| usually_needed(contest, contests)).collect();
+    let small = (!of_each.is_empty()).then(|| Limit {
+        sentence: "Small differences. To be significant, a difference from the reference had to exceed (median over the backends):"
+            .to_owned(),
+        of_each,
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();
-    let waiting = each().any(is_closed).then(|| {
+    let waiting = each().any(is_closed).then_some(
         "How long requests wait when they arrive independently of replies: here each client waits for its reply before it sends \
-         again. `ioduel duel --rate 20000` measures that."
-            .to_owned()
-    });
+         again. `ioduel duel --rate 20000` measures that.",
+    );
     let has = |class: Class| each().any(|contest| contest.class == class);
     let classes = match (has(Class::Single), has(Class::Multi)) {
         (true, true) => Some(
@@ -49,11 +57,11 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<String> {
         ),
         (false, false) => None,
     };
-    small.into_iter().chain(waiting).chain(classes.map(str::to_owned)).collect()
+    small.into_iter().chain(waiting.into_iter().chain(classes).map(Limit::from)).collect()
 }
 
 /// The difference that a verdict needed for half of the arms of a contest, by the measures that are shown first.
-fn usually_needed(contest: &ContestResult, with_view: bool) -> Option<String> {
+fn usually_needed(contest: &ContestResult, contests: &[ContestResult]) -> Option<String> {
     let of = |measure: Measure| {
         let arms = contest.arms.iter().filter(|arm| !arm.arm.copy);
         let mut needed: Vec<f64> =
@@ -63,9 +71,7 @@ fn usually_needed(contest: &ContestResult, with_view: bool) -> Option<String> {
         Some(format!("{} in {}", percent(median), measure.name()))
     };
     let told: Vec<String> = std::iter::once(contest.headline).chain(contest.tail()).filter_map(of).collect();
-    let kind =
-        if with_view { heading(contest.view, contest.class) } else { class_words(contest.class).to_owned() };
-    (!told.is_empty()).then(|| format!("workload {} ({kind}), {}", contest.title, told.join(" and ")))
+    (!told.is_empty()).then(|| format!("{}: {}", contest_words(contest, contests), told.join(", ")))
 }
 
 /// The workload that the commands which repeat a run begin with: the first that has a name of its own.
@@ -77,7 +83,7 @@ fn repeated(setup: &Setup) -> &str {
 /// What the commands that repeat a run are for.
 pub(super) fn again_words(setup: &Setup) -> String {
     let named = repeated(setup);
-    let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1,024", "crowd") };
+    let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1024", "crowd") };
     format!(
         "To repeat the workload {named} with messages of 4 KiB (for {connections} connections, write {other} instead of {named} in the first command)"
     )

@@ -28,14 +28,14 @@ use crate::{
     load::Workload,
     record::{Arrivals, Class, Contest, Record, Setup, View},
     report::{
-        limits::{again, again_words, limits},
+        limits::{Limit, again, again_words, limits},
         words::{alarm_words, cautions, class_words, heading, percent},
     },
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
 pub use picture::picture;
-use section::{Section, capital, legend, sections};
+use section::{Glance, Section, capital, glances, legend, sections};
 use shell::Shell;
 use table::{Cell, Figure, Figures, Legend, Table};
 
@@ -51,12 +51,14 @@ struct Page<'a> {
     measures: Vec<(&'static str, &'static str)>,
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
-    limits: Vec<Vec<(bool, String)>>,
+    limits: Vec<Listed>,
     again_words: String,
     again: [String; 2],
     /// What can be asked for beside closed loops; and whether there are such at all.
     loads: Vec<String>,
     has_closed: bool,
+    /// All contests, where there are several.
+    glances: Vec<Glance>,
     sections: Vec<Section>,
     connections: Figures,
     legend: Legend,
@@ -87,6 +89,7 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     let (each_compared, (contests, data)): (Vec<_>, (Vec<_>, Vec<_>)) =
         read.into_iter().map(|(compared, result, data)| (compared, (result, data))).unzip();
     let Some(first) = contests.first() else { anyhow::bail!("the record has no contest") };
+    let sections = sections(&each_compared, &contests);
     let page = Page {
         shell: Shell::new(),
         title: title(setup),
@@ -102,7 +105,8 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         again: again(setup),
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
-        sections: sections(&each_compared, &contests),
+        glances: if contests.len() > 1 { glances(&sections, &contests) } else { Vec::new() },
+        sections,
         connections: Figures { figures: by_connections(&each_compared) },
         legend: legend(first),
         backends: trust::backends(record),
@@ -120,13 +124,20 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     Ok(page.render()?)
 }
 
-/// What a run can't tell, and what spoilt it, as sentences in parts, each with whether it is a command.
-fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<Vec<(bool, String)>> {
-    let all = limits(contests).into_iter().chain(warnings.iter().cloned());
-    let parts = |text: String| {
-        capital(&text).split('`').enumerate().map(|(place, part)| (place % 2 == 1, part.to_owned())).collect()
+/// An item of a list: a sentence in parts, each with whether it is a command, and the items of a list below it.
+struct Listed {
+    parts: Vec<(bool, String)>,
+    below: Vec<String>,
+}
+
+/// What a run can't tell, and what spoilt it.
+fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<Listed> {
+    let all =
+        limits(contests).into_iter().chain(warnings.iter().map(|warning| Limit::from(warning.as_str())));
+    let parts = |text: &str| {
+        capital(text).split('`').enumerate().map(|(place, part)| (place % 2 == 1, part.to_owned())).collect()
     };
-    all.map(parts).collect()
+    all.map(|limit| Listed { parts: parts(&limit.sentence), below: limit.of_each }).collect()
 }
 
 fn title(setup: &Setup) -> String {

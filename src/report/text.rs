@@ -5,8 +5,8 @@ use super::{
     limits::{again, again_words, limits},
     numbers::level_among,
     words::{
-        self, FLOORS, alarm_words, cautions, class_words, marked, no_verdict_words, rank_text, sign,
-        versions, view_words,
+        self, FLOORS, alarm_words, at_a_time_words, cautions, class_words, marked, no_verdict_words,
+        rank_text, sign, versions, view_words,
     },
 };
 use crate::{
@@ -83,7 +83,8 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     lines.extend(wrapped(MORE, "", "", width));
     lines.extend(["".to_owned(), "What this run can't tell:".to_owned()]);
     for limit in limits(&analysis.contests) {
-        lines.extend(wrapped(&limit, "- ", "  ", width));
+        lines.extend(wrapped(&limit.sentence, "- ", "  ", width));
+        limit.of_each.iter().for_each(|each| lines.extend(wrapped(each, "  - ", "    ", width)));
     }
     lines.push(String::new());
     lines.extend(wrapped(&format!("{}:", again_words(setup)), "", "", width));
@@ -93,14 +94,10 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     lines.join("\n")
 }
 
-fn connections(count: usize) -> String {
-    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections at a time") }
-}
-
 fn contest_lines(contest: &ContestResult, width: usize) -> Vec<String> {
     let shape = &contest.shape;
     let load =
-        format!("{}, sessions of {}{}", connections(shape.connections), shape.in_words(), shape.beside());
+        format!("{}, sessions of {}{}", at_a_time_words(shape.connections), shape.in_words(), shape.beside());
     let (class, view) = (class_words(contest.class), view_words(contest.view));
     let title = format!("Workload {}: {load}; {view}, {class}", contest.title);
     let mut lines = wrapped(&title, "", "  ", width);

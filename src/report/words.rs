@@ -74,6 +74,26 @@ pub(super) fn heading(view: View, class: Class) -> String {
     }
 }
 
+/// What tells a contest from the others of its record, with how many connections it has; its view is left out where all have the same.
+pub(super) fn contest_words(contest: &ContestResult, all: &[ContestResult]) -> String {
+    let kind = match all.iter().any(|other| other.view != contest.view) {
+        true => heading(contest.view, contest.class),
+        false => class_words(contest.class).to_owned(),
+    };
+    format!("{} ({}), {kind}", contest.title, connections_words(contest.shape.connections))
+}
+
+/// A number of connections in words.
+pub(super) fn connections_words(count: usize) -> String {
+    if count == 1 { "1 connection".to_owned() } else { format!("{count} connections") }
+}
+
+/// A number of connections that are all open, in words.
+pub(super) fn at_a_time_words(count: usize) -> String {
+    let words = connections_words(count);
+    if count == 1 { words } else { format!("{words} at a time") }
+}
+
 /// What a view is called.
 pub(super) fn view_words(view: View) -> &'static str {
     match view {

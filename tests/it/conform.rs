@@ -47,6 +47,7 @@ fn failures(subject: &Subject, chosen: impl Fn(&Case) -> bool) -> Vec<(&'static 
             // The reference has no threads for what blocks.
             Verdict::NotRun(why) if why.contains("nothing to have blocking work done by") => None,
             Verdict::NotRun(why) => panic!("{}: not run: {why}", outcome.case.name),
+            Verdict::Skipped(first) => panic!("{}: not run, as {} failed", outcome.case.name, first.name),
         })
         .collect()
 }
@@ -122,7 +123,7 @@ fn a_server_that_takes_a_wrong_size_for_a_message_is_told_at_once_and_the_rest_i
     let Verdict::Failed(why) = &outcomes[0].verdict else { panic!("{outcomes:?}") };
     let expected = "sent \"1 - Send Message\": expected \"Re:1 - Send Message\", got \"Re:1 - Send Messag\"";
     assert!(format!("{why:#}").starts_with(expected), "{why:#}");
-    let left_out = |outcome: &conform::Outcome| matches!(outcome.verdict, Verdict::NotRun(_));
+    let left_out = |outcome: &conform::Outcome| matches!(outcome.verdict, Verdict::Skipped(_));
     assert!(outcomes[1..].iter().all(left_out), "{outcomes:?}");
 }
 
@@ -190,7 +191,7 @@ fn is_no_agent(script: &str, expected: &str) {
     let outcomes: Vec<_> = conform::run(&subject, |_| true).unwrap().collect();
     let Verdict::Failed(why) = &outcomes[0].verdict else { panic!("{outcomes:?}") };
     assert!(format!("{why:#}").starts_with(expected), "{script}: {why:#}");
-    assert!(outcomes[1..].iter().all(|outcome| matches!(outcome.verdict, Verdict::NotRun(_))));
+    assert!(outcomes[1..].iter().all(|outcome| matches!(outcome.verdict, Verdict::Skipped(_))));
     assert!(begun.elapsed() < Duration::from_secs(20), "{script}: {:?}", begun.elapsed());
 }
 

@@ -304,7 +304,7 @@ fn bad_words_are_told_in_one_line() {
     );
     wrong(
         &["duel", "epoll", "--workers", "1,2", "--class", "multi"],
-        "error: several numbers of --workers are a class of their own: leave --class out\n",
+        "error: several numbers of --workers cannot be combined with --class: leave --class out\n",
     );
     wrong(
         &["duel", "epoll", "--workers", "1,2", "--view", "own"],

@@ -60,7 +60,7 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which client each server is measured with [default: own, or server if a named backend has no client]
+    /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
     /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
@@ -77,18 +77,18 @@ pub(in crate::cli) struct Args {
     /// The client's processors [default: the server's; with --rate or --objective, a different processor]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
-    /// Prefix of the server's command, such as 'ip netns exec a'
+    /// A command that starts the server elsewhere: 'ip netns exec a' in a network namespace, 'ssh HOST' on another machine
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     server_exec: Option<Words>,
-    /// Prefix of the client's command; repeat it for several load machines
+    /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
     /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, unless the system forbids
     /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over a link with this round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit'; or
-    /// lan, metro, wan, mobile; or plain, a link without delay or loss, as a baseline [default: the workload's, or none]
+    /// Measure over an emulated link: its round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit', or a preset:
+    /// lan, metro, wan, mobile, or plain, which has no delay and no loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -98,21 +98,21 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every backend's ratio of messages/s to the reference has a 95% confidence interval narrower than this:
-    /// 0.991 to 1.009 is narrower than 2%. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time
-    /// limits how long that may take [default limit: 10 minutes]
+    /// Stop when the ratio of messages/s of every backend to the reference is known precisely: when its confidence interval is narrower
+    /// than this percentage. The interval 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
+    /// [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
-    /// Stop after this many epochs [default: 10, or 6 with --quick; no limit with --time or --until]
+    /// Stop after this many epochs [default without --time and --until: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
     /// How long each backend is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
-    /// Send this many messages per second, whether or not replies have arrived; the client is then ioduel's own load generator, for every backend
+    /// Send this many messages per second, whether or not replies have arrived. With this option, ioduel's load generator is the client for every backend
     #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
     rate: Option<u32>,
     /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
@@ -157,9 +157,9 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ViewChoice {
-    /// Client and server of the same backend
+    /// Client and server of the same backend: the default
     Own,
-    /// One client, that of the reference (the first backend), against each server
+    /// One client, that of the reference (the first backend), against each server: the default if a named backend has no client
     Server,
     /// Every client against every server
     Matrix,

@@ -52,6 +52,11 @@ impl Participants {
                 Err(why) => anyhow::bail!("{} cannot run here: {why}", chosen.name()),
             }
         }
+        if participants.contestants.len() < FEWEST.min(named.len()) {
+            let why = participants.skipped.iter().map(|(name, why)| format!("{name}: {why}"));
+            let why = why.collect::<Vec<_>>().join("; ");
+            anyhow::bail!("fewer than two of these backends can run here: {why}");
+        }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
             match admitted(contestant, program) {
                 Ok(()) => participants.contestants.push(contestant),

@@ -12,7 +12,7 @@ use crate::{
     report::{
         answer::lead_words,
         numbers::{level_text, short},
-        words::{SIGNS, heading, needed_text, sign},
+        words::{SIGNS, at_a_time_words, connections_words, heading, needed_text, sign},
     },
     stats::Comparison,
 };
@@ -163,11 +163,15 @@ fn measured(contest: &ContestResult) -> String {
     let beside = contest.shape.beside();
     if contest.shape.arrivals.is_some() {
         let heading = heading(contest.view, contest.class);
-        return format!("Measured: {}, {connections} connections{beside}, {heading}.", contest.title);
+        return format!(
+            "Measured: {}, {}{beside}, {heading}.",
+            contest.title,
+            connections_words(connections)
+        );
     }
     format!(
-        "Measured: {connections} {}{beside}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
-        if connections == 1 { "connection" } else { "connections at a time" },
+        "Measured: {}{beside}, sessions of {messages} messages of {message_bytes} bytes ({}), {}.",
+        at_a_time_words(connections),
         contest.workload,
         heading(contest.view, contest.class)
     )

@@ -12,9 +12,9 @@ use crate::{
     load::Workload,
     record::{Class, View},
     report::{
-        answer::answer_words,
+        answer::{answer_words, leaders_cells},
         numbers::level_text,
-        words::{SIGNS, alarm_words, heading, machine_words, no_verdict_words, ratio_text},
+        words::{alarm_words, contest_words, heading, machine_words, no_verdict_words, ratio_text},
     },
     stats::Better,
 };
@@ -39,6 +39,30 @@ pub(super) struct ViewSection {
     pub(super) pictured: String,
     pub(super) notes: Vec<String>,
     pub(super) table: Table,
+}
+
+/// A contest in a line: where its section is, what it is, and who leads it by its headline and by its tail.
+pub(super) struct Glance {
+    pub(super) id: String,
+    pub(super) contest: String,
+    pub(super) cells: [String; 2],
+}
+
+/// A line for each contest, in the order of its section.
+pub(super) fn glances(sections: &[Section], contests: &[ContestResult]) -> Vec<Glance> {
+    let of_section = |section: &Section| {
+        let of_it = contests.iter().filter(|contest| contest.workload == section.title);
+        let ids = section.views.iter().map(|view| view.id.clone());
+        ids.zip(of_it).map(|(id, contest)| glance(id, contest, contests)).collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of_section).collect()
+}
+
+fn glance(id: String, contest: &ContestResult, contests: &[ContestResult]) -> Glance {
+    let cells = leaders_cells(contest).map(|cell| {
+        cell.map_or_else(|| "–".to_owned(), |(measure, names)| format!("{}: {names}", measure.name()))
+    });
+    Glance { id, contest: contest_words(contest, contests), cells }
 }
 
 /// Makes a section of each workload, with all its views, in the order of the record.
@@ -188,7 +212,7 @@ fn table(contest: &ContestResult) -> Table {
     }
     columns.push("rounds".to_owned());
     let rows = contest.arms.iter().map(|arm| row(contest, arm, &measures)).collect();
-    let caption = format!("{}, {}. {SIGNS}", contest.title, heading(contest.view, contest.class),);
+    let caption = format!("{}, {}", contest.title, heading(contest.view, contest.class));
     Table { name: String::new(), caption, columns, rows }
 }
 

@@ -59,7 +59,7 @@ impl Args {
         }
         if contests.is_empty() {
             return Err(wrong_usage(
-                "at a rate several workers need two processors beside the pacer's own, and they are not available; --class single",
+                "to send at a rate, a server with several threads needs two processors, and the client a third, which are not available here; use --class single",
             ));
         }
         // With a set time, enough epochs are worth more than long ones.
@@ -77,7 +77,7 @@ impl Args {
         refuse_twice(counts.iter())?;
         if counts.len() > 1 && !self.classes.is_empty() {
             return Err(wrong_usage(
-                "several numbers of --workers are a class of their own: leave --class out",
+                "several numbers of --workers cannot be combined with --class: leave --class out",
             ));
         }
         Ok(counts)
@@ -200,7 +200,7 @@ impl Args {
     ) -> anyhow::Result<(Placement, Vec<WorkersOn>)> {
         if is_paced {
             return Err(wrong_usage(
-                "several numbers of --workers are compared in closed loops: leave out --rate, --objective and workloads at a rate",
+                "several numbers of --workers cannot be compared at a rate: leave out --rate, --objective and workloads with a rate",
             ));
         }
         let Machines { server_exec, server_cpus, client_exec, client_cpus, .. } = self.machines();
