@@ -34,7 +34,7 @@ use crate::{
     backend::{self, Backend},
     contestant::{self, Contestant, NotFound},
     placement::Cpus,
-    written::duration,
+    written::{address, duration},
 };
 use output::OutputClosed;
 

@@ -278,8 +278,7 @@ pub enum ShapeError {
     TooLarge,
     /// The text of the last message is the longest.
     #[error(
-        "message {message} needs {needed} bytes for its text, and a message is {message_bytes}; \
-         make it larger with --message-size {needed}"
+        "messages of {message_bytes} bytes are too short: the text of message number {message} needs {needed}"
     )]
     TooSmall {
         /// The number of the message that does not fit.

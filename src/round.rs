@@ -32,7 +32,7 @@ use crate::{
 };
 
 use claims::untrue;
-pub use flag::{Flag, load_flags};
+pub use flag::{Flag, load_flags, reason_words};
 pub use idle::IdleMemory;
 pub use launch::Launch;
 pub use machine::{MachineWatch, Neighbours};

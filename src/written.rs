@@ -1,6 +1,9 @@
 //! What people write, in files and on command lines, read so that an error says where and what is allowed.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    time::Duration,
+};
 
 /// Checks a name that people give to something of theirs.
 ///
@@ -69,6 +72,16 @@ pub(crate) fn window(text: &str) -> Result<Duration, String> {
         return Err(format!("a window must be at least {}ms", SHORTEST_WINDOW.as_millis()));
     }
     Ok(window)
+}
+
+/// Reads an IP address or a host's name with a port, such as `localhost:31400`; of a name, the first address that it has.
+///
+/// # Errors
+/// When it is none, or the name has no address.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let such_as = "write it like 127.0.0.1:31400 or localhost:31400";
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; {such_as}"))?;
+    found.next().ok_or_else(|| format!("this host has no address; {such_as}"))
 }
 
 /// What a TOML reader says, in one line: what is wrong, and in which line of the file.

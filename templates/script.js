@@ -98,11 +98,14 @@
       // Which of those who lead are not ahead of which others, a sentence for all that the same leaders are not ahead of.
       const groups = new Map();
       behind.filter((arm) => !told(arm)).forEach((arm) => {
-        const not = best.filter((is) => measure.better_than[is.arm][arm] !== "1").map((is) => contest.arms[is.arm]);
-        const who = `${listed(not)} ${not.length === 1 ? "is" : "are"}`;
+        const named = (isAhead) => best.filter((is) => (measure.better_than[is.arm][arm] === "1") === isAhead)
+          .map((is) => contest.arms[is.arm]);
+        const [ahead, not] = [named(true), named(false)];
+        const behind = ahead.length === 0 ? "" : ` significantly behind ${listed(ahead)}, nor`;
+        const who = `${listed(not)} ${not.length === 1 ? "is" : "are"} not${behind}`;
         groups.set(who, [...(groups.get(who) ?? []), contest.arms[arm]]);
       });
-      const notAhead = [...groups].map(([who, of]) => ` ${who} not significantly ahead of ${listed(of)}.`).join("");
+      const notAhead = [...groups].map(([who, of]) => ` ${who} significantly ahead of ${listed(of)}.`).join("");
       const ahead = several === "" ? "" : ` Each is significantly ahead ${several}.`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     load::{LatencyHistogram, Objective, Workload},
     record::{Arm, Arrivals, Contest, Line, Place, Record, RoundLine, Schedule},
-    round::{BegunApart, Flag, Neighbours},
+    round::{BegunApart, Flag, Neighbours, reason_words},
     stats::{MIN_EPOCHS, Series, level},
 };
 
@@ -371,9 +371,10 @@ impl<'a> ArmRounds<'a> {
             let too_few = || format!("{lost} of {blocks} blocks had too few rounds that count");
             Some(capacities.client_is_the_limit().unwrap_or_else(too_few))
         } else if barred {
-            let most = self.excluded.iter().max_by_key(|(_, count)| **count);
-            let reason = most.map_or("", |(reason, _)| reason.as_str());
-            Some(format!("{excluded} of {all} rounds excluded, most for this: {reason}"))
+            let (reason, most) = self.excluded.iter().max_by_key(|(_, count)| **count)?;
+            let mostly = if *most == excluded { "" } else { "mostly this: " };
+            let what = if slices > 0 { "slices" } else { "rounds" };
+            Some(format!("{excluded} of {all} {what} are excluded; {mostly}{}", reason_words(reason)))
         } else if epochs < MIN_EPOCHS {
             Some(format!("too few epochs: {epochs} measured, {MIN_EPOCHS} needed"))
         } else {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::{
-    Chosen, Format, duration,
+    Chosen, Format, address, duration,
     figures::Figures,
     millis,
     output::{self, with_progress},
@@ -34,7 +34,7 @@ pub(super) struct Args {
     /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
     /// Where the server listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400", value_parser = address)]
     connect: SocketAddr,
     /// How many sessions run at a time [default: 1]
     #[arg(long, value_name = "N")]

@@ -16,10 +16,10 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// Show which backends changed between two records.
+/// Show which backends got better or worse from one record to another.
 ///
-/// In each record, every backend is compared with the first one: the reference. A change is the new ratio to the reference, divided by
-/// the old one.
+/// In each record, every backend has a ratio: its messages/s, for example, divided by those of the first backend. `compare` divides the
+/// ratio in NEW by the ratio in OLD.
 ///
 /// If the two runs differ in their workload, schedule, processors, command prefixes or server address, the differences are named, and
 /// there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.

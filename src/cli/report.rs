@@ -50,7 +50,7 @@ pub(super) enum ReportFormat {
     Json,
     /// Bencher Metric Format
     Bmf,
-    /// JSON for the GitHub action of this name, as its customSmallerIsBetter
+    /// JSON for the action github-action-benchmark (tool: customSmallerIsBetter)
     GithubActionBenchmark,
 }
 

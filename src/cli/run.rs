@@ -27,7 +27,7 @@ use crate::{
                   ioduel run epoll --workload handler --rate 20000"
 )]
 pub(super) struct Args {
-    /// The client's backend, and the server's unless another is named
+    /// The backend of the client and of the server; --server names another one for the server
     backend: Chosen,
     /// The server's backend
     #[arg(long, value_name = "BACKEND")]
@@ -63,8 +63,8 @@ pub(super) struct Args {
     /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over an emulated link: its round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit', or a preset:
-    /// lan, metro, wan, mobile, or plain, which has no delay and no loss [default: the workload's link, or none]
+    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit'. The delay is that of a round trip. These have names: lan,
+    /// metro, wan, mobile, and plain, an emulated link without delay and loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

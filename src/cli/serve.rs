@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 
-use super::{Chosen, output, wrong_usage};
+use super::{Chosen, address, output, wrong_usage};
 use crate::{
     net::{ListenAt, listen, raise_descriptor_limit},
     protocol::Framing,
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400", value_parser = address)]
     listen: SocketAddr,
     /// Worker threads, if the backend supports a choice
     #[arg(long, value_name = "N")]

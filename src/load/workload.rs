@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: message 512 needs 18 bytes for its text",
+                "line 4: messages of 8 bytes are too short: the text of message number 512 needs 18",
             ),
             ("", "missing field `connections`"),
             (
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 "connections = 1\nwork = { kind = \"spin\", time = \"25us\" }",
-                "line 3: work is drawn from messages, and needs them to have 32 bytes or more",
+                "line 3: work is drawn from the bytes of a message: with work, message_bytes must be at least 32",
             ),
             (
                 "connections = 1\nmessage_bytes = 32\nwork = { kind = \"sleep\", time = \"25us\" }",

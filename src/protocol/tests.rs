@@ -123,7 +123,7 @@ fn a_shape_must_hold_its_texts() {
     let error = Shape::new(65_536, 16).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "message 65536 needs 20 bytes for its text, and a message is 16; make it larger with --message-size 20"
+        "messages of 16 bytes are too short: the text of message number 65536 needs 20"
     );
     assert_eq!(Shape::new(0, 16), Err(ShapeError::NoMessages));
     assert_eq!(Shape::new(1, MOST_MESSAGE_BYTES + 1), Err(ShapeError::TooLarge));

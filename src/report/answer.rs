@@ -84,16 +84,23 @@ fn not_ahead_words<'a>(
 ) -> String {
     let mut said: Vec<(String, Vec<&str>)> = Vec::new();
     for other in others {
-        let not_ahead = best.iter().filter(|arm| !is_told_better(arm, other, measure));
-        let not_ahead: Vec<&str> = not_ahead.map(|arm| arm.arm.name.as_str()).collect();
+        let names = |is_ahead: bool| {
+            let named = best.iter().filter(|arm| is_told_better(arm, other, measure) == is_ahead);
+            named.map(|arm| arm.arm.name.as_str()).collect::<Vec<_>>()
+        };
+        let (ahead, not_ahead) = (names(true), names(false));
         let are = if not_ahead.len() == 1 { "is" } else { "are" };
-        let who = format!("{} {are}", listed(&not_ahead));
+        let behind = match ahead.as_slice() {
+            [] => String::new(),
+            ahead => format!(" significantly behind {}, nor", listed(ahead)),
+        };
+        let who = format!("{} {are} not{behind}", listed(&not_ahead));
         match said.iter_mut().find(|(known, _)| *known == who) {
             Some((_, of)) => of.push(&other.arm.name),
             None => said.push((who, vec![&other.arm.name])),
         }
     }
-    said.iter().map(|(who, of)| format!(" {who} not significantly ahead of {}.", listed(of))).collect()
+    said.iter().map(|(who, of)| format!(" {who} significantly ahead of {}.", listed(of))).collect()
 }
 
 /// By how much each of some arms differs from another: `17% (monoio) and 15% (compio)`; the same size is said once.
@@ -125,11 +132,7 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     let measure = contest.tail().filter(|_| contest.class != Class::Scaling)?;
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
-    let size = best.first().zip(baseline(contest, measure)).and_then(|(first, than)| {
-        let to = ratio_of(first, contest, measure)? / ratio_of(than, contest, measure)?;
-        let is_told = is_told_better(first, than, measure);
-        is_told.then(|| format!(", {} than {}", size_words(to), than.arm.name))
-    });
+    let size = best.first().and_then(|first| size_to_baseline(first, contest, measure));
     let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let [first, others @ ..] = names.as_slice() else { return None };
@@ -137,7 +140,7 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     if names.len() == ranked.len() && !others.is_empty() {
         return Some(alike(&names, measure));
     }
-    let size = size.unwrap_or_default();
+    let size = size.map_or_else(String::new, |size| format!(", {size}"));
     let as_low = match others {
         [] => String::new(),
         others => format!("; its lead over {} is not significant", listed(others)),
@@ -145,7 +148,15 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     Some(format!("{first} has the lowest {by}{size}{as_low}."))
 }
 
-/// Who leads a contest by a measure, in a cell of a table, each with what was measured: nothing where no arm is ranked by it.
+/// How much better an arm is than what sizes are told against first; nothing where it is not told better.
+fn size_to_baseline(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Option<String> {
+    let than = baseline(contest, measure)?;
+    let ratio = ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?;
+    is_told_better(arm, than, measure).then(|| format!("{} than {}", size_words(ratio), than.arm.name))
+}
+
+/// Who leads a contest by a measure, in a cell of a table, each with what was measured, and by how much the first of them does: nothing
+/// where no arm is ranked by it.
 fn leaders_cell(
     contest: &ContestResult,
     measure: Measure,
@@ -153,23 +164,30 @@ fn leaders_cell(
 ) -> Option<String> {
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
+    let by = measure.name();
     if best.len() > 1 && best.len() == ranked.len() {
-        return Some("no significant difference".to_owned());
+        return Some(format!("{by}: no significant difference"));
     }
     let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+    let size = size_to_baseline(best.first()?, contest, measure);
+    let size = size.map_or_else(String::new, |size| match best.as_slice() {
+        [_] => format!(", {size}"),
+        [first, ..] => format!("; {}: {size}", first.arm.name),
+        [] => String::new(),
+    });
+    Some(format!("{by}: {}{size}", names.join(", ")))
 }
 
-/// Who leads a contest by what its ranks are of, and who of those that are kept up has the lowest tail: a cell of a table each, with the
-/// measure that it is of.
-pub(super) fn leaders_cells(contest: &ContestResult) -> [Option<(Measure, String)>; 2] {
+/// Who leads a contest by what its ranks are of, who of those that are kept up has the lowest tail, and what stealing work is worth: a
+/// cell of a table each, empty where there is nothing to tell.
+pub(super) fn glance_cells(contest: &ContestResult) -> [String; 3] {
     let is_ranked = contest.is_measured() && contest.class != Class::Scaling;
-    let lead = is_ranked.then_some(contest.headline);
-    let lead = lead.and_then(|measure| Some((measure, leaders_cell(contest, measure, |_| true)?)));
-    let tail = contest.tail().filter(|_| is_ranked);
-    let tail =
-        tail.and_then(|measure| Some((measure, leaders_cell(contest, measure, |arm| arm.maintained)?)));
-    [lead, tail]
+    let [lead, tail] = [Some(contest.headline), contest.tail()].map(|measure| measure.filter(|_| is_ranked));
+    let lead = lead.and_then(|measure| leaders_cell(contest, measure, |_| true));
+    let tail = tail.and_then(|measure| leaders_cell(contest, measure, |arm| arm.maintained));
+    let stealing = stealing(contest).into_iter().next();
+    let stealing = stealing.map(|it| format!("{}, compared with {}: {}", it.one, it.other, it.worth));
+    [lead, tail, stealing].map(Option::unwrap_or_default)
 }
 
 /// The name of an arm, with what was measured of it.
@@ -227,7 +245,7 @@ fn floor_words(contest: &ContestResult) -> String {
 
 /// What a scheduler that steals work is worth: each arm against its counterparts that steal nothing, with a scheduler for each worker,
 /// and with a listener for each too, where they take part, by the measures that are shown.
-fn stealing_words(contest: &ContestResult) -> Vec<String> {
+fn stealing(contest: &ContestResult) -> Vec<Stealing<'_>> {
     let named = |name: &str, suffix: &str| {
         contest.arms.iter().find(|arm| arm.arm.name.strip_suffix(suffix) == Some(name))
     };
@@ -255,10 +273,26 @@ fn stealing_words(contest: &ContestResult) -> Vec<String> {
         let measures = std::iter::once(contest.headline).chain(contest.tail());
         let parts: Vec<String> = measures.filter_map(|measure| by(one, other, measure)).collect();
         let [one, other] = [one, other].map(|arm| arm.arm.name.as_str());
-        (!parts.is_empty())
-            .then(|| format!("Work stealing ({one}) against {way} ({other}): {}.", parts.join(", ")))
+        (!parts.is_empty()).then(|| Stealing { one, other, way, worth: parts.join(", ") })
     });
     said.collect()
+}
+
+/// A scheduler that steals work, and one that does not.
+struct Stealing<'a> {
+    one: &'a str,
+    other: &'a str,
+    /// What the other has instead.
+    way: &'static str,
+    worth: String,
+}
+
+/// What a scheduler that steals work is worth, in sentences.
+fn stealing_words(contest: &ContestResult) -> Vec<String> {
+    let words = |Stealing { one, other, way, worth }: Stealing<'_>| {
+        format!("Work stealing ({one}) against {way} ({other}): {worth}.")
+    };
+    stealing(contest).into_iter().map(words).collect()
 }
 
 /// What more workers are worth, a sentence for each backend, where arms differ by them.
@@ -384,7 +418,10 @@ mod tests {
         // Whoever is behind, though not of each leader, is named with exactly the leaders that are not ahead of it.
         let pairs: Vec<(&str, &str)> = said
             .split(". ")
-            .filter_map(|sentence| sentence.split_once(" not significantly ahead of "))
+            .filter(|sentence| sentence.contains(" not significantly "))
+            .filter_map(|sentence| {
+                Some((sentence.split(" not ").next()?, sentence.split(" ahead of ").nth(1)?))
+            })
             .flat_map(|(who, of)| words_of(who).flat_map(|who| words_of(of).map(move |of| (who, of))))
             .collect();
         for arm in ranked.iter().filter(|_| best.len() > 1 && best.len() < ranked.len()) {
@@ -442,15 +479,20 @@ mod tests {
                     prop_assert!(said.contains(&told), "{}: {}", told, said);
                 }
             }
-            for (measure, cell) in leaders_cells(contest).into_iter().flatten() {
+            for (measure, cell) in [contest.headline, tail].into_iter().zip(glance_cells(contest)) {
                 let kept = |arm: &ArmResult| measure == contest.headline || is_maintained(arm);
                 let candidates = ranked(contest, measure, kept);
                 let best = leaders(measure, &candidates);
                 let is_alike = best.len() > 1 && best.len() == candidates.len();
-                prop_assert_eq!(cell == "no significant difference", is_alike, "{}", cell);
-                let names: Vec<&str> = cell.split(", ").filter_map(|part| Some(part.split_once(" (")?.0)).collect();
-                let best = best.iter().map(|arm| arm.arm.name.as_str()).filter(|_| !is_alike);
-                prop_assert_eq!(names, best.collect::<Vec<_>>(), "{}", cell);
+                prop_assert_eq!(cell.ends_with(": no significant difference"), is_alike, "{}", cell);
+                let (names, size) = cell.split_once("; ").unwrap_or((&cell, ""));
+                let names = names.strip_prefix(&format!("{}: ", measure.name())).unwrap_or_default().split(", ");
+                let names: Vec<&str> = names.filter_map(|part| Some(part.split_once(" (")?.0)).collect();
+                let led = best.iter().map(|arm| arm.arm.name.as_str()).filter(|_| !is_alike);
+                prop_assert_eq!(names, led.collect::<Vec<_>>(), "{}", cell);
+                let is_told = is_told_better(best[0], named("reference"), measure) && !is_alike;
+                let is_sized = size.starts_with(&format!("{}: ", best[0].arm.name)) || best.len() == 1 && cell.contains(" than ");
+                prop_assert_eq!(is_sized, is_told, "{}", cell);
             }
             let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));
             let stealing = stealing_words(contest).join(" ");

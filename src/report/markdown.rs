@@ -13,6 +13,7 @@ use super::{
 use crate::{
     analysis::{Analysis, ArmResult, ContestResult, Measure, ResponseTime, SessionTime},
     record::Setup,
+    round::reason_words,
 };
 
 /// Renders a whole record.
@@ -97,8 +98,8 @@ fn write_contest(text: &mut String, contest: &ContestResult) -> fmt::Result {
         writeln!(text, "- {}", escape(&words))?;
     }
     for arm in contest.arms.iter().filter(|arm| !arm.excluded.is_empty()) {
-        let reasons: Vec<String> =
-            arm.excluded.iter().map(|(reason, count)| format!("{count} × {}", escape(reason))).collect();
+        let told = |(reason, count): (&String, &usize)| format!("{count} ({})", escape(reason_words(reason)));
+        let reasons: Vec<String> = arm.excluded.iter().map(told).collect();
         writeln!(text, "- `{}`: excluded: {}", arm.arm.name, reasons.join(", "))?;
     }
     for told in machine_words(contest) {

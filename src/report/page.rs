@@ -59,6 +59,7 @@ struct Page<'a> {
     has_closed: bool,
     /// All contests, where there are several.
     glances: Vec<Glance>,
+    with_stealing: bool,
     sections: Vec<Section>,
     connections: Figures,
     legend: Legend,
@@ -90,6 +91,7 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         read.into_iter().map(|(compared, result, data)| (compared, (result, data))).unzip();
     let Some(first) = contests.first() else { anyhow::bail!("the record has no contest") };
     let sections = sections(&each_compared, &contests);
+    let glances = glances(&sections, &contests);
     let page = Page {
         shell: Shell::new(),
         title: title(setup),
@@ -105,7 +107,8 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         again: again(setup),
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
-        glances: if contests.len() > 1 { glances(&sections, &contests) } else { Vec::new() },
+        with_stealing: glances.iter().any(|glance| !glance.stealing.is_empty()),
+        glances: if glances.len() > 1 { glances } else { Vec::new() },
         sections,
         connections: Figures { figures: by_connections(&each_compared) },
         legend: legend(first),

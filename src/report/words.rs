@@ -160,29 +160,6 @@ pub(super) fn alarm_words(contest: &ContestResult, alarm: &Alarm) -> String {
     )
 }
 
-/// Why a round was excluded, in words.
-pub(super) fn reason_words(reason: &str) -> &str {
-    match reason {
-        "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
-        "port-limited" => "the rate was near what the ports allow",
-        "Little's law" => "rate and times do not fit the number of connections",
-        "others" => {
-            "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
-        }
-        "begun apart" => "several clients began further apart than half the ramp",
-        "throttled" => "a CPU quota stopped everything for a while",
-        "late" => {
-            "the slice took more than twice as long as planned, or its counters were not read at the same moment, because the machine stood still"
-        }
-        "ran while it was to rest" => "it ran while it was meant to be stopped: another program continued it",
-        "pacer late" => "the pacer sent one message in a hundred later than an objective bears",
-        "pacer stood still" => "the machine had taken the pacer’s processor",
-        "blind" => "replies were not verified",
-        "untrue" => "what was told of it does not fit what the server, the kernel or the clock saw",
-        other => other,
-    }
-}
-
 /// The load of the last minute above which something else than the duel was running when it began.
 const MOST_LOAD: f64 = 0.5;
 

@@ -166,6 +166,31 @@ impl Flag {
     }
 }
 
+/// Why a round or slice was excluded, in words, by the name that a record has for it.
+pub fn reason_words(reason: &str) -> &str {
+    match reason {
+        "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
+        "port-limited" => "the rate was near what the ports allow",
+        "Little's law" => {
+            "the counts contradict each other: messages per second × seconds per message is not the number of connections (Little’s law)"
+        }
+        "others" => {
+            "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"
+        }
+        "begun apart" => "several clients began further apart than half the ramp",
+        "throttled" => "a CPU quota stopped everything for a while",
+        "late" => {
+            "the machine stood still: the slice took more than twice as long as planned, or its counters were read too far apart"
+        }
+        "ran while it was to rest" => "it ran while it was meant to be stopped: another program continued it",
+        "pacer late" => "the pacer sent one message in a hundred later than an objective bears",
+        "pacer stood still" => "the machine had taken the pacer’s processor",
+        "blind" => "replies were not verified",
+        "untrue" => "what was told of it does not fit what the server, the kernel or the clock saw",
+        other => other,
+    }
+}
+
 impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name())?;

@@ -216,7 +216,11 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(&["run", "tokio", "--server-cpus", "x"], 2, "write it like 0 or 0-3 or 0,2");
     refuses(&["run", "tokio", "--server-cpus", "1000"], 2, "processor 1000 is not available");
     refuses(&["run", "tokio-current", "--workers", "2"], 2, "leave --workers out");
-    refuses(&["client", "tokio", "--messages", "65536"], 2, "--message-size 20");
+    refuses(
+        &["client", "tokio", "--messages", "65536"],
+        2,
+        "messages of 16 bytes are too short: the text of message number 65536 needs 20",
+    );
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");
     refuses(&["serve", "tokio", "--message-size", "0"], 2, "a message must be 1 to");

@@ -87,8 +87,8 @@ pub(in crate::cli) struct Args {
     /// it or another machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over an emulated link: its round-trip delay, jitter, loss and rate, such as 'delay 5ms loss 0.1% rate 1gbit', or a preset:
-    /// lan, metro, wan, mobile, or plain, which has no delay and no loss [default: the workload's link, or none]
+    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit'. The delay is that of a round trip. These have names: lan,
+    /// metro, wan, mobile, and plain, an emulated link without delay and loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -98,8 +98,7 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the ratio of messages/s of every backend to the reference is known precisely: when its confidence interval is narrower
-    /// than this percentage. The interval 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
+    /// Stop when every 95% confidence interval of messages/s is narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
     /// [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
@@ -157,9 +156,9 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ViewChoice {
-    /// Client and server of the same backend: the default
+    /// Client and server of the same backend [default]
     Own,
-    /// One client, that of the reference (the first backend), against each server: the default if a named backend has no client
+    /// One client, that of the reference (the first backend), against each server [default if a named backend has no client]
     Server,
     /// Every client against every server
     Matrix,

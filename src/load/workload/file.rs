@@ -195,7 +195,7 @@ impl WireWork {
     fn read(self, workload: &Workload) -> Result<Work, String> {
         if workload.message_bytes < LEAST_MESSAGE_BYTES {
             return Err(format!(
-                "work is drawn from messages, and needs them to have {LEAST_MESSAGE_BYTES} bytes or more"
+                "work is drawn from the bytes of a message: with work, message_bytes must be at least {LEAST_MESSAGE_BYTES}"
             ));
         }
         let window = Duration::from_millis(workload.window_ms);

@@ -12,7 +12,7 @@ use crate::{
     load::Workload,
     record::{Class, View},
     report::{
-        answer::{answer_words, leaders_cells},
+        answer::{answer_words, glance_cells},
         numbers::level_text,
         words::{alarm_words, contest_words, heading, machine_words, no_verdict_words, ratio_text},
     },
@@ -41,11 +41,14 @@ pub(super) struct ViewSection {
     pub(super) table: Table,
 }
 
-/// A contest in a line: where its section is, what it is, and who leads it by its headline and by its tail.
+/// A contest in a line: where its section is, what it is, and who leads it by its headline and by its tail, and what stealing work is
+/// worth in it.
 pub(super) struct Glance {
     pub(super) id: String,
     pub(super) contest: String,
-    pub(super) cells: [String; 2],
+    pub(super) lead: String,
+    pub(super) tail: String,
+    pub(super) stealing: String,
 }
 
 /// A line for each contest, in the order of its section.
@@ -59,10 +62,8 @@ pub(super) fn glances(sections: &[Section], contests: &[ContestResult]) -> Vec<G
 }
 
 fn glance(id: String, contest: &ContestResult, contests: &[ContestResult]) -> Glance {
-    let cells = leaders_cells(contest).map(|cell| {
-        cell.map_or_else(|| "–".to_owned(), |(measure, names)| format!("{}: {names}", measure.name()))
-    });
-    Glance { id, contest: contest_words(contest, contests), cells }
+    let [lead, tail, stealing] = glance_cells(contest);
+    Glance { id, contest: contest_words(contest, contests), lead, tail, stealing }
 }
 
 /// Makes a section of each workload, with all its views, in the order of the record.

@@ -8,7 +8,8 @@ use crate::{
     contestant::Description,
     environment::Environment,
     record::{BackendFootprint, Contest, Record, Schedule, Setup},
-    report::words::{heading, reason_words},
+    report::words::heading,
+    round::reason_words,
 };
 
 /// The columns of the backends' table.

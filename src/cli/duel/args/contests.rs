@@ -59,7 +59,7 @@ impl Args {
         }
         if contests.is_empty() {
             return Err(wrong_usage(
-                "to send at a rate, a server with several threads needs two processors, and the client a third, which are not available here; use --class single",
+                "with a rate or an objective, a server with several threads needs two processors, and the client a third, but fewer are available here; use --workers 1",
             ));
         }
         // With a set time, enough epochs are worth more than long ones.
