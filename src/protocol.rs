@@ -277,9 +277,7 @@ pub enum ShapeError {
     #[error("a message is at most {MOST_MESSAGE_BYTES} bytes")]
     TooLarge,
     /// The text of the last message is the longest.
-    #[error(
-        "messages of {message_bytes} bytes are too short: the text of message number {message} needs {needed}"
-    )]
+    #[error("a session of {message} messages needs messages of at least {needed} bytes, not {message_bytes}")]
     TooSmall {
         /// The number of the message that does not fit.
         message: u32,

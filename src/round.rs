@@ -39,7 +39,7 @@ pub use machine::{MachineWatch, Neighbours};
 pub use measured::Round;
 pub use network::Network;
 pub use paced::{Offer, lowest_paced_rate, messages_needed, paced_window_ms, strictest};
-pub use sliced::{Slice, SliceLength, SlicedPair};
+pub use sliced::{REST_CPU, Slice, SliceLength, SlicedPair};
 pub use together::BegunApart;
 
 /// How long an agent has for what takes it no time.

@@ -16,12 +16,6 @@
   const percent = (ratio) => `${(100 * Math.abs(ratio - 1)).toFixed(0)}%`;
   const size = (ratio) => `${percent(ratio)} ${ratio >= 1 ? "more" : "less"}`;
 
-  // By how much each of some is ahead: 17% (monoio) and 15% (compio); the same size is said once.
-  const sizes = (ratios) => {
-    const all = ratios.map(([, ratio]) => percent(ratio));
-    return all.every((it) => it === all[0]) ? all[0] : listed(ratios.map(([name], place) => `${all[place]} (${name})`));
-  };
-
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
   const few = (connections) => connections < 8;
   const crowd = (connections) => connections > 256;
@@ -83,36 +77,21 @@
       const upkeep = (arm) => (data.needs[contest.servers[arm]].maintained === false ? " (not maintained)" : "");
       const names = best.map((is) => contest.arms[is.arm] + upkeep(is.arm));
       const among = wish.need === "any" ? "" : ", of those that are what you need,";
-      // Sizes are told against the next best, and against the baseline or else the reference, where all who lead are told better.
+      const first = best[0]?.arm;
+      // Sizes are told against the next best, and against the baseline or else the reference, where the first is told better.
       const reference = contest.arms.indexOf(wish.reference);
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
-      const told = (than) => than !== null && than >= 0 && measure.ratios[than]
-        && best.every((is) => measure.better_than[is.arm][than] === "1" && measure.ratios[than][is.arm]);
-      const behind = measure.order.filter((arm) => ranks.some((is) => is.arm === arm && is.rank > 1));
-      const next = behind.find(told);
-      const known = [baseline, reference].find(told);
-      const against = best.length === 0 ? [] : [...new Set([next, known])].filter((than) => than !== undefined);
-      const of = (than) => best.map((is) => [contest.arms[is.arm], measure.ratios[than][is.arm][0]]);
-      const one = against.map((than) => `${size(of(than)[0][1])} than ${contest.arms[than]}`).join(", ");
-      const several = against.map((than) => `of ${contest.arms[than]}, by ${sizes(of(than))}`).join(", and ");
-      // Which of those who lead are not ahead of which others, a sentence for all that the same leaders are not ahead of.
-      const groups = new Map();
-      behind.filter((arm) => !told(arm)).forEach((arm) => {
-        const named = (isAhead) => best.filter((is) => (measure.better_than[is.arm][arm] === "1") === isAhead)
-          .map((is) => contest.arms[is.arm]);
-        const [ahead, not] = [named(true), named(false)];
-        const behind = ahead.length === 0 ? "" : ` significantly behind ${listed(ahead)}, nor`;
-        const who = `${listed(not)} ${not.length === 1 ? "is" : "are"} not${behind}`;
-        groups.set(who, [...(groups.get(who) ?? []), contest.arms[arm]]);
-      });
-      const notAhead = [...groups].map(([who, of]) => ` ${who} significantly ahead of ${listed(of)}.`).join("");
-      const ahead = several === "" ? "" : ` Each is significantly ahead ${several}.`;
+      const isBehind = (than) => measure.better_than[first][than] === "1";
+      const told = (than) => than !== null && than >= 0 && measure.ratios[than] && isBehind(than) && measure.ratios[than][first];
+      const others = measure.order.filter((arm) => arm !== first && ranks.some((is) => is.arm === arm));
+      const against = best.length === 0 ? [] : [...new Set([others.find(told), [baseline, reference].find(told)])];
+      const sizes = against.filter((than) => than !== undefined)
+        .map((than) => `${size(measure.ratios[than][first][0])} than ${contest.arms[than]}`).join(", ");
+      const by = ` by ${measure.name}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
-        : best.length > 1 && best.length === ranks.length
-        ? `${listed(names)} do not differ significantly by ${measure.name}.`
-        : best.length === 1
-        ? `${names[0]}${among} leads by ${measure.name}${one === "" ? "" : `: ${one}`}.`
-        : `${listed(names)}${among} lead by ${measure.name}, without a significant difference between them.${ahead}${notAhead}`;
+        : best.length > 1 && best.length === ranks.length ? `${listed(names)} do not differ significantly${by}.`
+        : best.length === 1 ? `${names[0]}${among} leads${by}${sizes === "" ? "" : `: ${sizes}`}.`
+        : `${listed(names)}${among} share the lead${by}${sizes === "" ? "" : `; ${contest.arms[first]} has ${sizes}`}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";

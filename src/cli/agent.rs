@@ -49,8 +49,8 @@ pub(super) struct Args {
 enum Supervised {
     /// COMMAND answers the requests itself
     Agent,
-    /// COMMAND is a plain server. In its arguments, {address}, or {host} and {port}, stands for where to listen, and {message_bytes}
-    /// for the size of a message
+    /// COMMAND is a plain server. ioduel fills in its arguments: {address}, or {host} and {port}, is where to listen; {message_bytes}
+    /// is the size of a message
     Server,
 }
 

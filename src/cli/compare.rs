@@ -47,8 +47,8 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// A backend is significantly worse in at least one measure. Each measure of each table has a 5% chance of a false alarm, so the chance
-    /// of at least one is higher
+    /// A backend is significantly worse in at least one measure. Each measure of each table has a 5% chance of a false alarm, so expect
+    /// some when there are many measures
     Worse,
 }
 

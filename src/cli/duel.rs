@@ -82,10 +82,9 @@ fn fight_and_report(args: &Args, program: PathBuf, command_line: Vec<String>) ->
 fn refuse_without_an_epoch(plan: &DuelPlan) -> anyhow::Result<()> {
     match plan.until {
         Until::Time(time) if time < plan.least() => {
-            let (time, least) = (time.as_secs_f64(), plan.least().as_secs_f64());
-            let enough = (least * 10.0).ceil();
+            let enough = (plan.least().as_secs_f64() * 10.0).ceil();
             Err(wrong_usage(format!(
-                "{time} s are too short: an epoch takes at least {least:.1} s; try --time {enough:.0}s"
+                "{time:?} is too short to measure every backend once; try --time {enough:.0}s"
             )))
         }
         _ => Ok(()),

@@ -13,7 +13,7 @@ use crate::{
     written::toml_error,
 };
 
-/// Show the commands that `ioduel duel --machines FILE` would start.
+/// Print the commands that `ioduel duel --machines FILE` would run on each machine.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel machines plan machines.toml\n  ioduel duel epoll tokio --machines machines.toml\n\n\

@@ -36,7 +36,7 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ReportFormat {
-    /// A page that needs nothing else; its path is printed
+    /// A web page in one file; its path is printed
     Html,
     /// Plain text that fits the width of the terminal
     Text,

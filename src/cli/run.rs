@@ -59,12 +59,12 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, unless the system forbids
-    /// it or another machine takes part]
+    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or another
+    /// machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit'. The delay is that of a round trip. These have names: lan,
-    /// metro, wan, mobile, and plain, an emulated link without delay and loss [default: the workload's link, or none]
+    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit', where the delay is that of a round trip; or over one that
+    /// has a name: lan, metro, wan or mobile. The link called plain has no delay and no loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Worker threads of both sides, if the backend supports a choice

@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: messages of 8 bytes are too short: the text of message number 512 needs 18",
+                "line 4: a session of 512 messages needs messages of at least 18 bytes, not 8",
             ),
             ("", "missing field `connections`"),
             (

@@ -34,91 +34,32 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
     let measure = contest.headline;
     let ranked = ranked(contest, measure, |_| true);
     let best = leaders(measure, &ranked);
+    let Some(first) = best.first() else {
+        return "No conclusion: no backend was measured well enough to be compared.".to_owned();
+    };
     let names: Vec<String> = best.iter().map(|arm| with_upkeep(arm)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let told = |than: &&ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
+    if is_all_alike(&best, &ranked) {
+        return alike(&names, measure);
+    }
+    let told = |than: &&ArmResult| is_told_better(first, than, measure);
     let reference = contest.arms.iter().find(|arm| arm.arm.name == contest.reference);
     let next = ranked.iter().copied().find(told);
     let known = baseline(contest, measure).into_iter().chain(reference).find(told);
     let known = known.filter(|it| next.is_none_or(|next| next.arm.name != it.arm.name));
-    let behind = || next.into_iter().chain(known);
-    let by = measure.name();
-    match names.as_slice() {
-        [] => "No conclusion: no backend was measured well enough to be compared.".to_owned(),
-        [one] => {
-            let size = |than: &ArmResult| {
-                let ratio = ratio_of(best[0], contest, measure)? / ratio_of(than, contest, measure)?;
-                Some(format!("{} than {}", size_words(ratio), than.arm.name))
-            };
-            let sizes: Vec<String> = behind().filter_map(size).collect();
-            let sizes = if sizes.is_empty() { String::new() } else { format!(": {}", sizes.join(", ")) };
-            format!("{one} leads by {by}{sizes}.")
-        }
-        all if all.len() == ranked.len() => alike(all, measure),
-        several => {
-            let lead = |than: &ArmResult| {
-                let sizes = sizes_words(&best, than, contest, measure)?;
-                Some(format!("of {}, by {sizes}", than.arm.name))
-            };
-            let leads: Vec<String> = behind().filter_map(lead).collect();
-            let is_best = |arm: &&ArmResult| best.iter().any(|best| best.arm.name == arm.arm.name);
-            let between = ranked.iter().copied().filter(|arm| !is_best(arm) && !told(arm));
-            let ahead = match leads.as_slice() {
-                [] => String::new(),
-                leads => format!(" Each is significantly ahead {}.", leads.join(", and ")),
-            };
-            format!(
-                "{} lead by {by}, without a significant difference between them.{ahead}{}",
-                listed(several),
-                not_ahead_words(&best, between, measure),
-            )
-        }
-    }
+    let size = |than: &ArmResult| size_to(first, than, contest, measure);
+    let sizes: Vec<String> = next.into_iter().chain(known).filter_map(size).collect();
+    let lead = if best.len() == 1 { "leads" } else { "share the lead" };
+    let sizes = match (best.len(), sizes.join(", ")) {
+        (_, sizes) if sizes.is_empty() => sizes,
+        (1, sizes) => format!(": {sizes}"),
+        (_, sizes) => format!("; {} has {sizes}", first.arm.name),
+    };
+    format!("{} {lead} by {}{sizes}.", listed(&names), measure.name())
 }
 
-/// Which of those who lead are not ahead of which others, a sentence for all that the same leaders are not ahead of.
-fn not_ahead_words<'a>(
-    best: &[&ArmResult],
-    others: impl Iterator<Item = &'a ArmResult>,
-    measure: Measure,
-) -> String {
-    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
-    for other in others {
-        let names = |is_ahead: bool| {
-            let named = best.iter().filter(|arm| is_told_better(arm, other, measure) == is_ahead);
-            named.map(|arm| arm.arm.name.as_str()).collect::<Vec<_>>()
-        };
-        let (ahead, not_ahead) = (names(true), names(false));
-        let are = if not_ahead.len() == 1 { "is" } else { "are" };
-        let behind = match ahead.as_slice() {
-            [] => String::new(),
-            ahead => format!(" significantly behind {}, nor", listed(ahead)),
-        };
-        let who = format!("{} {are} not{behind}", listed(&not_ahead));
-        match said.iter_mut().find(|(known, _)| *known == who) {
-            Some((_, of)) => of.push(&other.arm.name),
-            None => said.push((who, vec![&other.arm.name])),
-        }
-    }
-    said.iter().map(|(who, of)| format!(" {who} significantly ahead of {}.", listed(of))).collect()
-}
-
-/// By how much each of some arms differs from another: `17% (monoio) and 15% (compio)`; the same size is said once.
-fn sizes_words(
-    arms: &[&ArmResult],
-    than: &ArmResult,
-    contest: &ContestResult,
-    measure: Measure,
-) -> Option<String> {
-    let against = ratio_of(than, contest, measure)?;
-    let size = |arm: &&ArmResult| Some(percent_words(ratio_of(arm, contest, measure)? / against));
-    let sizes: Vec<String> = arms.iter().map(size).collect::<Option<_>>()?;
-    if sizes.iter().all(|size| *size == sizes[0]) {
-        return sizes.into_iter().next();
-    }
-    let named = sizes.iter().zip(arms).map(|(size, arm)| format!("{size} ({})", arm.arm.name));
-    let named: Vec<String> = named.collect();
-    Some(listed(&named.iter().map(String::as_str).collect::<Vec<_>>()))
+/// Whether there are several, of whom none is told better than another.
+fn is_all_alike(best: &[&ArmResult], ranked: &[&ArmResult]) -> bool {
+    best.len() > 1 && best.len() == ranked.len()
 }
 
 /// The name of an arm in a sentence, with what is to be known of who leads.
@@ -132,27 +73,32 @@ fn tail_words(contest: &ContestResult, among: impl Fn(&ArmResult) -> bool) -> Op
     let measure = contest.tail().filter(|_| contest.class != Class::Scaling)?;
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
-    let size = best.first().and_then(|first| size_to_baseline(first, contest, measure));
-    let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let [first, others @ ..] = names.as_slice() else { return None };
-    let by = measure.name();
-    if names.len() == ranked.len() && !others.is_empty() {
-        return Some(alike(&names, measure));
+    let first = best.first()?;
+    let named = |arm: &ArmResult| with_level(arm, contest, measure);
+    if is_all_alike(&best, &ranked) {
+        return Some(alike(&best.iter().map(|arm| named(arm)).collect::<Vec<_>>(), measure));
     }
-    let size = size.map_or_else(String::new, |size| format!(", {size}"));
-    let as_low = match others {
-        [] => String::new(),
-        others => format!("; its lead over {} is not significant", listed(others)),
+    let size = size_to_baseline(first, contest, measure).map_or_else(String::new, |size| format!(", {size}"));
+    let others = ranked.iter().filter(|arm| arm.arm.name != first.arm.name);
+    let open: Vec<String> =
+        others.filter(|arm| !is_told_better(first, arm, measure)).map(|arm| named(arm)).collect();
+    let open = match listed(&open) {
+        others if others.is_empty() => others,
+        others => format!("; its lead over {others} is not significant"),
     };
-    Some(format!("{first} has the lowest {by}{size}{as_low}."))
+    Some(format!("{} has the lowest {}{size}{open}.", named(first), measure.name()))
 }
 
 /// How much better an arm is than what sizes are told against first; nothing where it is not told better.
 fn size_to_baseline(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Option<String> {
-    let than = baseline(contest, measure)?;
+    let than = baseline(contest, measure).filter(|than| is_told_better(arm, than, measure))?;
+    size_to(arm, than, contest, measure)
+}
+
+/// How much more or less of a measure an arm has than another, such as `17% more than tokio`.
+fn size_to(arm: &ArmResult, than: &ArmResult, contest: &ContestResult, measure: Measure) -> Option<String> {
     let ratio = ratio_of(arm, contest, measure)? / ratio_of(than, contest, measure)?;
-    is_told_better(arm, than, measure).then(|| format!("{} than {}", size_words(ratio), than.arm.name))
+    Some(format!("{} than {}", size_words(ratio), than.arm.name))
 }
 
 /// Who leads a contest by a measure, in a cell of a table, each with what was measured, and by how much the first of them does: nothing
@@ -165,7 +111,7 @@ fn leaders_cell(
     let ranked = ranked(contest, measure, among);
     let best = leaders(measure, &ranked);
     let by = measure.name();
-    if best.len() > 1 && best.len() == ranked.len() {
+    if is_all_alike(&best, &ranked) {
         return Some(format!("{by}: no significant difference"));
     }
     let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
@@ -199,7 +145,7 @@ fn with_level(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Str
 }
 
 /// Says that none of some is better or worse than another.
-fn alike(names: &[&str], measure: Measure) -> String {
+fn alike(names: &[String], measure: Measure) -> String {
     format!("{} do not differ significantly by {}.", listed(names), measure.name())
 }
 
@@ -388,51 +334,52 @@ mod tests {
         record
     }
 
-    /// The names in a list of a sentence, and what stands between them.
-    fn words_of(listed: &str) -> impl Iterator<Item = &str> {
-        listed.split([' ', ',', '.'])
+    /// Whom a sentence names between two of its parts.
+    fn between<'a>(said: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+        let part = said.split_once(from).and_then(|(_, rest)| rest.split(to).next());
+        let part = part.unwrap_or_default();
+        NAMES.into_iter().filter(|name| part.split([' ', ',']).any(|word| word == *name)).collect()
     }
 
-    /// Holds the sentence on who leads against the verdicts of all pairs.
-    fn lead_says_no_more_than_verdicts(contest: &ContestResult) -> Result<(), TestCaseError> {
-        let said = lead_words(contest);
-        let measure = contest.headline;
-        let ranked = ranked(contest, measure, |_| true);
+    /// Holds a sentence on who leads, by a measure among some, against the verdicts of all pairs.
+    fn says_no_more_than_verdicts(
+        said: &str,
+        contest: &ContestResult,
+        measure: Measure,
+        among: impl Fn(&ArmResult) -> bool,
+    ) -> Result<(), TestCaseError> {
+        let ranked = ranked(contest, measure, among);
         let best = leaders(measure, &ranked);
-        let beaten_by_all = |than: &ArmResult| best.iter().all(|arm| is_told_better(arm, than, measure));
-        let named = |name: &str| contest.arms.iter().find(|arm| arm.arm.name == name).unwrap();
-        // Whoever is named behind the leaders is told worse than each of them.
-        let until = |part: &str, end: &[char]| part.split(end).next().unwrap_or_default().to_owned();
-        let of_one = said.split(" than ").skip(1).map(|part| until(part, &[',', '.']));
-        let ahead = said.split(" Each is significantly ahead ").nth(1).map(|part| until(part, &['.']));
-        let of_several: Vec<String> =
-            ahead.iter().flat_map(|part| part.split("of ").skip(1)).map(|part| until(part, &[','])).collect();
-        let behind: Vec<String> = of_one.chain(of_several).collect();
-        prop_assert!(behind.iter().all(|name| beaten_by_all(named(name))), "{}", said);
-        prop_assert!(!behind.is_empty() || best.len() > 1, "one alone leads by a size: {}", said);
-        let is_alike = ["do not differ significantly", "without a significant difference"];
-        prop_assert_eq!(is_alike.iter().any(|words| said.contains(words)), best.len() > 1, "{}", said);
-        // Whoever leads with others is told with a size of its own, unless all sizes are the same.
-        let has_size = |arm: &&ArmResult| said.contains(&format!("% ({})", arm.arm.name));
-        prop_assert!(!said.contains("% (") || best.iter().all(has_size), "{}", said);
-        // Whoever is behind, though not of each leader, is named with exactly the leaders that are not ahead of it.
-        let pairs: Vec<(&str, &str)> = said
-            .split(". ")
-            .filter(|sentence| sentence.contains(" not significantly "))
-            .filter_map(|sentence| {
-                Some((sentence.split(" not ").next()?, sentence.split(" ahead of ").nth(1)?))
-            })
-            .flat_map(|(who, of)| words_of(who).flat_map(|who| words_of(of).map(move |of| (who, of))))
-            .collect();
-        for arm in ranked.iter().filter(|_| best.len() > 1 && best.len() < ranked.len()) {
-            let is_best = best.iter().any(|is| is.arm.name == arm.arm.name);
-            let is_between = !beaten_by_all(arm) && !is_best;
-            for leader in &best {
-                let is_behind = is_between && !is_told_better(leader, arm, measure);
-                let is_named = pairs.contains(&(&leader.arm.name, &arm.arm.name));
-                prop_assert_eq!(is_behind, is_named, "{}", said);
-            }
+        let is_alike = best.len() > 1 && best.len() == ranked.len();
+        prop_assert_eq!(said.contains("do not differ significantly"), is_alike, "{}", said);
+        if is_alike {
+            prop_assert!(best.iter().all(|arm| said.contains(&arm.arm.name)), "{}", said);
+            return Ok(());
         }
+        let first = best[0];
+        prop_assert!(said.starts_with(&first.arm.name), "{}", said);
+        let mut leaders: Vec<&str> = best.iter().map(|arm| arm.arm.name.as_str()).collect();
+        let told = |name: &&str| {
+            let than = contest.arms.iter().find(|arm| arm.arm.name == *name).unwrap();
+            is_told_better(first, than, measure)
+        };
+        // Each size is of one that it is told better than. Whoever shares the lead is named; by the tail, whoever it is not told better than.
+        let sized: Vec<&str> = said
+            .split(" than ")
+            .skip(1)
+            .map(|part| part.split([',', ';', '.']).next().unwrap_or_default())
+            .collect();
+        prop_assert!(sized.iter().all(told), "{}", said);
+        let others = ranked.iter().map(|arm| arm.arm.name.as_str()).filter(|name| *name != first.arm.name);
+        let mut open: Vec<&str> = others.filter(|name| !told(name)).collect();
+        let (mut named, all) = match said.split_once(" share the lead by ") {
+            Some((names, _)) => (between(names, "", "\0"), &mut leaders),
+            None if said.contains(" leads by ") => (between(said, "", " leads by "), &mut leaders),
+            None => (between(said, "; its lead over ", " is not significant"), &mut open),
+        };
+        all.sort_unstable();
+        named.sort_unstable();
+        prop_assert_eq!(all.as_slice(), named.as_slice(), "{}", said);
         Ok(())
     }
 
@@ -463,22 +410,15 @@ mod tests {
                     prop_assert_eq!(arm.ranks[&measure], 1);
                 }
             }
-            lead_says_no_more_than_verdicts(contest)?;
+            let lead = lead_words(contest);
+            says_no_more_than_verdicts(&lead, contest, contest.headline, |_| true)?;
+            let is_sized = lead.contains(" than ") || !lead.contains(" leads by ");
+            prop_assert!(is_sized, "one alone leads by a size: {}", lead);
             let said = tail_words(contest, is_maintained).unwrap();
-            let best = leaders(tail, &ranked(contest, tail, is_maintained));
-            if let Some((size, _)) = said.split_once(" than reference") {
-                prop_assert!(size.ends_with("% less") && is_told_better(best[0], named("reference"), tail), "{}", said);
-            }
-            for arm in &contest.arms {
-                let leads = best.iter().any(|is| is.arm.name == arm.arm.name);
-                let is_named = said.split([' ', ',', '.', ';']).any(|word| word == arm.arm.name);
-                // The reference is named by the ratios to it, too.
-                prop_assert!(leads == is_named || arm.arm.name == "reference" && is_named, "{}", said);
-                if let Some(level) = arm.levels.get(&tail).filter(|_| leads) {
-                    let told = format!("{} ({})", arm.arm.name, level_among(contest, tail, *level));
-                    prop_assert!(said.contains(&told), "{}: {}", told, said);
-                }
-            }
+            says_no_more_than_verdicts(&said, contest, tail, is_maintained)?;
+            let lowest = leaders(tail, &ranked(contest, tail, is_maintained))[0];
+            let level = level_among(contest, tail, lowest.levels[&tail]);
+            prop_assert!(said.contains(&format!("{} ({level})", lowest.arm.name)), "{}", said);
             for (measure, cell) in [contest.headline, tail].into_iter().zip(glance_cells(contest)) {
                 let kept = |arm: &ArmResult| measure == contest.headline || is_maintained(arm);
                 let candidates = ranked(contest, measure, kept);

@@ -52,11 +52,14 @@ pub(super) fn no_verdict_words(contest: &ContestResult) -> Vec<String> {
 }
 
 /// Names in a sentence: `a`, `a and b`, `a, b and c`.
-pub(super) fn listed(names: &[&str]) -> String {
+pub(super) fn listed<N: AsRef<str>>(names: &[N]) -> String {
     match names {
         [] => String::new(),
-        [one] => (*one).to_owned(),
-        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+        [one] => one.as_ref().to_owned(),
+        [others @ .., last] => {
+            let others: Vec<&str> = others.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", others.join(", "), last.as_ref())
+        }
     }
 }
 

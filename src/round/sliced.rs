@@ -42,7 +42,7 @@ const UNDISTURBED: Duration = Duration::from_millis(10);
 const RAMP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// CPU time of a process at rest that is no sign of its having run: what a stop itself may still cost.
-const REST_CPU: Duration = Duration::from_millis(1);
+pub const REST_CPU: Duration = Duration::from_millis(1);
 
 /// How many times as long as it was to be a window may last: beyond, the whole machine stood still.
 const LATE: u32 = 2;

@@ -83,12 +83,12 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// Measure in a network namespace made for the run (own), or in that of this shell (shared) [default: own, unless the system forbids
-    /// it or another machine takes part]
+    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or another
+    /// machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit'. The delay is that of a round trip. These have names: lan,
-    /// metro, wan, mobile, and plain, an emulated link without delay and loss [default: the workload's link, or none]
+    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit', where the delay is that of a round trip; or over one that
+    /// has a name: lan, metro, wan or mobile. The link called plain has no delay and no loss [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`
@@ -98,7 +98,7 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when every 95% confidence interval of messages/s is narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
+    /// Stop when the 95% confidence intervals of all ratios of messages/s are narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
     /// [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,

@@ -98,7 +98,7 @@ static ROWS: &[Row] = &[
         "no time",
         "ioduel duel --time 1ms --out $OUT/r; code=$?; test ! -e $OUT/r && exit $code",
         2,
-        "an epoch takes at least",
+        "too short to measure every backend once",
     ),
     row("no such file", "ioduel run epoll --workload nowhere.toml", 2, "cannot read nowhere.toml"),
     row("no such workload", "ioduel workloads sesion", 2, "there are session, solo, crowd"),
@@ -296,7 +296,7 @@ static ROWS: &[Row] = &[
         "one processor for several workers at a rate",
         "taskset -c 0 ioduel duel tokio smol --class multi --workload paced --out $OUT",
         2,
-        "--class single",
+        "use --workers 1",
     ),
     // Who starts it.
     row("an ordinary user", "as_nobody ioduel run epoll --duration 100ms", 0, "messages/s"),

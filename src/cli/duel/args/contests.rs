@@ -59,7 +59,7 @@ impl Args {
         }
         if contests.is_empty() {
             return Err(wrong_usage(
-                "with a rate or an objective, a server with several threads needs two processors, and the client a third, but fewer are available here; use --workers 1",
+                "these backends run several threads, and with a rate or an objective that takes three processors: two for the server, one for the client. Fewer are available here; use --workers 1 and no --class",
             ));
         }
         // With a set time, enough epochs are worth more than long ones.
