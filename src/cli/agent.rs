@@ -20,7 +20,7 @@ use crate::{
     supervisor,
 };
 
-/// Internal, started by `run`, `duel` and the benches: answer JSON requests, one per line, until standard input ends.
+/// Answer JSON requests from standard input, one per line. Internal: `run`, `duel` and the benches start it.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\
@@ -49,8 +49,7 @@ pub(super) struct Args {
 enum Supervised {
     /// COMMAND answers the requests itself
     Agent,
-    /// COMMAND is a plain server. ioduel fills in its arguments: {address}, or {host} and {port}, is where to listen; {message_bytes}
-    /// is the size of a message
+    /// COMMAND is a plain server. Its arguments can contain {address}, {host}, {port} and {message_bytes}, which ioduel replaces
     Server,
 }
 

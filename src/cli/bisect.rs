@@ -30,7 +30,8 @@ use search::{Found, Search, Step};
 pub(super) struct Args {
     /// The backend whose crate is searched
     backend: String,
-    /// A range of releases, such as 1.40.0..1.54.1; or two or more versions or source folders of the crate, from the oldest to the newest
+    /// A range of releases, such as 1.40.0..1.54.1. Or at least two versions, from the oldest to the newest; each is a release or a folder with
+    /// the crate's source
     #[arg(required = true)]
     points: Vec<String>,
     /// The measure to bisect on, such as throughput, session-p50 or server-cpu
@@ -147,8 +148,9 @@ impl Args {
         let known = index.crate_from_cache(name);
         let known = known.ok().with_context(|| {
             format!(
-                "cargo has no list of the releases of {name}, the crate of this backend: run `cargo fetch` in a project that depends \
-                 on it, or name two or more versions instead of a range"
+                "{} is based on the crate {name}, and cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a \
+                 project that uses {name}, or name two or more versions instead of a range",
+                self.backend
             )
         })?;
         let usable = known.versions().iter().filter(|version| !version.is_yanked());

@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// Print the cases, and run none
     #[arg(long)]
     list: bool,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }

@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// The network namespace to check [default: own, unless the system forbids it]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 }

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Worker threads, if the backend supports a choice
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// The exact size of every message. By default, each read from the socket is taken as one message; a read takes at most 125 bytes
+    /// The exact size of every message. By default, each read from the socket is taken as one message
     #[arg(long, value_name = "BYTES")]
     message_size: Option<usize>,
 }

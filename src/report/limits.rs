@@ -33,7 +33,7 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<Limit> {
     let told = each().filter(|contest| !is_one_of_many(contest));
     let of_each: Vec<String> = told.filter_map(|contest| usually_needed(contest, contests)).collect();
     let small = (!of_each.is_empty()).then(|| Limit {
-        sentence: "Small differences. For the median backend, a difference from the reference was significant only above:"
+        sentence: "Small differences. Differences from the reference that were smaller than these were usually not significant:"
             .to_owned(),
         of_each,
     });

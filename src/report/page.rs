@@ -29,13 +29,13 @@ use crate::{
     record::{Arrivals, Class, Contest, Record, Setup, View},
     report::{
         limits::{Limit, again, again_words, limits},
-        words::{alarm_words, cautions, class_words, heading, percent},
+        words::{alarm_words, capital, cautions, class_words, heading, percent},
     },
 };
 use data::{CHOICES, Data, contest_data};
 use headline::{Headline, headline};
 pub use picture::picture;
-use section::{Glance, Section, capital, glances, legend, sections};
+use section::{Glance, Section, glances, legend, sections};
 use shell::Shell;
 use table::{Cell, Figure, Figures, Legend, Table};
 

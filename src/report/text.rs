@@ -5,7 +5,7 @@ use super::{
     limits::{again, again_words, limits},
     numbers::level_among,
     words::{
-        self, FLOORS, alarm_words, at_a_time_words, cautions, class_words, marked, no_verdict_words,
+        self, FLOORS, alarm_words, at_a_time_words, capital, cautions, class_words, marked, no_verdict_words,
         rank_text, sign, versions, view_words,
     },
 };
@@ -69,9 +69,6 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     for (name, why) in &setup.skipped {
         lines.extend(wrapped(&format!("{name} was skipped: {why}"), "- ", "  ", width));
     }
-    for warning in &setup.warnings {
-        lines.extend(wrapped(warning, "- ", "  ", width));
-    }
     let has_floors = analysis.contests.iter().any(|contest| contest.arms.iter().any(|arm| arm.floor));
     if lines.last().is_some_and(|line| !line.is_empty()) {
         lines.push(String::new());
@@ -85,6 +82,9 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
     for limit in limits(&analysis.contests) {
         lines.extend(wrapped(&limit.sentence, "- ", "  ", width));
         limit.of_each.iter().for_each(|each| lines.extend(wrapped(each, "  - ", "    ", width)));
+    }
+    for warning in &setup.warnings {
+        lines.extend(wrapped(&capital(warning), "- ", "  ", width));
     }
     lines.push(String::new());
     lines.extend(wrapped(&format!("{}:", again_words(setup)), "", "", width));

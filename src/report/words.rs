@@ -63,6 +63,14 @@ pub(super) fn listed<N: AsRef<str>>(names: &[N]) -> String {
     }
 }
 
+/// A sentence with a capital at its beginning.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
 /// The arms that are a version of a backend, and what exactly is in each.
 pub(super) fn versions(setup: &Setup) -> impl Iterator<Item = (&str, String)> {
     let named = setup.contestants.iter().filter(|(name, _)| name.contains('@'));
@@ -210,27 +218,31 @@ pub(super) fn machine_words(contest: &ContestResult) -> Vec<String> {
 /// The share of all processors below which ksoftirqd is not worth a word.
 const LEAST_KSOFTIRQD: f64 = 0.01;
 
-fn neighbours_words(contest: &ContestResult) -> Option<String> {
+fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
-    let parts = [
-        (others, "other processes used", "of the processors"),
+    let percent = |share: f64| format!("{:.1}%", share * 100.0);
+    let users = [
+        (others, "other processes"),
         (
             ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "the kernel's ksoftirqd threads used",
-            "(work for backends that is not in their CPU time)",
+            "the kernel's ksoftirqd threads, which work for backends without being in their CPU time",
         ),
-        (steal, "other virtual machines of this host used", "of the processors"),
-        (
-            cpu_pressure,
-            "some thread was waiting for a processor during",
-            "of the time (it is high whenever client and server share a processor)",
-        ),
-        (throttled.filter(|share| *share > 0.0), "a CPU quota stopped everything during", "of the time"),
+        (steal, "other virtual machines of this host"),
     ];
-    let told = parts
-        .into_iter()
-        .filter_map(|(share, before, after)| Some(format!("{before} {:.1}% {after}", share? * 100.0)));
+    let told = users.into_iter().filter_map(|(share, who)| Some(format!("{} by {who}", percent(share?))));
     let told: Vec<String> = told.collect();
-    let told: Vec<&str> = told.iter().map(String::as_str).collect();
-    (!told.is_empty()).then(|| format!("At most, in any one round: {}.", listed(&told)))
+    let used = (!told.is_empty())
+        .then(|| format!("Processor time used by others, in the worst round: {}.", listed(&told)));
+    let waited = cpu_pressure.map(|share| {
+        format!(
+            "In the worst round, some thread was waiting for a processor for {} of the time. That is normal when client and server \
+             share a processor.",
+            percent(share)
+        )
+    });
+    let stopped = throttled.filter(|share| *share > 0.0);
+    let stopped = stopped.map(|share| {
+        format!("In the worst round, a CPU quota stopped everything for {} of the time.", percent(share))
+    });
+    used.into_iter().chain(waited).chain(stopped).collect()
 }

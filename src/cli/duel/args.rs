@@ -87,8 +87,8 @@ pub(in crate::cli) struct Args {
     /// machine takes part]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
-    /// Measure over an emulated link, such as 'delay 5ms loss 0.1% rate 1gbit', where the delay is that of a round trip; or over one that
-    /// has a name: lan, metro, wan or mobile. The link called plain has no delay and no loss [default: the workload's link, or none]
+    /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
+    /// mobile, and plain (no delay, no loss) [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
     /// Read --server-exec, --client-exec, --server-cpus, --client-cpus and --server-address from this file; `ioduel machines --help`

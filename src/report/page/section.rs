@@ -14,7 +14,7 @@ use crate::{
     report::{
         answer::{answer_words, glance_cells},
         numbers::level_text,
-        words::{alarm_words, contest_words, heading, machine_words, no_verdict_words, ratio_text},
+        words::{alarm_words, capital, contest_words, heading, machine_words, no_verdict_words, ratio_text},
     },
     stats::Better,
 };
@@ -124,13 +124,6 @@ fn prefix(contest: &ContestResult) -> String {
         Some("") | None => String::new(),
         Some(more) => format!("{}: ", more.trim_start_matches([',', ' '])),
     }
-}
-
-pub(super) fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }
 
 /// The look of each arm of a contest, the best first.

@@ -58,9 +58,11 @@ impl Args {
             }
         }
         if contests.is_empty() {
-            return Err(wrong_usage(
-                "these backends run several threads, and with a rate or an objective that takes three processors: two for the server, one for the client. Fewer are available here; use --workers 1 and no --class",
-            ));
+            let instead = if self.classes.is_empty() { "" } else { " instead of --class" };
+            return Err(wrong_usage(format!(
+                "several threads at a set rate need three processors: two for the server and one for the client. Fewer are available \
+                 here; use --workers 1{instead}"
+            )));
         }
         // With a set time, enough epochs are worth more than long ones.
         if let (Some(time), None) = (self.time, self.until) {
