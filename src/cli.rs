@@ -38,12 +38,12 @@ use crate::{
 };
 use output::OutputClosed;
 
-/// Compares I/O strategies for Rust services: the same verified echo server and client, implemented once for each backend.
+/// Compares I/O strategies for Rust services. Each backend has its own echo server and client; all do the same, and every reply is checked.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// The directory of external backend definitions (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or contestants/ in
-    /// ioduel's source]
+    /// The directory that describes backends of your own (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or contestants/ in the
+    /// source that ioduel was built from]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,
     #[command(subcommand)]

@@ -291,6 +291,9 @@ fn folder_of_versions(source: &Path) -> anyhow::Result<PathBuf> {
     Ok(found.canonicalize()?)
 }
 
+/// What cargo says of a release that is not in the registry, before those that are.
+const OTHER_RELEASES: &str = "candidate versions found which didn't match: ";
+
 /// Runs cargo, and hands on what it says it does.
 ///
 /// It is in this process's group: a Ctrl-C ends it, and the compilers that it runs.
@@ -322,6 +325,9 @@ fn run_cargo(folder: &Path, words: &[OsString], mut told: impl FnMut(&str)) -> a
     let why = first_error.unwrap_or_else(|| format!("cargo ended ({status})"));
     // What cargo itself complains of says in the next line what for.
     let more = after.into_iter().find(|line| !line.is_empty()).filter(|_| why.starts_with("error: "));
+    if let Some(found) = more.as_deref().and_then(|line| line.strip_prefix(OTHER_RELEASES)) {
+        bail!("there is no such release; cargo found {found}");
+    }
     bail!("{}", [Some(why), more].into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 

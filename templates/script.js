@@ -87,11 +87,13 @@
       const against = best.length === 0 ? [] : [...new Set([others.find(told), [baseline, reference].find(told)])];
       const sizes = against.filter((than) => than !== undefined)
         .map((than) => `${size(measure.ratios[than][first][0])} than ${contest.arms[than]}`).join(", ");
+      const open = best.length === 0 ? [] : others.filter((arm) => !isBehind(arm))
+        .map((arm) => `${contest.arms[arm]} (${percent(measure.ratios[arm][first][0])})`);
       const by = ` by ${measure.name}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length ? `${listed(names)} do not differ significantly${by}.`
-        : best.length === 1 ? `${names[0]}${among} leads${by}${sizes === "" ? "" : `: ${sizes}`}.`
-        : `${listed(names)}${among} share the lead${by}${sizes === "" ? "" : `; ${contest.arms[first]} has ${sizes}`}.`;
+        : `${names[0]}${among} leads${by}${sizes === "" ? "" : `: ${sizes}`}` +
+          `${open.length === 0 ? "" : `; its lead over ${listed(open)} is not significant`}.`;
       const exact = few(contest.connections) === few(wish.connections) && crowd(contest.connections) === crowd(wish.connections)
         && long(contest.messages) === long(wish.messages) && big(contest.bytes) === big(wish.bytes);
       const clients = wish.view === "own" ? "client and server of the same backend" : "the same client against each server";

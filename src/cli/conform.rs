@@ -21,8 +21,8 @@ use crate::{
                   CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
-    /// Your program and its arguments. Unless --alone is given, it must speak the protocol that CONTRIBUTING.md describes. Options of
-    /// `conform` go before it [default: ioduel's own agent]
+    /// Your program and its arguments. Unless --alone is given, it must speak the protocol that CONTRIBUTING.md describes. Write the
+    /// options of `conform` before COMMAND [default: ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
     /// The backend name to send to your program. Without a program: the built-in backend to test
@@ -83,6 +83,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
             output::print_json(&RecordedLink { asked: link, measured })?;
         }
         subject = subject.over(link);
+    }
+    if let Format::Table = format {
+        output::print(
+            "Each line is a requirement. An agent is a program that ioduel starts, asks to serve or connect, and measures.",
+        )?;
     }
     let mut totals = Totals::default();
     for outcome in conform::run(&subject, chosen)? {

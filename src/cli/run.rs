@@ -59,8 +59,8 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or another
-    /// machine takes part]
+    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or a server or
+    /// client starts elsewhere]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

@@ -225,7 +225,7 @@ fn neighbours_words(contest: &ContestResult) -> Vec<String> {
         (others, "other processes"),
         (
             ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "the kernel's ksoftirqd threads, which work for backends without being in their CPU time",
+            "the kernel's ksoftirqd threads (work for backends that is not counted in their CPU time)",
         ),
         (steal, "other virtual machines of this host"),
     ];

@@ -67,7 +67,7 @@ pub(in crate::cli) struct Args {
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice. Several numbers, such as 1,2,4,8, are a scaling test: each backend runs with
-    /// 1, 2, 4 and 8, and is compared with its own run with 1 [default: 1; in the class multi, as many as processors, but at least 2]
+    /// each number of workers, and is compared with its own run with the fewest [default: 1; in the class multi, as many as processors, but at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, shared with
@@ -83,8 +83,8 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or another
-    /// machine takes part]
+    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or a server or
+    /// client starts elsewhere]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
@@ -108,7 +108,7 @@ pub(in crate::cli) struct Args {
     /// Stop after this many epochs [default without --time and --until: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
-    /// How long each backend is measured per epoch; shorter with --time, to fit enough epochs [default: the workload's]
+    /// How long each backend is measured per epoch. --time can shorten it, so that enough epochs fit [default: the workload's window]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
     /// Send this many messages per second, whether or not replies have arrived. With this option, ioduel's load generator is the client for every backend

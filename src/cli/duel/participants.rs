@@ -53,9 +53,9 @@ impl Participants {
             }
         }
         if participants.contestants.len() < FEWEST.min(named.len()) {
-            let why = participants.skipped.iter().map(|(name, why)| format!("{name}: {why}"));
+            let why = participants.skipped.iter().map(|(name, why)| format!("{name} cannot run here: {why}"));
             let why = why.collect::<Vec<_>>().join("; ");
-            anyhow::bail!("fewer than two of these backends can run here: {why}");
+            anyhow::bail!("{why}. One backend alone cannot be compared");
         }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
             match admitted(contestant, program) {
