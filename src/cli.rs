@@ -42,8 +42,8 @@ use output::OutputClosed;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// The directory that describes backends of your own (see CONTRIBUTING.md) [default: $IODUEL_CONTESTANTS, or contestants/ in the
-    /// source that ioduel was built from]
+    /// The directory that describes backends of your own (see CONTRIBUTING.md) [default: contestants/ in the source tree of
+    /// ioduel] [env: IODUEL_CONTESTANTS]
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     contestants: Option<PathBuf>,
     #[command(subcommand)]

@@ -326,7 +326,7 @@ fn run_cargo(folder: &Path, words: &[OsString], mut told: impl FnMut(&str)) -> a
     // What cargo itself complains of says in the next line what for.
     let more = after.into_iter().find(|line| !line.is_empty()).filter(|_| why.starts_with("error: "));
     if let Some(found) = more.as_deref().and_then(|line| line.strip_prefix(OTHER_RELEASES)) {
-        bail!("there is no such release; cargo found {found}");
+        bail!("there is no such release; cargo found {}", found.trim_end_matches([',', ' ', '.']));
     }
     bail!("{}", [Some(why), more].into_iter().flatten().collect::<Vec<_>>().join(" "))
 }

@@ -184,7 +184,7 @@ impl Agent {
     fn read(&self, line: &str) -> anyhow::Result<Reply> {
         let reply: Reply = serde_json::from_str(line).with_context(|| {
             format!(
-                "{}: asked to {}, it answered {}, which is no reply as CONTRIBUTING.md describes it",
+                "{}: asked to {}, it answered {}, which is not the JSON that CONTRIBUTING.md describes",
                 self.name,
                 self.asked,
                 start(line)

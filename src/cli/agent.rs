@@ -20,7 +20,7 @@ use crate::{
     supervisor,
 };
 
-/// Answer JSON requests from standard input, one per line. Internal: `run`, `duel` and the benches start it.
+/// Answer JSON requests from standard input, one per line; only for internal use.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\
@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
-    /// Start COMMAND, measure its CPU time from outside, and end it
+    /// Start COMMAND as one of these, and measure its CPU time from outside
     #[arg(long, value_enum, value_name = "AS", requires = "command")]
     supervise: Option<Supervised>,
     /// A program to run in place of ioduel's own agent, on the processors of --cpus

@@ -18,8 +18,7 @@ use crate::{
 
 /// Show which backends got better or worse from one record to another.
 ///
-/// In each record, every backend has a ratio: its messages/s, for example, divided by those of the first backend. `compare` divides the
-/// ratio in NEW by the ratio in OLD.
+/// Every record compares its backends with a reference. This command shows how those ratios changed from OLD to NEW.
 ///
 /// If the two runs differ in their workload, schedule, processors, command prefixes or server address, the differences are named, and
 /// there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.

@@ -35,7 +35,7 @@ const LEGEND: [&str; 9] = [
     "~ suggestive, a hint only: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
     "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
-    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip.",
+    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip, and a backend with a wide interval can rank above a faster one.",
     "session: the time from the start of the connect to the last reply.",
     "†: not actively maintained.",
     "NAME again: a second copy of the reference, as a control. ▲ or ▼ beside it means that something is wrong with the run.",

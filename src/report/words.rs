@@ -221,18 +221,18 @@ const LEAST_KSOFTIRQD: f64 = 0.01;
 fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
     let percent = |share: f64| format!("{:.1}%", share * 100.0);
-    let users = [
-        (others, "other processes"),
-        (
-            ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD),
-            "the kernel's ksoftirqd threads (work for backends that is not counted in their CPU time)",
-        ),
-        (steal, "other virtual machines of this host"),
-    ];
+    let users = [(others, "other processes"), (steal, "other virtual machines of this host")];
     let told = users.into_iter().filter_map(|(share, who)| Some(format!("{} by {who}", percent(share?))));
     let told: Vec<String> = told.collect();
     let used = (!told.is_empty())
         .then(|| format!("Processor time used by others, in the worst round: {}.", listed(&told)));
+    let kernel = ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD).map(|share| {
+        format!(
+            "In the worst round, the kernel's ksoftirqd threads used {} of the processors for the backends. The CPU times of the backends do \
+             not contain it.",
+            percent(share)
+        )
+    });
     let waited = cpu_pressure.map(|share| {
         format!(
             "In the worst round, some thread was waiting for a processor for {} of the time. That is normal when client and server \
@@ -244,5 +244,5 @@ fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let stopped = stopped.map(|share| {
         format!("In the worst round, a CPU quota stopped everything for {} of the time.", percent(share))
     });
-    used.into_iter().chain(waited).chain(stopped).collect()
+    used.into_iter().chain(kernel).chain(waited).chain(stopped).collect()
 }

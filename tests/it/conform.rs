@@ -206,7 +206,7 @@ fn what_is_no_agent_is_told_in_one_line_and_soon() {
     );
     is_no_agent(
         "exec yes",
-        "the program under test: asked to tell its CPU time and memory, it answered \"y\", which is no reply",
+        "the program under test: asked to tell its CPU time and memory, it answered \"y\", which is not the JSON",
     );
     is_no_agent(
         "while read x; do echo '{\"cost\":{}}'; done",

@@ -36,7 +36,7 @@ fn a_death_tells_the_exit_status() {
 #[test]
 fn what_is_no_reply_is_shown() {
     let message = complaint("read line; echo hello; read line", LONG);
-    assert!(message.contains("it answered \"hello\", which is no reply"), "{message}");
+    assert!(message.contains("it answered \"hello\", which is not the JSON"), "{message}");
 }
 
 #[test]

@@ -66,8 +66,8 @@ pub(in crate::cli) struct Args {
     /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, if the backend supports a choice. Several numbers, such as 1,2,4,8, are a scaling test: each backend runs with
-    /// each number of workers, and is compared with its own run with the fewest [default: 1; in the class multi, as many as processors, but at least 2]
+    /// Worker threads, if the backend supports a choice. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
+    /// 2, 4 and 8 workers, and compared with itself with 1 worker [default: 1; in the class multi, as many as processors, but at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, shared with
@@ -83,8 +83,8 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// Measure in a new network namespace (own), or in the current one (shared) [default: own, unless the system forbids it or a server or
-    /// client starts elsewhere]
+    /// Measure in a new network namespace (own), or in the current one (shared) [default: own; with --server-exec or --client-exec, or if
+    /// the system forbids it, shared]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
@@ -98,7 +98,7 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the 95% confidence intervals of all ratios of messages/s are narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked from the sixth epoch on, and must hold after two epochs in a row. --time limits how long that may take
+    /// Stop when the 95% confidence intervals of all ratios of messages/s are narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a row. --time limits how long that may take
     /// [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,

@@ -55,7 +55,7 @@ impl Participants {
         if participants.contestants.len() < FEWEST.min(named.len()) {
             let why = participants.skipped.iter().map(|(name, why)| format!("{name} cannot run here: {why}"));
             let why = why.collect::<Vec<_>>().join("; ");
-            anyhow::bail!("{why}. One backend alone cannot be compared");
+            anyhow::bail!("fewer than two backends are left to compare. {why}");
         }
         for contestant in contestant::all().iter().filter(|_| named.is_empty()) {
             match admitted(contestant, program) {

@@ -60,8 +60,8 @@ impl Args {
         if contests.is_empty() {
             let instead = if self.classes.is_empty() { "" } else { " instead of --class" };
             return Err(wrong_usage(format!(
-                "with --objective, --rate or a workload at a rate, backends with several threads need three processors, two for the \
-                 server and one for the client, and fewer are available here; use --workers 1{instead}"
+                "too few processors are available: to send at a rate to backends with several threads takes three, two for the server \
+                 and one for the client; use --workers 1{instead}"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
