@@ -15,9 +15,9 @@ use crate::{
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Choice {
-    /// A network namespace of its own, without other traffic
+    /// A new one, without other traffic [default]
     Own,
-    /// The network namespace that the program was started in
+    /// The one that ioduel was started in [default with --server-exec or --client-exec, or if the system forbids new ones]
     Shared,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The language
     #[arg(long, value_enum)]
     language: Language,
-    /// Where to write the server and the file that adds it
+    /// The directory for the generated files
     #[arg(long, value_name = "DIR", default_value = "contestants")]
     out: PathBuf,
 }

@@ -59,8 +59,7 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// Measure in a new network namespace (own), or in the current one (shared) [default: own; with --server-exec or --client-exec, or if
-    /// the system forbids it, shared]
+    /// The network namespace to measure in
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

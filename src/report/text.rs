@@ -28,13 +28,14 @@ const BAR: (usize, usize) = (8, 30);
 const BRIEFLY: &str = "▲ better, ▼ worse, = no significant difference, ~ a hint only, † not maintained; more on these at the end.";
 
 /// What tables show, a line each.
-const LEGEND: [&str; 9] = [
+const LEGEND: [&str; 10] = [
     "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. For messages/s higher is better, for times lower.",
     "▲ better, ▼ worse: significant after correction for the number of backends. Signs compare with NAME alone. The sentences above a \
      table compare other pairs too, with a stricter correction.",
     "~ suggestive, a hint only: significant alone, but not after that correction.",
     "= statistically indistinguishable.",
-    "±0.4% after = or ~: a measured difference above 0.4% would have been significant.",
+    "±0.4% after = or ~: only a measured difference above 0.4% would have been significant.",
+    "–: too little was measured to compare.",
     "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip, and a backend with a wide interval can rank above a faster one.",
     "session: the time from the start of the connect to the last reply.",
     "†: not actively maintained.",

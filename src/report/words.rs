@@ -9,7 +9,7 @@ use crate::{
 
 /// What the signs of verdicts mean, as it stands at every table.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: significant alone, but not after correction for the \
-                                number of backends; = statistically indistinguishable. \"±0.4%\" after = or ~: a measured difference above 0.4% would \
+                                number of backends; = statistically indistinguishable. \"±0.4%\" after = or ~: only a measured difference above 0.4% would \
                                 have been significant";
 
 /// What a floor is, as it stands at every table that has one.
@@ -228,8 +228,8 @@ fn neighbours_words(contest: &ContestResult) -> Vec<String> {
         .then(|| format!("Processor time used by others, in the worst round: {}.", listed(&told)));
     let kernel = ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD).map(|share| {
         format!(
-            "In the worst round, the kernel's ksoftirqd threads used {} of the processors for the backends. The CPU times of the backends do \
-             not contain it.",
+            "In the worst round, the kernel's ksoftirqd threads used {} of the processors. They work for the backends, whose CPU times do not \
+             contain this.",
             percent(share)
         )
     });

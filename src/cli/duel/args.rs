@@ -83,8 +83,7 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// Measure in a new network namespace (own), or in the current one (shared) [default: own; with --server-exec or --client-exec, or if
-    /// the system forbids it, shared]
+    /// The network namespace to measure in
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

@@ -84,6 +84,12 @@ impl Participants {
         arms.find(|contestant| !contestant.is_sliceable()).map(|contestant| contestant.name())
     }
 
+    /// The first of them that runs several threads, unless told otherwise.
+    pub(super) fn with_several_threads(&self) -> Option<&'static str> {
+        let mut multi = self.contestants.iter().filter(|it| Class::Multi.admits(it.threading(), None));
+        multi.next().map(|it| it.name())
+    }
+
     /// What each of them is, and the neutral client too.
     pub(super) fn descriptions(&self) -> BTreeMap<String, Description> {
         let neutral = contestant::find(NEUTRAL).into_iter();

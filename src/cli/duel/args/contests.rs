@@ -59,9 +59,10 @@ impl Args {
         }
         if contests.is_empty() {
             let instead = if self.classes.is_empty() { "" } else { " instead of --class" };
+            let several = participants.with_several_threads().unwrap_or("tokio");
             return Err(wrong_usage(format!(
-                "too few processors are available: to send at a rate to backends with several threads takes three, two for the server \
-                 and one for the client; use --workers 1{instead}"
+                "too few processors: backends that run several threads, such as {several}, need three with --objective or --rate: two for \
+                 the server and one for the client; use --workers 1{instead}"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
