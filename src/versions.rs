@@ -263,7 +263,7 @@ impl Exchanged {
         let manifest = Path::new(asked).join("Cargo.toml");
         if !manifest.exists() {
             bail!(
-                "{asked:?} is neither a full version of {crate_name}, the crate of this backend, such as {linked}, nor a folder with a Cargo.toml"
+                "{asked:?} is neither a full version of the crate {crate_name}, like {linked}, nor a folder with a Cargo.toml"
             )
         }
         let text =
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(
             neither,
             format!(
-                "\"0.30\" is neither a full version of nix, the crate of this backend, such as {}, nor a folder with a Cargo.toml",
+                "\"0.30\" is neither a full version of the crate nix, like {}, nor a folder with a Cargo.toml",
                 backend::find("epoll").unwrap().about().version()
             )
         );

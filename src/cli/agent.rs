@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
-    /// What COMMAND is, if ioduel is to start it and to measure its CPU time
+    /// Start COMMAND as this kind of program, and measure its CPU time
     #[arg(long, value_enum, value_name = "AS", requires = "command")]
     supervise: Option<Supervised>,
     /// A program to run in place of ioduel's own agent, on the processors of --cpus

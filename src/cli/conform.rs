@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// options of `conform` before COMMAND [default: ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The backend name to send to your program; if you give no program, the built-in backend to test
+    /// The backend name to send to your program. If you give no program, this built-in backend is tested
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// The program is a plain echo server, which does not speak the protocol of agents; {address} in its arguments becomes the address to listen on

@@ -15,9 +15,9 @@ use crate::{
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Choice {
-    /// A new one, without other traffic [default]
+    /// A new one, without other traffic
     Own,
-    /// The one that ioduel was started in [default with --server-exec or --client-exec, or if the system forbids new ones]
+    /// The one that ioduel was started in
     Shared,
 }
 

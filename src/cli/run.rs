@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's; with --rate, a different processor]
+    /// The client's processors [default: the server's processors; with --rate, a different processor]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'perf stat --'
@@ -59,7 +59,8 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network namespace to measure in
+    /// The network namespace to measure in [default: own]. With --server-exec or --client-exec, or if the system forbids new ones, the default
+    /// is shared
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

@@ -141,8 +141,9 @@ pub(super) fn glance_cells(contest: &ContestResult) -> [String; 3] {
     let [lead, tail] = [Some(contest.headline), contest.tail()].map(|measure| measure.filter(|_| is_ranked));
     let lead = lead.and_then(|measure| leaders_cell(contest, measure, |_| true));
     let tail = tail.and_then(|measure| leaders_cell(contest, measure, |arm| arm.maintained));
-    let stealing = stealing(contest).into_iter().next();
+    let stealing = stealing(contest).into_iter();
     let stealing = stealing.map(|it| format!("{}, compared with {}: {}", it.one, it.other, it.worth));
+    let stealing = Some(stealing.collect::<Vec<_>>().join("; "));
     [lead, tail, stealing].map(Option::unwrap_or_default)
 }
 

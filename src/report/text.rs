@@ -36,7 +36,7 @@ const LEGEND: [&str; 10] = [
     "= statistically indistinguishable.",
     "±0.4% after = or ~: only a measured difference above 0.4% would have been significant.",
     "–: too little was measured to compare.",
-    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip, and a backend with a wide interval can rank above a faster one.",
+    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip. They need not follow the ratios, because each pair of backends is tested by itself.",
     "session: the time from the start of the connect to the last reply.",
     "†: not actively maintained.",
     "NAME again: a second copy of the reference, as a control. ▲ or ▼ beside it means that something is wrong with the run.",

@@ -55,7 +55,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 )]
 pub(in crate::cli) struct Args {
     /// The backends, as in `ioduel list`. Append @ and a release (tokio@1.45.0), or @ and the folder of the crate's source
-    /// (tokio@../tokio/tokio), to choose that version. Ratios are to the first backend [default: all that run here]
+    /// (tokio@../tokio/tokio), to choose that version. The first backend is the reference, with which the others are compared [default: all that run here]
     backends: Vec<Chosen>,
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
@@ -74,7 +74,7 @@ pub(in crate::cli) struct Args {
     /// the client; in the class multi, all processors]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's; with --rate or --objective, a different processor]
+    /// The client's processors [default: the server's processors; with --rate or --objective, a different processor]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// A command that starts the server elsewhere: 'ip netns exec a' in a network namespace, 'ssh HOST' on another machine
@@ -83,7 +83,8 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network namespace to measure in
+    /// The network namespace to measure in [default: own]. With --server-exec or --client-exec, or if the system forbids new ones, the default
+    /// is shared
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

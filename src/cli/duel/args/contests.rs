@@ -61,8 +61,8 @@ impl Args {
             let instead = if self.classes.is_empty() { "" } else { " instead of --class" };
             let several = participants.with_several_threads().unwrap_or("tokio");
             return Err(wrong_usage(format!(
-                "too few processors: backends that run several threads, such as {several}, need three with --objective or --rate: two for \
-                 the server and one for the client; use --workers 1{instead}"
+                "too few processors for backends with several threads, such as {several}: --objective and --rate need two for the server \
+                 and a third for the client; to run them on one thread, use --workers 1{instead}"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
