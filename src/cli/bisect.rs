@@ -30,7 +30,7 @@ use search::{Found, Search, Step};
 pub(super) struct Args {
     /// The backend whose crate is searched
     backend: String,
-    /// A range of releases, such as 1.40.0..1.54.1. Or at least two versions, from the oldest to the newest; each is a release or a folder with
+    /// Either a range of releases, such as 1.40.0..1.54.1, or two or more versions, the oldest first. A version is a release, or a folder with
     /// the crate's source
     #[arg(required = true)]
     points: Vec<String>,
@@ -149,7 +149,7 @@ impl Args {
         let known = known.ok().with_context(|| {
             format!(
                 "{} is based on the crate {name}, and cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a \
-                 project that uses {name}, or name two or more versions instead of a range",
+                 project that uses {name}, or write the versions one by one, like {first} {last}",
                 self.backend
             )
         })?;

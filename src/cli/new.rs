@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The language
     #[arg(long, value_enum)]
     language: Language,
-    /// The directory for the generated files, seen from the current directory
+    /// The directory for the generated files, relative to the current directory
     #[arg(long, value_name = "DIR", default_value = "contestants")]
     out: PathBuf,
 }

@@ -59,8 +59,7 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network namespace to measure in [default: own]. With --server-exec or --client-exec, or if the system forbids new ones, the default
-    /// is shared
+    /// The network namespace to measure in. The default is own, unless the system forbids it or you give --server-exec or --client-exec
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

@@ -63,7 +63,7 @@ pub(in crate::cli) struct Args {
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Whether backends run on one thread or on several [default: both, or the one that all named backends support]
+    /// Whether backends run on one thread or on several [default: both; if you name backends, the first that all of them support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// Worker threads, if the backend supports a choice. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
@@ -83,8 +83,7 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network namespace to measure in [default: own]. With --server-exec or --client-exec, or if the system forbids new ones, the default
-    /// is shared
+    /// The network namespace to measure in. The default is own, unless the system forbids it or you give --server-exec or --client-exec
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

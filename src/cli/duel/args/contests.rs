@@ -60,9 +60,14 @@ impl Args {
         if contests.is_empty() {
             let instead = if self.classes.is_empty() { "" } else { " instead of --class" };
             let several = participants.with_several_threads().unwrap_or("tokio");
+            let asking = match (!self.objectives.is_empty(), self.rate.is_some()) {
+                (true, _) => "--objective",
+                (_, true) => "--rate",
+                _ => "this workload",
+            };
             return Err(wrong_usage(format!(
-                "too few processors for backends with several threads, such as {several}: --objective and --rate need two for the server \
-                 and a third for the client; to run them on one thread, use --workers 1{instead}"
+                "{asking} needs three processors for {several}, which runs several threads: two for the server and one for the client. Fewer are \
+                 available here; use --workers 1{instead}"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
