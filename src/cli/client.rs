@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// How many sessions run at a time [default: 1]
     #[arg(long, value_name = "N")]
     connections: Option<usize>,
-    /// The total number of sessions [default: one for each connection]
+    /// The total number of sessions [default: as many as --connections]
     #[arg(long, value_name = "N", conflicts_with = "duration")]
     sessions: Option<u64>,
     /// Run sessions for this long
@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// The size of a message. If you change it, start the server with the same --message-size
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_MESSAGE_BYTES)]
     message_size: usize,
-    /// Worker threads, if the backend supports a choice
+    /// The number of worker threads, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print one JSON object instead of a table

@@ -20,8 +20,7 @@ use crate::{
 ///
 /// Every record compares its backends with a reference. This command shows how those ratios changed from OLD to NEW.
 ///
-/// If the two runs differ in their workload, schedule, processors, command prefixes or server address, the differences are named, and
-/// there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
+/// If the two runs differ in workload, schedule, processors or machines, the differences are named, and there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\

@@ -25,20 +25,20 @@ pub(super) struct Args {
     /// options of `conform` before COMMAND [default: ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The backend name to send to your program. If you give no program, this built-in backend is tested
+    /// Test this built-in backend. If you also give a program, ioduel sends it this name
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// The program is a plain echo server, which does not speak the protocol of agents; {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
-    /// Worker threads, if your program supports a choice [default: your program's default]
+    /// The number of worker threads, for programs that let you choose it [default: your program's default]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
     /// Test only one side
     #[arg(long)]
     side: Option<Only>,
-    /// Test over a link: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'. It is made in a network namespace of
-    /// its own, and both directions share its rate. If the link drops packets, a case is tried up to three times before it counts as failed
+    /// Test over an emulated link: plain, lan, metro, wan, mobile, or one like 'delay 5ms loss 0.1% rate 1gbit'. If the link drops packets, a
+    /// case is tried up to three times before it counts as failed
     #[arg(long, value_name = "LINK")]
     link: Option<LinkShape>,
     /// Run only the cases whose name contains this

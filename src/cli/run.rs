@@ -59,14 +59,14 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network namespace to measure in. The default is own, unless the system forbids it or you give --server-exec or --client-exec
+    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec or --client-exec
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
     /// mobile, and plain (no delay, no loss) [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
-    /// Worker threads of both sides, if the backend supports a choice
+    /// The number of worker threads of both sides, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print one JSON object instead of a table

@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400", value_parser = address)]
     listen: SocketAddr,
-    /// Worker threads, if the backend supports a choice
+    /// The number of worker threads, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// The exact size of every message. By default, each read from the socket is taken as one message

@@ -80,13 +80,20 @@ fn repeated(setup: &Setup) -> &str {
     names.find(|name| Workload::file(name).is_ok()).unwrap_or("session")
 }
 
-/// What the commands that repeat a run are for.
-pub(super) fn again_words(setup: &Setup) -> String {
-    let named = repeated(setup);
-    let (connections, other) = if named == "crowd" { ("64", "session") } else { ("1024", "crowd") };
-    format!(
-        "To repeat the workload {named} with messages of 4 KiB (for {connections} connections, write {other} instead of {named} in the first command)"
-    )
+/// What the commands that repeat a run are for; and how they begin for another number of connections.
+pub(super) fn again_words(setup: &Setup) -> [String; 2] {
+    let (connections, other, more) = match repeated(setup) {
+        "crowd" => ("1024", "session", "64"),
+        "session" => ("64", "crowd", "1024"),
+        _ => {
+            let words = format!("To repeat the workload {} with messages of 4 KiB", repeated(setup));
+            return [words, "With 1024 connections, begin with `ioduel workloads crowd`.".to_owned()];
+        }
+    };
+    [
+        format!("To repeat it with messages of 4 KiB and {connections} connections"),
+        format!("With {more} connections, begin with `ioduel workloads {other}`."),
+    ]
 }
 
 /// The commands that repeat a run with messages of 4 KiB.

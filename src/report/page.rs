@@ -29,7 +29,7 @@ use crate::{
     record::{Arrivals, Class, Contest, Record, Setup, View},
     report::{
         limits::{Limit, again, again_words, limits},
-        words::{alarm_words, capital, cautions, class_words, heading, percent},
+        words::{alarm_words, cautions, class_words, heading, percent},
     },
 };
 use data::{CHOICES, Data, contest_data};
@@ -52,7 +52,8 @@ struct Page<'a> {
     views: Vec<(&'static str, &'static str)>,
     classes: Vec<(&'static str, &'static str)>,
     limits: Vec<Listed>,
-    again_words: String,
+    again_before: String,
+    again_after: Vec<(bool, String)>,
     again: [String; 2],
     /// What can be asked for beside closed loops; and whether there are such at all.
     loads: Vec<String>,
@@ -92,6 +93,7 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
     let Some(first) = contests.first() else { anyhow::bail!("the record has no contest") };
     let sections = sections(&each_compared, &contests);
     let glances = glances(&sections, &contests);
+    let [again_before, again_after] = again_words(setup);
     let page = Page {
         shell: Shell::new(),
         title: title(setup),
@@ -103,7 +105,8 @@ pub fn page(record: &Record, ranked: Ranked) -> anyhow::Result<String> {
         views: views(setup),
         classes: classes(setup),
         limits: told(&contests, &setup.warnings),
-        again_words: again_words(setup),
+        again_before,
+        again_after: parts(&again_after),
         again: again(setup),
         loads: loads(&each_compared),
         has_closed: setup.contests.iter().any(|contest| contest.arrivals == Arrivals::Closed),
@@ -133,14 +136,17 @@ struct Listed {
     below: Vec<String>,
 }
 
-/// What a run can't tell, and what spoilt it.
+/// What a run can't tell; and what of the machine, too.
 fn told(contests: &[ContestResult], warnings: &[String]) -> Vec<Listed> {
-    let all =
-        limits(contests).into_iter().chain(warnings.iter().map(|warning| Limit::from(warning.as_str())));
-    let parts = |text: &str| {
-        capital(text).split('`').enumerate().map(|(place, part)| (place % 2 == 1, part.to_owned())).collect()
-    };
+    let machine = (!warnings.is_empty())
+        .then(|| Limit { sentence: "Warnings about the machine:".to_owned(), of_each: warnings.to_vec() });
+    let all = limits(contests).into_iter().chain(machine);
     all.map(|limit| Listed { parts: parts(&limit.sentence), below: limit.of_each }).collect()
+}
+
+/// A text in parts, each with whether it is a command.
+fn parts(text: &str) -> Vec<(bool, String)> {
+    text.split('`').enumerate().map(|(place, part)| (place % 2 == 1, part.to_owned())).collect()
 }
 
 fn title(setup: &Setup) -> String {

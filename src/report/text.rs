@@ -5,7 +5,7 @@ use super::{
     limits::{again, again_words, limits},
     numbers::level_among,
     words::{
-        self, FLOORS, alarm_words, at_a_time_words, capital, cautions, class_words, marked, no_verdict_words,
+        self, FLOORS, alarm_words, at_a_time_words, cautions, class_words, marked, no_verdict_words,
         rank_text, sign, versions, view_words,
     },
 };
@@ -26,6 +26,9 @@ const BAR: (usize, usize) = (8, 30);
 
 /// What the signs mean, above all tables.
 const BRIEFLY: &str = "▲ better, ▼ worse, = no significant difference, ~ a hint only, † not maintained; more on these at the end.";
+
+/// What warnings of a record are of.
+const WARNINGS: &str = "Warnings about the machine:";
 
 /// What tables show, a line each.
 const LEGEND: [&str; 10] = [
@@ -84,14 +87,19 @@ pub fn text(setup: &Setup, analysis: &Analysis, columns: usize) -> String {
         lines.extend(wrapped(&limit.sentence, "- ", "  ", width));
         limit.of_each.iter().for_each(|each| lines.extend(wrapped(each, "  - ", "    ", width)));
     }
+    if !setup.warnings.is_empty() {
+        lines.push(WARNINGS.to_owned());
+    }
     for warning in &setup.warnings {
-        lines.extend(wrapped(&capital(warning), "- ", "  ", width));
+        lines.extend(wrapped(warning, "- ", "  ", width));
     }
     lines.push(String::new());
-    lines.extend(wrapped(&format!("{}:", again_words(setup)), "", "", width));
+    let [before, after] = again_words(setup);
+    lines.extend(wrapped(&format!("{before}:"), "", "", width));
     for command in again(setup) {
         lines.extend(continued(&command, width));
     }
+    lines.extend(wrapped(&after, "", "", width));
     lines.join("\n")
 }
 

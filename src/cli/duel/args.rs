@@ -63,10 +63,10 @@ pub(in crate::cli) struct Args {
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Whether backends run on one thread or on several [default: both; if you name backends, the first that all of them support]
+    /// Whether backends run on one thread or on several [default: both; if you name backends, one that all of them support]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// Worker threads, if the backend supports a choice. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
+    /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
     /// 2, 4 and 8 workers, and compared with itself with 1 worker [default: 1; in the class multi, as many as processors, but at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
@@ -83,7 +83,7 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network namespace to measure in. The default is own, unless the system forbids it or you give --server-exec or --client-exec
+    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec or --client-exec
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
