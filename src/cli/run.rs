@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// The server's backend
     #[arg(long, value_name = "BACKEND")]
     server: Option<Chosen>,
-    /// The workload: a name, or a file such as mine.toml; `ioduel workloads` shows them
+    /// The workload: a name, or a file such as mine.toml; `ioduel workloads` lists the names
     #[arg(long, value_name = "NAME|FILE", default_value_t = Workload::default())]
     workload: Workload,
     /// How long to measure

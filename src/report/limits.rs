@@ -82,17 +82,17 @@ fn repeated(setup: &Setup) -> &str {
 
 /// What the commands that repeat a run are for; and how they begin for another number of connections.
 pub(super) fn again_words(setup: &Setup) -> [String; 2] {
-    let (connections, other, more) = match repeated(setup) {
-        "crowd" => ("1024", "session", "64"),
-        "session" => ("64", "crowd", "1024"),
-        _ => {
-            let words = format!("To repeat the workload {} with messages of 4 KiB", repeated(setup));
-            return [words, "With 1024 connections, begin with `ioduel workloads crowd`.".to_owned()];
-        }
+    let named = repeated(setup);
+    let (what, other, more) = match named {
+        "crowd" => ("it with messages of 4 KiB and 1024 connections".to_owned(), "session", "64"),
+        "session" => ("it with messages of 4 KiB and 64 connections".to_owned(), "crowd", "1024"),
+        named => (format!("the workload {named} with messages of 4 KiB"), "crowd", "1024"),
     };
     [
-        format!("To repeat it with messages of 4 KiB and {connections} connections"),
-        format!("With {more} connections, begin with `ioduel workloads {other}`."),
+        format!("To repeat {what}"),
+        format!(
+            "For {more} connections, replace `ioduel workloads {named}` with `ioduel workloads {other}`."
+        ),
     ]
 }
 

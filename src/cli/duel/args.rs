@@ -57,13 +57,13 @@ pub(in crate::cli) struct Args {
     /// The backends, as in `ioduel list`. Append @ and a release (tokio@1.45.0), or @ and the folder of the crate's source
     /// (tokio@../tokio/tokio), to choose that version. The first backend is the reference, with which the others are compared [default: all that run here]
     backends: Vec<Chosen>,
-    /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists them
+    /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists the names
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Whether backends run on one thread or on several [default: both; if you name backends, one that all of them support]
+    /// Whether backends run on one thread or on several [default: both; if you name backends: single if all of them support it, otherwise multi]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,

@@ -66,8 +66,8 @@ impl Args {
                 _ => "this workload",
             };
             return Err(wrong_usage(format!(
-                "{asking} needs three processors for {several}, which runs several threads: two for the server and one for the client. Fewer are \
-                 available here; use --workers 1{instead}"
+                "{several} runs several threads, and {asking} then needs two processors for the server and one for the client. Fewer than \
+                 three are available here; use --workers 1{instead}"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
