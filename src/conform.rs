@@ -161,7 +161,7 @@ const fn client(name: &'static str, run: fn(&Subject) -> anyhow::Result<()>) -> 
 /// All cases, in reading order. Without the first of a side the others of it mean nothing; without the very first, none
 /// does.
 pub static CASES: &[Case] = &[
-    agent("an agent answers every request with one line", asking::answers_with_one_line),
+    agent("an agent answers every request with one line of JSON", asking::answers_with_one_line),
     agent("an agent refuses what it does not know, and goes on", asking::refuses_and_goes_on),
     agent("an agent exits at the end of its input", asking::exits_when_idle),
     agent("an agent exits at the end of its input while it serves", asking::exits_while_it_serves),

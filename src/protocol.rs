@@ -277,7 +277,9 @@ pub enum ShapeError {
     #[error("a message is at most {MOST_MESSAGE_BYTES} bytes")]
     TooLarge,
     /// The text of the last message is the longest.
-    #[error("a session of {message} messages needs messages of at least {needed} bytes, not {message_bytes}")]
+    #[error(
+        "the size of a message must be at least {needed} bytes in a session of {message} messages, not {message_bytes}"
+    )]
     TooSmall {
         /// The number of the message that does not fit.
         message: u32,

@@ -86,8 +86,7 @@ impl Setup {
         let path = folder.join(SETUP_FILE);
         let text = fs::read_to_string(&path).with_context(|| {
             format!(
-                "{} is not the folder of a record, such as results/2026-11-27.1: cannot read {}",
-                folder.display(),
+                "{folder:?} is not the folder of a record, such as results/2026-11-27.1: cannot read {}",
                 path.display()
             )
         })?;

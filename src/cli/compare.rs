@@ -18,7 +18,7 @@ use crate::{
 
 /// Show which backends got better or worse from one record to another.
 ///
-/// Every record compares its backends with a reference. This command shows how those ratios changed from OLD to NEW.
+/// A record has a ratio of each backend to the reference. This command shows how these ratios changed from OLD to NEW.
 ///
 /// If the two runs differ in workload, schedule, processors or machines, the differences are named, and there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
 #[derive(clap::Args)]

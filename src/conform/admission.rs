@@ -7,7 +7,7 @@ use crate::{agent::Program, backend::Unavailable, contestant::Contestant};
 
 /// The cases without which no number of a program means anything. The others are `ioduel conform`'s.
 const NEEDED: [&str; 9] = [
-    "an agent answers every request with one line",
+    "an agent answers every request with one line of JSON",
     "an agent exits at the end of its input",
     "a server answers the messages of a session",
     "a server answers random messages, each once it is whole",

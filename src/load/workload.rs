@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: a session of 512 messages needs messages of at least 18 bytes, not 8",
+                "line 4: the size of a message must be at least 18 bytes in a session of 512 messages, not 8",
             ),
             ("", "missing field `connections`"),
             (

@@ -121,7 +121,10 @@ fn a_larger_message_carries_its_sessions_number_in_every_filler() {
 fn a_shape_must_hold_its_texts() {
     assert!(Shape::new(9, 16).is_ok());
     let error = Shape::new(65_536, 16).unwrap_err();
-    assert_eq!(error.to_string(), "a session of 65536 messages needs messages of at least 20 bytes, not 16");
+    assert_eq!(
+        error.to_string(),
+        "the size of a message must be at least 20 bytes in a session of 65536 messages, not 16"
+    );
     assert_eq!(Shape::new(0, 16), Err(ShapeError::NoMessages));
     assert_eq!(Shape::new(1, MOST_MESSAGE_BYTES + 1), Err(ShapeError::TooLarge));
     assert!(

@@ -210,7 +210,7 @@ fn a_foreign_line_and_another_format_are_told() {
 fn a_folder_that_is_no_record_is_an_error() {
     let message = format!("{:#}", Record::read(Path::new("/nowhere")).unwrap_err());
     assert!(
-        message.starts_with("/nowhere is not the folder of a record, such as results/2026-11-27.1: cannot read /nowhere/environment.json"),
+        message.starts_with("\"/nowhere\" is not the folder of a record, such as results/2026-11-27.1: cannot read /nowhere/environment.json"),
         "{message}"
     );
 }

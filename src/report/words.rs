@@ -228,14 +228,14 @@ fn neighbours_words(contest: &ContestResult) -> Vec<String> {
         .then(|| format!("Processor time used by others, in the worst round: {}.", listed(&told)));
     let kernel = ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD).map(|share| {
         format!(
-            "In the worst round, the kernel's ksoftirqd threads used {} of the processors. They work for the backends, whose CPU times do not \
-             contain this.",
+            "In the worst round, the kernel's ksoftirqd threads used {} of the processors on behalf of the backends. The tables do not count \
+             it as CPU time of a backend.",
             percent(share)
         )
     });
     let waited = cpu_pressure.map(|share| {
         format!(
-            "In the worst round, some thread was waiting for a processor for {} of the time. That is normal when client and server \
+            "In the worst round, at least one thread was waiting for a processor during {} of the time. That is normal when client and server \
              share a processor.",
             percent(share)
         )

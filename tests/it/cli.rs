@@ -219,7 +219,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(
         &["client", "tokio", "--messages", "65536"],
         2,
-        "a session of 65536 messages needs messages of at least 20 bytes, not 16",
+        "the size of a message must be at least 20 bytes in a session of 65536 messages, not 16",
     );
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");

@@ -48,7 +48,7 @@ impl Drop for Folder {
 /// Each program with one thing wrong, and what is said of it.
 fn faulty() -> [(&'static str, String, &'static str); 6] {
     let through = |edit: &str| format!("{IODUEL} agent | sed -u '{edit}'");
-    let answers = "an agent answers every request with one line: the program under test: ";
+    let answers = "an agent answers every request with one line of JSON: the program under test: ";
     [
         ("exits", "exit 3".to_owned(), answers),
         ("mute", "exec cat".to_owned(), answers),

@@ -63,7 +63,8 @@ pub(in crate::cli) struct Args {
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Whether backends run on one thread or on several [default: both; if you name backends: single if all of them support it, otherwise multi]
+    /// Whether backends run on one thread or on several. By default, both are compared; if you name backends, only
+    /// the class in which all of them can run
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
@@ -97,7 +98,8 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the 95% confidence intervals of all ratios of messages/s are narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a row. --time limits how long that may take
+    /// Every backend has a ratio to the reference, in messages/s. Stop when the 95% confidence intervals of these ratios are narrower than this.
+    /// For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a row. --time limits how long that may take
     /// [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
