@@ -278,7 +278,7 @@ pub enum ShapeError {
     TooLarge,
     /// The text of the last message is the longest.
     #[error(
-        "the size of a message must be at least {needed} bytes in a session of {message} messages, not {message_bytes}"
+        "a message must have at least {needed} bytes, for its number (up to {message}) and its text; {message_bytes} are too few"
     )]
     TooSmall {
         /// The number of the message that does not fit.

@@ -22,7 +22,7 @@ use crate::{
 };
 use search::{Found, Search, Step};
 
-/// Find which release of a backend's crate changed a measure, by binary search.
+/// Find which release of a crate made a backend faster or slower, by binary search.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel bisect tokio-current 1.40.0..1.54.1\n  \
                   ioduel bisect tokio 1.40.0 1.45.0 1.50.0 --workload stream --measure server-cpu\n  \

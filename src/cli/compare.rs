@@ -18,7 +18,8 @@ use crate::{
 
 /// Show which backends got better or worse from one record to another.
 ///
-/// A record has a ratio of each backend to the reference. This command shows how these ratios changed from OLD to NEW.
+/// In a record, each backend is compared with a reference, such as epoll: each measure has a ratio. This command shows how the ratios changed
+/// from OLD to NEW.
 ///
 /// If the two runs differ in workload, schedule, processors or machines, the differences are named, and there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
 #[derive(clap::Args)]

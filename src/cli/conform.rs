@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// options of `conform` before COMMAND [default: ioduel's own agent]
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The name of the backend to test. If you give a program, the name is sent to it; otherwise it is the name of a built-in backend
+    /// The name of the backend to test. Your program is told this name; without a program, a built-in backend of this name is tested
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// The program is a plain echo server, which does not speak the protocol of agents; {address} in its arguments becomes the address to listen on

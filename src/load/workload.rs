@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: the size of a message must be at least 18 bytes in a session of 512 messages, not 8",
+                "line 4: a message must have at least 18 bytes, for its number (up to 512) and its text; 8 are too few",
             ),
             ("", "missing field `connections`"),
             (

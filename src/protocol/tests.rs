@@ -123,7 +123,7 @@ fn a_shape_must_hold_its_texts() {
     let error = Shape::new(65_536, 16).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the size of a message must be at least 20 bytes in a session of 65536 messages, not 16"
+        "a message must have at least 20 bytes, for its number (up to 65536) and its text; 16 are too few"
     );
     assert_eq!(Shape::new(0, 16), Err(ShapeError::NoMessages));
     assert_eq!(Shape::new(1, MOST_MESSAGE_BYTES + 1), Err(ShapeError::TooLarge));

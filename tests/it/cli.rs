@@ -219,7 +219,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(
         &["client", "tokio", "--messages", "65536"],
         2,
-        "the size of a message must be at least 20 bytes in a session of 65536 messages, not 16",
+        "a message must have at least 20 bytes, for its number (up to 65536) and its text; 16 are too few",
     );
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");

@@ -63,8 +63,8 @@ pub(in crate::cli) struct Args {
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Whether backends run on one thread or on several. By default, both are compared; if you name backends, only
-    /// the class in which all of them can run
+    /// Backends with one thread, or with several [default: both, in separate comparisons]. If you name backends, the default is one class
+    /// that all of them support
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
@@ -75,7 +75,7 @@ pub(in crate::cli) struct Args {
     /// the client; in the class multi, all processors]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's processors; with --rate or --objective, a different processor]
+    /// The client's processors [default: those of the server, or with --rate or --objective, others]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// A command that starts the server elsewhere: 'ip netns exec a' in a network namespace, 'ssh HOST' on another machine
@@ -98,9 +98,9 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Every backend has a ratio to the reference, in messages/s. Stop when the 95% confidence intervals of these ratios are narrower than this.
-    /// For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a row. --time limits how long that may take
-    /// [default limit: 10 minutes]
+    /// A ratio compares each backend's messages/s with those of the reference. Stop when the 95% confidence interval of every ratio is narrower
+    /// than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a
+    /// row. --time limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
