@@ -40,7 +40,7 @@ pub(super) struct Args {
     /// The workload: a name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "session")]
     workload: String,
-    /// How long each duel takes
+    /// How long each comparison of versions takes
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     time: Duration,
     /// Where to record the duels

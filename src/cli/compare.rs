@@ -18,7 +18,7 @@ use crate::{
 
 /// Show which backends got better or worse from one record to another.
 ///
-/// In a record, each backend is compared with a reference, such as epoll: each measure has a ratio. This command shows how the ratios changed
+/// A record has ratios: each measure of a backend, divided by that of a reference, such as epoll. This command shows how the ratios changed
 /// from OLD to NEW.
 ///
 /// If the two runs differ in workload, schedule, processors or machines, the differences are named, and there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.

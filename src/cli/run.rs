@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: those of the server, or with --rate, others]
+    /// The client's processors [default: the server's processors; with --rate, other processors]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'perf stat --'

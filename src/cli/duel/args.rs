@@ -75,7 +75,7 @@ pub(in crate::cli) struct Args {
     /// the client; in the class multi, all processors]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: those of the server, or with --rate or --objective, others]
+    /// The client's processors [default: the server's processors; with --rate or --objective, other processors]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// A command that starts the server elsewhere: 'ip netns exec a' in a network namespace, 'ssh HOST' on another machine
@@ -98,9 +98,9 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// A ratio compares each backend's messages/s with those of the reference. Stop when the 95% confidence interval of every ratio is narrower
-    /// than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice in a
-    /// row. --time limits how long that may take [default limit: 10 minutes]
+    /// Stop when the results are precise enough: when the 95% confidence interval of each backend's messages/s, relative to the reference, is
+    /// narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice
+    /// in a row. --time limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
     /// The total time; as many epochs as fit are measured
