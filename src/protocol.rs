@@ -278,7 +278,7 @@ pub enum ShapeError {
     TooLarge,
     /// The text of the last message is the longest.
     #[error(
-        "a message must have at least {needed} bytes, for its number (up to {message}) and its text; {message_bytes} are too few"
+        "messages of {message_bytes} bytes are too short: the text {:?} needs {needed}", text(*message)
     )]
     TooSmall {
         /// The number of the message that does not fit.

@@ -43,7 +43,7 @@ pub(super) struct Args {
     /// How long each comparison of versions takes
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     time: Duration,
-    /// Where to record the duels
+    /// Where to record the comparisons
     #[arg(long, value_name = "DIR", default_value = "results")]
     out: PathBuf,
 }

@@ -26,7 +26,7 @@ use crate::{
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\
                   Exit codes:\n  0  compared; with --fail-on worse, no backend is worse\n  1  --fail-on worse, and a backend is worse; or a \
-                  record cannot be read\n  2  wrong usage, or --fail-on where there are no verdicts")]
+                  record cannot be read\n  2  wrong usage, or --fail-on for runs that differ so that there are no verdicts")]
 pub(super) struct Args {
     /// The folder of the older record, such as results/2026-11-27.1
     old: PathBuf,

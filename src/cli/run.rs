@@ -27,7 +27,7 @@ use crate::{
                   ioduel run epoll --workload handler --rate 20000"
 )]
 pub(super) struct Args {
-    /// The backend of the client and of the server; --server names another one for the server
+    /// The backend of both sides, unless --server names one for the server
     backend: Chosen,
     /// The server's backend
     #[arg(long, value_name = "BACKEND")]
@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Repeat the measurement this many times, without restarting server and client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the least loaded one]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
     /// The client's processors [default: the server's processors; with --rate, other processors]
@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// mobile, and plain (no delay, no loss) [default: the workload's link, or none]
     #[arg(long, value_name = "LINK", conflicts_with = "network")]
     link: Option<LinkShape>,
-    /// The number of worker threads of both sides, for backends that let you choose it
+    /// The number of worker threads of each side, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print one JSON object instead of a table

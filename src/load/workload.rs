@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: a message must have at least 18 bytes, for its number (up to 512) and its text; 8 are too few",
+                "line 4: messages of 8 bytes are too short: the text \"512 - Send Message\" needs 18",
             ),
             ("", "missing field `connections`"),
             (

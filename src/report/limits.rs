@@ -32,9 +32,14 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<Limit> {
     };
     let told = each().filter(|contest| !is_one_of_many(contest));
     let of_each: Vec<String> = told.filter_map(|contest| usually_needed(contest, contests)).collect();
+    let mut references = each().map(|contest| contest.reference.as_str());
+    let first = references.next().unwrap_or_default();
+    let reference = if references.all(|other| other == first) { first } else { "the reference" };
     let small = (!of_each.is_empty()).then(|| Limit {
-        sentence: "Small differences. Differences from the reference that were smaller than these were usually not significant:"
-            .to_owned(),
+        sentence: format!(
+            "Small differences. To be significant, a difference from {reference} usually had to be larger than these. Between two other \
+             backends, it can take more:"
+        ),
         of_each,
     });
     let is_closed = |contest: &ContestResult| contest.rate.is_none() && contest.objectives.is_empty();

@@ -63,15 +63,15 @@ pub(in crate::cli) struct Args {
     /// Which clients drive the servers
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Backends with one thread, or with several [default: both, in separate comparisons]. If you name backends, the default is one class
-    /// that all of them support
+    /// Backends with one thread, or with several [default: both, in separate comparisons]. If you name backends, the default is single where
+    /// all of them support it, otherwise multi
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
     /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
     /// 2, 4 and 8 workers, and compared with itself with 1 worker [default: 1; in the class multi, as many as processors, but at least 2]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the quietest one, shared with
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the least loaded one, shared with
     /// the client; in the class multi, all processors]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,

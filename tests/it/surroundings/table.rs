@@ -296,7 +296,7 @@ static ROWS: &[Row] = &[
         "one processor for several workers at a rate",
         "taskset -c 0 ioduel duel tokio smol --class multi --workload paced --out $OUT",
         2,
-        "use --workers 1",
+        "With --workers 1",
     ),
     // Who starts it.
     row("an ordinary user", "as_nobody ioduel run epoll --duration 100ms", 0, "messages/s"),

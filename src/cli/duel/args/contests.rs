@@ -66,8 +66,8 @@ impl Args {
                 _ => "this workload",
             };
             return Err(wrong_usage(format!(
-                "{several} runs several threads, and {asking} then needs two processors for the server and one for the client. Fewer than \
-                 three are available here; use --workers 1{instead}"
+                "{several} runs several threads. For such backends, {asking} needs two processors for the server and a third for the client, and \
+                 fewer are available here. With --workers 1{instead}, two are enough"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
