@@ -111,7 +111,7 @@ pub fn fit_blocks(contest: &mut Contest, time: Duration) {
 const AROUND_A_RATE: Duration = Duration::from_millis(5);
 
 /// How long it takes to open a connection and exchange one message on it, roughly: a session of eight messages, alone, takes 70 to
-/// 170 µs by the records in `results/` (workload `solo`, `epoll`).
+/// 170 µs by the records in `results/` (workload `solo`, `epoll`), and this is about half of the least.
 const EACH_CONNECTION: Duration = Duration::from_micros(40);
 
 /// How long it takes to open the silent connections of an arm, one after the other.

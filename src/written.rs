@@ -91,3 +91,19 @@ pub(crate) fn toml_error(error: &toml::de::Error) -> anyhow::Error {
     let message = error.message().replace('\n', " ");
     anyhow::anyhow!("{}{message}", place.map_or_else(String::new, |place| format!("{place}: ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_the_name_of_a_host() {
+        assert_eq!(address("127.0.0.1:31400"), Ok(([127, 0, 0, 1], 31400).into()));
+        let named = address("localhost:31400").unwrap();
+        assert!(named.ip().is_loopback() && named.port() == 31400, "{named}");
+        for wrong in ["31400", "127.0.0.1:99999", "localhost"] {
+            let error = address(wrong).unwrap_err();
+            assert!(error.ends_with("write it like 127.0.0.1:31400 or localhost:31400"), "{wrong}: {error}");
+        }
+    }
+}

@@ -81,14 +81,16 @@
       // Sizes are told against the next best, and against the baseline or else the reference, where the first is told better.
       const reference = contest.arms.indexOf(wish.reference);
       const baseline = reference < 0 || contest.floors[reference] ? contest.baseline : reference;
+      // Sizes are of ratios to the contest's reference, its first arm, as they are on the page without this script.
+      const level = (arm) => measure.ratios[0][arm]?.[0] ?? 1;
       const isBehind = (than) => measure.better_than[first][than] === "1";
-      const told = (than) => than !== null && than >= 0 && measure.ratios[than] && isBehind(than) && measure.ratios[than][first];
+      const told = (than) => than !== null && than >= 0 && isBehind(than);
       const others = measure.order.filter((arm) => arm !== first && ranks.some((is) => is.arm === arm));
       const against = best.length === 0 ? [] : [...new Set([others.find(told), [baseline, reference].find(told)])];
       const sizes = against.filter((than) => than !== undefined)
-        .map((than) => `${size(measure.ratios[than][first][0])} than ${contest.arms[than]}`).join(", ");
+        .map((than) => `${size(level(first) / level(than))} than ${contest.arms[than]}`).join(", ");
       const open = best.length === 0 ? [] : others.filter((arm) => !isBehind(arm))
-        .map((arm) => `${contest.arms[arm]} (${percent(measure.ratios[arm][first][0])})`);
+        .map((arm) => `${contest.arms[arm]} (${percent(level(first) / level(arm))})`);
       const by = ` by ${measure.name}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length ? `${listed(names)} do not differ significantly${by}.`

@@ -371,10 +371,13 @@ impl<'a> ArmRounds<'a> {
             let too_few = || format!("{lost} of {blocks} blocks had too few rounds that count");
             Some(capacities.client_is_the_limit().unwrap_or_else(too_few))
         } else if barred {
-            let (reason, most) = self.excluded.iter().max_by_key(|(_, count)| **count)?;
-            let mostly = if *most == excluded { "" } else { "mostly this: " };
-            let what = if slices > 0 { "slices" } else { "rounds" };
-            Some(format!("{excluded} of {all} {what} are excluded; {mostly}{}", reason_words(reason)))
+            let most = self.excluded.iter().max_by_key(|(_, count)| **count);
+            let why = most.map_or_else(String::new, |(reason, most)| {
+                let mostly = if *most == excluded { "" } else { ", most of them for this" };
+                format!("{mostly}: {}", reason_words(reason))
+            });
+            let what = if slices > 0 || !self.slices.is_empty() { "slices" } else { "rounds" };
+            Some(format!("{excluded} of {all} {what} are excluded{why}"))
         } else if epochs < MIN_EPOCHS {
             Some(format!("too few epochs: {epochs} measured, {MIN_EPOCHS} needed"))
         } else {

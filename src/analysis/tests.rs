@@ -241,7 +241,7 @@ fn more_than_a_tenth_excluded_is_no_verdict_and_says_why() {
     // One of sixteen rounds, then two.
     assert_eq!(result(&lost(1), "arm").no_verdict, None);
     let barred = result(&lost(2), "arm");
-    assert_eq!(barred.no_verdict.as_deref(), Some("2 of 16 rounds are excluded; failed: gone"));
+    assert_eq!(barred.no_verdict.as_deref(), Some("2 of 16 rounds are excluded: failed: gone"));
     assert!(barred.comparisons.is_empty() && barred.ranks.is_empty());
     assert_eq!(barred.rounds, 14);
 }

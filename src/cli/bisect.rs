@@ -146,7 +146,7 @@ impl Args {
         })?;
         let index = SparseIndex::new_cargo_default().context("cannot find cargo's index of the registry")?;
         let known = index.crate_from_cache(name);
-        let known = known.ok().with_context(|| {
+        let known = known.with_context(|| {
             format!(
                 "{} is based on the crate {name}, and cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a \
                  project that uses {name}, or write the versions one by one, like {first} {last}",

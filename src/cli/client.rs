@@ -20,7 +20,7 @@ use crate::{
     backend::Backend,
     load::{Extent, Load, LoadPlan, LoadRun, Step},
     net::raise_descriptor_limit,
-    protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape},
+    protocol::{DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGES, Shape, ShapeError},
     round::load_flags,
 };
 
@@ -33,7 +33,7 @@ use crate::{
 pub(super) struct Args {
     /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
-    /// Where the server listens
+    /// Where the server listens: an IP address or the name of a host, and a port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400", value_parser = address)]
     connect: SocketAddr,
     /// How many sessions run at a time [default: 1]
@@ -74,7 +74,12 @@ impl Args {
             Some(duration) => Extent::Timed { ramp_ms: 0, window_ms: millis(duration) },
             None => Extent::Sessions(self.sessions.unwrap_or(connections as u64)),
         };
-        let shape = Shape::new(self.messages, self.message_size).map_err(wrong_usage)?;
+        let shape = Shape::new(self.messages, self.message_size).map_err(|error| match error {
+            ShapeError::TooSmall { needed, .. } => {
+                wrong_usage(format!("{error}; use --message-size {needed}"))
+            }
+            error => wrong_usage(error),
+        })?;
         Ok(LoadPlan {
             destinations: vec![self.connect],
             connections,

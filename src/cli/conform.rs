@@ -209,7 +209,9 @@ impl Line {
             Verdict::Passed => (Word::Passed, None),
             Verdict::Failed(error) => (Word::Failed, Some(format!("{error:#}"))),
             Verdict::NotRun(why) => (Word::NotRun, Some(why)),
-            Verdict::Skipped(first) => (Word::NotRun, Some(format!("this case failed: {}", first.name))),
+            Verdict::Skipped(first) => {
+                (Word::NotRun, Some(format!("it needs another case, which failed: {}", first.name)))
+            }
         };
         let tries = (outcome.tries > 1).then_some(outcome.tries);
         Self { verdict: Some(verdict), why, tries, ..Self::of(outcome.case) }
@@ -261,10 +263,10 @@ impl fmt::Display for Totals {
             Self { not_run: 0, .. } => Ok(()),
             Self { not_run, skipped: 0, .. } => write!(f, ", {not_run} not run"),
             Self { not_run, skipped, .. } if skipped == not_run => {
-                write!(f, ", {not_run} not run, as they need the one that failed")
+                write!(f, ", {not_run} not run, as they need a case that failed")
             }
             Self { not_run, skipped, .. } => {
-                write!(f, ", {not_run} not run, {skipped} of them as they need the one that failed")
+                write!(f, ", {not_run} not run, {skipped} of them as they need a case that failed")
             }
         }
     }

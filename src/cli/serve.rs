@@ -19,13 +19,13 @@ use crate::{
 pub(super) struct Args {
     /// The name of the backend; `ioduel list` shows all names
     backend: Chosen,
-    /// Where to listen
+    /// Where to listen: an IP address or the name of a host, and a port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:31400", value_parser = address)]
     listen: SocketAddr,
     /// The number of worker threads, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// The exact size of every message. By default, each read from the socket is taken as one message
+    /// The exact size of every message. By default, each read from the socket, of at most 125 bytes, is taken as one message
     #[arg(long, value_name = "BYTES")]
     message_size: Option<usize>,
 }

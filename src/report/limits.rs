@@ -37,8 +37,8 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<Limit> {
     let reference = if references.all(|other| other == first) { first } else { "the reference" };
     let small = (!of_each.is_empty()).then(|| Limit {
         sentence: format!(
-            "Small differences. To be significant, a difference from {reference} usually had to be larger than these. Between two other \
-             backends, it can take more:"
+            "Small differences. For half of the backends, a difference from {reference} had to be larger than these to be significant. \
+             Between two other backends, it can take more:"
         ),
         of_each,
     });

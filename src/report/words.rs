@@ -7,7 +7,7 @@ use crate::{
     stats::{Comparison, Verdict},
 };
 
-/// What the signs of verdicts mean, as it stands at every table.
+/// What the signs of verdicts mean, as it stands below the tables of Markdown and at the ranking of a page.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: significant alone, but not after correction for the \
                                 number of backends; = statistically indistinguishable. \"±0.4%\" after = or ~: only a measured difference above 0.4% would \
                                 have been significant";
@@ -225,24 +225,23 @@ fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let told = users.into_iter().filter_map(|(share, who)| Some(format!("{} by {who}", percent(share?))));
     let told: Vec<String> = told.collect();
     let used = (!told.is_empty())
-        .then(|| format!("Processor time used by others, in the worst round: {}.", listed(&told)));
+        .then(|| format!("Processor time used by others, at most in any round: {}.", listed(&told)));
     let kernel = ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD).map(|share| {
         format!(
-            "In the worst round, the kernel's ksoftirqd threads used {} of the processors on behalf of the backends. The tables do not count \
+            "In any round, the kernel's ksoftirqd threads used at most {} of the processors on behalf of the backends. The tables do not count \
              it as CPU time of a backend.",
             percent(share)
         )
     });
     let waited = cpu_pressure.map(|share| {
         format!(
-            "In the worst round, at least one thread was waiting for a processor during {} of the time. That is normal when client and server \
+            "At least one thread was waiting for a processor during at most {} of any round. That is normal when client and server \
              share a processor.",
             percent(share)
         )
     });
     let stopped = throttled.filter(|share| *share > 0.0);
-    let stopped = stopped.map(|share| {
-        format!("In the worst round, a CPU quota stopped everything for {} of the time.", percent(share))
-    });
+    let stopped = stopped
+        .map(|share| format!("A CPU quota stopped everything for at most {} of any round.", percent(share)));
     used.into_iter().chain(kernel).chain(waited).chain(stopped).collect()
 }

@@ -62,17 +62,17 @@ fn a_rest_leaves_no_trace_in_any_backend() {
     for contestant in sliceable() {
         contestant.prepare(&|_| {}).unwrap();
         let mut pair = start(contestant);
-        let mut most_at_rest = Duration::ZERO;
+        let mut rested = Duration::ZERO;
         for turn in 0..SLICES {
             let before = pair.spent().unwrap();
             thread::sleep(REST);
-            most_at_rest = most_at_rest.max(pair.spent().unwrap() - before);
+            rested += pair.spent().unwrap() - before;
             pair.slice(LENGTH, turn).unwrap();
         }
         let round = pair.end().unwrap();
         let name = contestant.name();
-        // The last threads to stop may still run for a moment when the stop is told, on a busy machine later.
-        assert!(most_at_rest <= 2 * REST_CPU, "{name} spent {most_at_rest:?} of CPU time in one rest");
+        // In all rests together no more than excludes a slice in one: what a stop itself may still cost.
+        assert!(rested <= REST_CPU, "{name} spent {rested:?} of CPU time while it rested");
         no_trace(name, &round);
         slices += SLICES;
         timely += round.slices.iter().filter(|slice| !is_late(slice)).count();

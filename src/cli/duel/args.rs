@@ -84,7 +84,8 @@ pub(in crate::cli) struct Args {
     /// A command that starts the client elsewhere; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec or --client-exec
+    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec, --client-exec,
+    /// --server-address or --machines
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
