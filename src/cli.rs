@@ -65,6 +65,7 @@ enum Command {
     Doctor(doctor::Args),
     Machines(machines::Args),
     Conform(conform::Args),
+    #[command(hide = true)]
     Agent(agent::Args),
     Bench(duel::bench::Args),
     Completions(generate::Completions),

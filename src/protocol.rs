@@ -278,7 +278,7 @@ pub enum ShapeError {
     TooLarge,
     /// The text of the last message is the longest.
     #[error(
-        "messages of {message_bytes} bytes are too short: the text {:?} needs {needed}", text(*message)
+        "in a session of {message} messages, a message must have at least {needed} bytes, not {message_bytes}"
     )]
     TooSmall {
         /// The number of the message that does not fit.

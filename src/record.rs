@@ -93,11 +93,15 @@ impl Setup {
         upgrade::read_setup(&text).with_context(|| path.display().to_string())
     }
 
-    /// Where server and client ran, each placement once.
+    /// Where server and client ran, each placement once, with the class that it is of.
     pub fn placements(&self) -> String {
         let mut told: Vec<String> = Vec::new();
         for contest in &self.contests {
-            let placement = contest.placement.to_string();
+            let class = match contest.class {
+                Class::Mixed => String::new(),
+                class => format!("{}: ", class.name()),
+            };
+            let placement = format!("{class}{}", contest.placement);
             if !told.contains(&placement) {
                 told.push(placement);
             }

@@ -13,7 +13,10 @@
   const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 
   // How far a ratio is from 1: 17%. And how much more or less it is: 17% more.
-  const percent = (ratio) => `${(100 * Math.abs(ratio - 1)).toFixed(0)}%`;
+  const percent = (ratio) => {
+    const far = 100 * Math.abs(ratio - 1);
+    return `${far.toFixed(far < 0.95 ? 1 : 0)}%`;
+  };
   const size = (ratio) => `${percent(ratio)} ${ratio >= 1 ? "more" : "less"}`;
 
   // The classes that one can ask for. A session of tens of messages spends little on connecting: it is a long one.
@@ -91,7 +94,7 @@
         .map((than) => `${size(level(first) / level(than))} than ${contest.arms[than]}`).join(", ");
       const open = best.length === 0 ? [] : others.filter((arm) => !isBehind(arm))
         .map((arm) => `${contest.arms[arm]} (${percent(level(first) / level(arm))})`);
-      const by = ` by ${measure.name}`;
+      const by = ` in ${measure.name}`;
       document.getElementById("verdict").textContent = best.length === 0 ? "No backend that was measured is what you need."
         : best.length > 1 && best.length === ranks.length ? `${listed(names)} do not differ significantly${by}.`
         : `${names[0]}${among} leads${by}${sizes === "" ? "" : `: ${sizes}`}` +

@@ -262,7 +262,7 @@ mod tests {
             // Nothing is ranked, and without a point that holds there is no conclusion.
             prop_assert!(contest.arms.iter().all(|arm| arm.rank().is_none()));
             prop_assert_eq!(shown.contains("No conclusion"), narrow);
-            prop_assert!(!shown.contains(" leads by ") && !markdown.contains(" leads by ") && !page.contains(" leads by messages"), "{}", shown);
+            prop_assert!(!shown.contains(" leads in ") && !markdown.contains(" leads in ") && !page.contains(" leads in messages"), "{}", shown);
             for point in &contest.scaling {
                 let [more, fewest] = [point.workers, point.fewest].map(|workers| ratio(&format!("{}/{workers}", point.backend)));
                 prop_assert!((point.speedup / (more / fewest) - 1.0).abs() < 1e-9, "{:?}", point);

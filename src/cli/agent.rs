@@ -23,7 +23,7 @@ use crate::{
 /// Answer JSON requests from standard input, one per line; only for internal use.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 --supervise agent -- ./my-agent\n\n\
+    after_help = "Examples:\n  echo '{\"request\":\"cost\"}' | ioduel agent\n  ioduel agent --cpus 0 -- ./my-agent\n\n\
                   CONTRIBUTING.md describes the requests."
 )]
 pub(super) struct Args {
@@ -36,10 +36,10 @@ pub(super) struct Args {
     /// End with the thread that started this process, which is of the process of this number
     #[arg(long, value_name = "PID", hide = true)]
     with_parent: Option<i32>,
-    /// Start COMMAND as this kind of program, and measure its CPU time
-    #[arg(long, value_enum, value_name = "AS", requires = "command")]
+    /// The kind of program that COMMAND is; ioduel starts it, and measures its CPU time
+    #[arg(long, value_enum, value_name = "AS", requires = "command", hide = true)]
     supervise: Option<Supervised>,
-    /// A program to run in place of ioduel's own agent, on the processors of --cpus
+    /// Another program, which answers the requests in place of ioduel
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }

@@ -30,8 +30,8 @@ use search::{Found, Search, Step};
 pub(super) struct Args {
     /// The backend whose crate is searched
     backend: String,
-    /// Either a range of releases, such as 1.40.0..1.54.1, or two or more versions, the oldest first. A version is a release, or a folder with
-    /// the crate's source
+    /// The versions to search, from the oldest to the newest: a range of releases (1.40.0..1.54.1), or a list. A list can have releases, and
+    /// folders with the crate's source
     #[arg(required = true)]
     points: Vec<String>,
     /// The measure to bisect on, such as throughput, session-p50 or server-cpu
@@ -146,10 +146,10 @@ impl Args {
         })?;
         let index = SparseIndex::new_cargo_default().context("cannot find cargo's index of the registry")?;
         let known = index.crate_from_cache(name);
-        let known = known.with_context(|| {
-            format!(
-                "{} is based on the crate {name}, and cargo has no list of the releases of {name} on this machine: run `cargo fetch` in a \
-                 project that uses {name}, or write the versions one by one, like {first} {last}",
+        let known = known.map_err(|error| {
+            anyhow::anyhow!(
+                "cannot read cargo's list of the releases of {name}, the crate that {} is based on ({error}). Run `cargo fetch` in a project that \
+                 uses {name}, or write the versions one by one, like {first} {last}",
                 self.backend
             )
         })?;

@@ -24,7 +24,7 @@ use crate::{
     round::load_flags,
 };
 
-/// Connect to an echo server, and show each message of one session; with --connections or --duration, measure many sessions.
+/// Connect to an echo server, and show each message of one session; with --connections, --sessions or --duration, measure many sessions.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel client smol\n  ioduel client tokio --connections 64 --duration 5s\n  \

@@ -18,15 +18,15 @@ use crate::{
 
 /// Show which backends got better or worse from one record to another.
 ///
-/// A record has ratios: each measure of a backend, divided by that of a reference, such as epoll. This command shows how the ratios changed
-/// from OLD to NEW.
+/// In a record, ratios compare each backend with a reference, such as epoll. This command shows how the ratios changed from OLD to NEW.
 ///
-/// If the two runs differ in workload, schedule, processors or machines, the differences are named, and there are no verdicts. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
+/// If the two runs differ in workload, schedule, processors or machines, they are not comparable: the differences are named, and no backend is
+/// called better or worse. Other differences, such as the kernel or the version of a crate, are named as possible causes of a change.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  ioduel compare results/2026-11-27.1 results/2026-12-01.1\n  \
                   ioduel compare results-main/2026-12-01.1 results-branch/2026-12-01.1 --json --fail-on worse\n\n\
-                  Exit codes:\n  0  compared; with --fail-on worse, no backend is worse\n  1  --fail-on worse, and a backend is worse; or a \
-                  record cannot be read\n  2  wrong usage, or --fail-on for runs that differ so that there are no verdicts")]
+                  Exit codes:\n  0  compared; with --fail-on worse, no backend is worse\n  1  a backend is worse (with --fail-on worse), or a \
+                  record cannot be read\n  2  wrong usage; with --fail-on, also if the records are not comparable")]
 pub(super) struct Args {
     /// The folder of the older record, such as results/2026-11-27.1
     old: PathBuf,
@@ -46,8 +46,7 @@ pub(super) struct Args {
 /// A verdict that makes a comparison fail.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// A backend is significantly worse in at least one measure. Each measure of each table has a 5% chance of a false alarm, so expect
-    /// some when there are many measures
+    /// A backend is significantly worse in at least one measure. With many measures, that can happen by chance
     Worse,
 }
 

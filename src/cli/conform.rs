@@ -21,14 +21,14 @@ use crate::{
                   CONTRIBUTING.md describes the protocol between ioduel and your program."
 )]
 pub(super) struct Args {
-    /// Your program and its arguments. Unless --alone is given, it must speak the protocol that CONTRIBUTING.md describes. Write the
-    /// options of `conform` before COMMAND [default: ioduel's own agent]
+    /// Your program and its arguments; without them, ioduel tests itself. Unless --alone is given, your program must speak the protocol that
+    /// CONTRIBUTING.md describes. Write the options of `conform` before COMMAND
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
-    /// The name of the backend to test. Your program is told this name; without a program, a built-in backend of this name is tested
+    /// The backend to test. Without COMMAND, this is a backend of ioduel; with COMMAND, a name that is sent to your program
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
-    /// The program is a plain echo server, which does not speak the protocol of agents; {address} in its arguments becomes the address to listen on
+    /// The program is a plain echo server that knows nothing of ioduel. {address} in its arguments becomes the address to listen on
     #[arg(long)]
     alone: bool,
     /// The number of worker threads, for programs that let you choose it [default: your program's default]
@@ -263,10 +263,10 @@ impl fmt::Display for Totals {
             Self { not_run: 0, .. } => Ok(()),
             Self { not_run, skipped: 0, .. } => write!(f, ", {not_run} not run"),
             Self { not_run, skipped, .. } if skipped == not_run => {
-                write!(f, ", {not_run} not run, as they need a case that failed")
+                write!(f, ", {not_run} not run, because a case that they need failed")
             }
             Self { not_run, skipped, .. } => {
-                write!(f, ", {not_run} not run, {skipped} of them as they need a case that failed")
+                write!(f, ", {not_run} not run, {skipped} of them because a case that they need failed")
             }
         }
     }

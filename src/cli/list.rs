@@ -10,7 +10,7 @@ use crate::{
     contestant::{self, Contestant, Description},
 };
 
-/// List the backends: version, kind, maintenance, and whether they run here.
+/// List the backends, with their versions, whether they are maintained, and whether they run here.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  ioduel list\n  ioduel list --json")]
 pub(super) struct Args {

@@ -17,8 +17,8 @@ use crate::{
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel machines plan machines.toml\n  ioduel duel epoll tokio --machines machines.toml\n\n\
-                        A file:\n  [server]\n  exec = \"ssh a\"            # starts the server on a\n  address = \"10.0.0.1\"      \
-                        # where it listens\n  cpus = \"0-3\"              # processors to use there\n\n  [clients]\n  exec = [\"ssh b\", \"ssh c\"]  # a client \
+                        A file:\n  [server]\n  exec = \"ssh host1\"        # starts the server on host1\n  address = \"10.0.0.1\"      \
+                        # where it listens\n  cpus = \"0-3\"              # processors to use there\n\n  [clients]\n  exec = [\"ssh host2\", \"ssh host3\"]  # a client \
                         on each\n  cpus = \"0\""
 )]
 pub(super) struct Args {

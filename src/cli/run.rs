@@ -41,16 +41,16 @@ pub(super) struct Args {
     /// Measure this many sessions instead of a fixed time
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     sessions: Option<u64>,
-    /// Send this many messages per second, whether or not replies have arrived. With this option, ioduel's load generator takes the client's place
+    /// Send this many messages per second, whether or not replies have arrived
     #[arg(long, value_name = "PER-SECOND", value_parser = rate, conflicts_with = "sessions")]
     rate: Option<u32>,
     /// Repeat the measurement this many times, without restarting server and client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the least loaded one]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: chosen by ioduel]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's processors; with --rate, other processors]
+    /// The client's processors [default: chosen by ioduel]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
     /// Prefix of the server's command, such as 'perf stat --'
@@ -59,7 +59,7 @@ pub(super) struct Args {
     /// Prefix of the client's command
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Option<Words>,
-    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec or --client-exec
+    /// The network namespace to measure in [default: `own`, where that is possible]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// The number of worker threads, for backends that let you choose it
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// The exact size of every message. By default, each read from the socket, of at most 125 bytes, is taken as one message
+    /// The exact size of every message. By default, each read from the socket is taken as one message
     #[arg(long, value_name = "BYTES")]
     message_size: Option<usize>,
 }

@@ -297,7 +297,7 @@ mod tests {
             ),
             (
                 "connections = 1\nmessages = 512\nmessage_bytes = 8",
-                "line 4: messages of 8 bytes are too short: the text \"512 - Send Message\" needs 18",
+                "line 4: in a session of 512 messages, a message must have at least 18 bytes, not 8",
             ),
             ("", "missing field `connections`"),
             (

@@ -123,7 +123,7 @@ fn a_shape_must_hold_its_texts() {
     let error = Shape::new(65_536, 16).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "messages of 16 bytes are too short: the text \"65536 - Send Message\" needs 20"
+        "in a session of 65536 messages, a message must have at least 20 bytes, not 16"
     );
     assert_eq!(Shape::new(0, 16), Err(ShapeError::NoMessages));
     assert_eq!(Shape::new(1, MOST_MESSAGE_BYTES + 1), Err(ShapeError::TooLarge));

@@ -54,7 +54,7 @@ pub(super) fn lead_words(contest: &ContestResult) -> String {
             ratio.map_or_else(String::new, |(one, other)| format!(" ({})", percent_words(one / other)));
         format!("{}{size}", arm.arm.name)
     });
-    format!("{} leads by {}{sizes}{open}.", with_upkeep(first), measure.name())
+    format!("{} leads in {}{sizes}{open}.", with_upkeep(first), measure.name())
 }
 
 /// Whom the first of some arms is not told better than, as the end of a sentence.
@@ -131,7 +131,7 @@ fn leaders_cell(
         [first, ..] => format!("; {}: {size}", first.arm.name),
         [] => String::new(),
     });
-    Some(format!("{by}: {}{size}", names.join(", ")))
+    Some(format!("{by}: {}{size}", listed(&names)))
 }
 
 /// Who leads a contest by what its ranks are of, who of those that are kept up has the lowest tail, and what stealing work is worth: a
@@ -157,7 +157,7 @@ fn with_level(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Str
 
 /// Says that none of some is better or worse than another.
 fn alike(names: &[String], measure: Measure) -> String {
-    format!("{} do not differ significantly by {}.", listed(names), measure.name())
+    format!("{} do not differ significantly in {}.", listed(names), measure.name())
 }
 
 /// Some of the arms that are ranked by a measure, by their ratios, the best first.
@@ -192,7 +192,7 @@ fn floor_words(contest: &ContestResult) -> String {
     best.map_or_else(String::new, |(floor, ratio)| {
         let size = size_words(ratio);
         format!(
-            " The hand-written loop {} has {size} {} than {}.",
+            " {}, a loop written by hand, has {size} {} than {}.",
             floor.arm.name,
             measure.name(),
             against.arm.name
@@ -221,9 +221,9 @@ fn stealing(contest: &ContestResult) -> Vec<Stealing<'_>> {
         let size = size_words(ratio? / to?);
         let name = measure.name();
         Some(match (is_told_better(one, other, measure), is_told_better(other, one, measure)) {
-            (true, _) => format!("better by {name} ({size})"),
-            (_, true) => format!("worse by {name} ({size})"),
-            _ => format!("no significant difference by {name}"),
+            (true, _) => format!("{} is better in {name} ({size})", one.arm.name),
+            (_, true) => format!("{} is worse in {name} ({size})", one.arm.name),
+            _ => format!("no significant difference in {name}"),
         })
     };
     let said = pairs.filter_map(|(one, other, way)| {
@@ -294,9 +294,10 @@ fn ratio_of(arm: &ArmResult, contest: &ContestResult, measure: Measure) -> Optio
     found.or((arm.arm.name == contest.reference).then_some(1.0))
 }
 
-/// How far a ratio is from 1, such as `17%`.
+/// How far a ratio is from 1, such as `17%`; below one percent with a decimal.
 fn percent_words(ratio: f64) -> String {
-    format!("{:.0}%", 100.0 * (ratio - 1.0).abs())
+    let percent = 100.0 * (ratio - 1.0).abs();
+    if percent < 0.95 { format!("{percent:.1}%") } else { format!("{percent:.0}%") }
 }
 
 /// How much more or less a ratio is, such as `17% more`.
@@ -432,7 +433,8 @@ mod tests {
                 let is_alike = best.len() > 1 && best.len() == candidates.len();
                 prop_assert_eq!(cell.ends_with(": no significant difference"), is_alike, "{}", cell);
                 let (names, size) = cell.split_once("; ").unwrap_or((&cell, ""));
-                let names = names.strip_prefix(&format!("{}: ", measure.name())).unwrap_or_default().split(", ");
+                let names = names.strip_prefix(&format!("{}: ", measure.name())).unwrap_or_default().replace(" and ", ", ");
+                let names = names.split(", ");
                 let names: Vec<&str> = names.filter_map(|part| Some(part.split_once(" (")?.0)).collect();
                 let led = best.iter().map(|arm| arm.arm.name.as_str()).filter(|_| !is_alike);
                 prop_assert_eq!(names, led.collect::<Vec<_>>(), "{}", cell);
@@ -443,7 +445,7 @@ mod tests {
             let (tokio, per_core) = (named("tokio"), named("tokio-per-core"));
             let stealing = stealing_words(contest).join(" ");
             for measure in [contest.headline, tail] {
-                let by = format!(" by {}", measure.name());
+                let by = format!(" in {}", measure.name());
                 let better = stealing.contains(&format!("better{by}"));
                 let worse = stealing.contains(&format!("worse{by}"));
                 prop_assert_eq!(better, is_told_better(tokio, per_core, measure), "{}", stealing);

@@ -37,8 +37,8 @@ pub(super) fn limits(contests: &[ContestResult]) -> Vec<Limit> {
     let reference = if references.all(|other| other == first) { first } else { "the reference" };
     let small = (!of_each.is_empty()).then(|| Limit {
         sentence: format!(
-            "Small differences. For half of the backends, a difference from {reference} had to be larger than these to be significant. \
-             Between two other backends, it can take more:"
+            "Small differences. To be significant, a difference from {reference} typically had to exceed these values (between two other \
+             backends, the values can be larger):"
         ),
         of_each,
     });
@@ -89,12 +89,12 @@ fn repeated(setup: &Setup) -> &str {
 pub(super) fn again_words(setup: &Setup) -> [String; 2] {
     let named = repeated(setup);
     let (what, other, more) = match named {
-        "crowd" => ("it with messages of 4 KiB and 1024 connections".to_owned(), "session", "64"),
-        "session" => ("it with messages of 4 KiB and 64 connections".to_owned(), "crowd", "1024"),
+        "crowd" => ("this with messages of 4 KiB and 1024 connections".to_owned(), "session", "64"),
+        "session" => ("this with messages of 4 KiB and 64 connections".to_owned(), "crowd", "1024"),
         named => (format!("the workload {named} with messages of 4 KiB"), "crowd", "1024"),
     };
     [
-        format!("To repeat {what}"),
+        format!("To run {what}"),
         format!(
             "For {more} connections, replace `ioduel workloads {named}` with `ioduel workloads {other}`."
         ),

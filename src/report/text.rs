@@ -32,14 +32,14 @@ const WARNINGS: &str = "Warnings about the machine:";
 
 /// What tables show, a line each.
 const LEGEND: [&str; 10] = [
-    "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. For messages/s higher is better, for times lower.",
-    "▲ better, ▼ worse: significant after correction for the number of backends. Signs compare with NAME alone. The sentences above a \
+    "÷ NAME: the ratio to NAME, such as 1.189 (1.175 to 1.203) with its 95% interval. Higher is better for messages/s; lower is better for times.",
+    "▲ better, ▼ worse: significant after correction for the number of backends. Signs compare with NAME only. The sentences above a \
      table compare other pairs too, with a stricter correction.",
-    "~ suggestive, a hint only: significant alone, but not after that correction.",
+    "~ suggestive, a hint only: significant alone, but not after correction for the number of backends.",
     "= statistically indistinguishable.",
-    "±0.4% after = or ~: only a measured difference above 0.4% would have been significant.",
+    "±N% beside = or ~ is the detection limit: a measured difference above N% would have been ▲ or ▼.",
     "–: too little was measured to compare.",
-    "rank: 1 + the number of ranked backends that are significantly better by the first measure. Ranks can repeat and skip. They need not follow the ratios, because each pair of backends is tested by itself.",
+    "rank: 1 + the number of ranked backends that are significantly better in the first column of figures. Ranks can repeat and skip, and can differ from the order of the ratios: each pair of backends has a test of its own.",
     "session: the time from the start of the connect to the last reply.",
     "†: not actively maintained.",
     "NAME again: a second copy of the reference, as a control. ▲ or ▼ beside it means that something is wrong with the run.",

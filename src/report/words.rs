@@ -9,8 +9,8 @@ use crate::{
 
 /// What the signs of verdicts mean, as it stands below the tables of Markdown and at the ranking of a page.
 pub(super) const SIGNS: &str = "▲ better, ▼ worse; ~ suggestive: significant alone, but not after correction for the \
-                                number of backends; = statistically indistinguishable. \"±0.4%\" after = or ~: only a measured difference above 0.4% would \
-                                have been significant";
+                                number of backends; = statistically indistinguishable. ±N% beside = or ~ is the detection limit: a measured difference above N% would \
+                                have been ▲ or ▼";
 
 /// What a floor is, as it stands at every table that has one.
 pub(super) const FLOORS: &str = "by hand: written directly on system calls, without a runtime. It shows what a runtime costs, \
@@ -221,21 +221,21 @@ const LEAST_KSOFTIRQD: f64 = 0.01;
 fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
     let percent = |share: f64| format!("{:.1}%", share * 100.0);
-    let users = [(others, "other processes"), (steal, "other virtual machines of this host")];
-    let told = users.into_iter().filter_map(|(share, who)| Some(format!("{} by {who}", percent(share?))));
+    let users = [(others, "other programs"), (steal, "other virtual machines of this host")];
+    let told =
+        users.into_iter().filter_map(|(share, who)| Some(format!("up to {} went to {who}", percent(share?))));
     let told: Vec<String> = told.collect();
-    let used = (!told.is_empty())
-        .then(|| format!("Processor time used by others, at most in any round: {}.", listed(&told)));
+    let used = (!told.is_empty()).then(|| format!("Of the processor time of a round, {}.", listed(&told)));
     let kernel = ksoftirqd.filter(|share| *share > LEAST_KSOFTIRQD).map(|share| {
         format!(
-            "In any round, the kernel's ksoftirqd threads used at most {} of the processors on behalf of the backends. The tables do not count \
+            "The kernel's ksoftirqd threads used up to {} of the processor time of a round, on behalf of the backends. The tables do not count \
              it as CPU time of a backend.",
             percent(share)
         )
     });
     let waited = cpu_pressure.map(|share| {
         format!(
-            "At least one thread was waiting for a processor during at most {} of any round. That is normal when client and server \
+            "For up to {} of a round, at least one thread was waiting for a processor. That is normal when client and server \
              share a processor.",
             percent(share)
         )

@@ -172,7 +172,7 @@ pub fn reason_words(reason: &str) -> &str {
         "kernel" => "the kernel’s counters moved: drops, timeouts, or segments sent again",
         "port-limited" => "the rate was near what the ports allow",
         "Little's law" => {
-            "the counts contradict each other: messages per second × seconds per message should be the number of connections (Little’s law)"
+            "the counts contradict each other: by Little’s law, rate × latency is the number of connections, and here it is not"
         }
         "others" => {
             "other processes, or other machines of the hypervisor’s, had more than 5% of the processors"

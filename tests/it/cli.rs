@@ -219,7 +219,7 @@ fn a_wrong_command_line_is_told_in_one_line() {
     refuses(
         &["client", "tokio", "--messages", "65536"],
         2,
-        "messages of 16 bytes are too short: the text \"65536 - Send Message\" needs 20",
+        "in a session of 65536 messages, a message must have at least 20 bytes, not 16",
     );
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");

@@ -44,8 +44,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Compare backends side by side, and record the results.
 ///
-/// Under each workload the backends take turns, either in slices of 30 ms, or in rounds, where each backend runs for its whole window
-/// (--window) before the next one starts. Processes are restarted from time to time; what is measured between two restarts is an epoch.
+/// The backends take turns of 30 ms. Processes are restarted from time to time; what is measured between two restarts is an epoch.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  ioduel duel\n  ioduel duel tokio smol --workload session --workload stream --until 2%\n  \
@@ -60,32 +59,29 @@ pub(in crate::cli) struct Args {
     /// A workload's name, or a file such as mine.toml; repeat it for several. `ioduel workloads` lists the names
     #[arg(long = "workload", value_name = "NAME|FILE", default_values_t = [Workload::default()])]
     workloads: Vec<Workload>,
-    /// Which clients drive the servers
+    /// Which clients drive the servers [default: `own`, or `server` if a backend has no client]
     #[arg(long = "view", value_enum)]
     views: Vec<ViewChoice>,
-    /// Backends with one thread, or with several [default: both, in separate comparisons]. If you name backends, the default is single where
-    /// all of them support it, otherwise multi
+    /// Compare backends with one thread each, or with several [default: chosen to fit the backends]
     #[arg(long = "class", value_enum)]
     classes: Vec<ClassChoice>,
-    /// The number of worker threads, for backends that let you choose it. Several numbers are a scaling test: with 1,2,4,8, each backend is measured with 1,
-    /// 2, 4 and 8 workers, and compared with itself with 1 worker [default: 1; in the class multi, as many as processors, but at least 2]
+    /// The number of worker threads, for backends that let you choose it [default: 1 in the class single, one for each processor in the class
+    /// multi]. Several numbers, such as 1,2,4,8, show how each backend scales
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     workers: Vec<u16>,
-    /// The server's processors, such as 0 or 0-3 or 0,2 [default: the least loaded one, shared with
-    /// the client; in the class multi, all processors]
+    /// The server's processors, such as 0 or 0-3 or 0,2 [default: chosen by ioduel; the record says which]
     #[arg(long, value_name = "CPUS")]
     server_cpus: Option<Cpus>,
-    /// The client's processors [default: the server's processors; with --rate or --objective, other processors]
+    /// The client's processors [default: chosen by ioduel]
     #[arg(long, value_name = "CPUS")]
     client_cpus: Option<Cpus>,
-    /// A command that starts the server elsewhere: 'ip netns exec a' in a network namespace, 'ssh HOST' on another machine
+    /// A prefix of the server's command, to start it elsewhere: 'ip netns exec a', for example, or 'ssh HOST'
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     server_exec: Option<Words>,
-    /// A command that starts the client elsewhere; repeat it for clients on several machines
+    /// A prefix of the client's command; repeat it for clients on several machines
     #[arg(long, value_name = "COMMAND", value_parser = words)]
     client_exec: Vec<Words>,
-    /// The network namespace to measure in. The default is `own`, unless the system forbids it or you give --server-exec, --client-exec,
-    /// --server-address or --machines
+    /// The network namespace to measure in [default: `own`, where that is possible]
     #[arg(long, value_enum)]
     network: Option<network::Choice>,
     /// Measure over an emulated link, for example 'delay 5ms loss 0.1% rate 1gbit'. The delay is for a round trip. Shorthands: lan, metro, wan,
@@ -99,27 +95,26 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the results are precise enough: when the 95% confidence interval of each backend's messages/s, relative to the reference, is
-    /// narrower than this. For example, 0.991 to 1.009 is 1.8% wide. This is checked after each epoch from the sixth on, and must be true twice
-    /// in a row. --time limits how long that may take [default limit: 10 minutes]
+    /// Stop when the 95% confidence interval of each backend's messages/s is narrower than PERCENT of that value. This is checked after each epoch from the sixth on, and
+    /// must be true twice in a row. --time limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
-    /// The total time; as many epochs as fit are measured
+    /// The total time
     #[arg(long, value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Stop after this many epochs [default without --time and --until: 10, or 6 with --quick]
     #[arg(long, value_name = "N", conflicts_with_all = ["until", "time"], value_parser = clap::value_parser!(u16).range(1..))]
     epochs: Option<u16>,
-    /// How long each backend is measured per epoch. --time can shorten it, so that enough epochs fit [default: the workload's window]
+    /// How long each backend is measured per epoch [default: the workload's window]
     #[arg(long, value_name = "TIME", value_parser = window)]
     window: Option<Duration>,
-    /// Send this many messages per second, whether or not replies have arrived. With this option, ioduel's load generator is the client for every backend
+    /// Send each server this many messages per second, whether or not replies have arrived
     #[arg(long, value_name = "PER-SECOND", value_parser = rate)]
     rate: Option<u32>,
     /// Find the highest rate at which response times meet this objective, such as 'p99 < 2ms'; repeat it for several
     #[arg(long = "objective", value_name = "OBJECTIVE", conflicts_with = "rate")]
     objectives: Vec<Objective>,
-    /// The seed of the order of runs [default: random]
+    /// The seed of the order of turns [default: random]
     #[arg(long)]
     seed: Option<u64>,
     /// Add a copy of the reference whose server burns so many nanoseconds of CPU per message, to see if it is found
@@ -134,8 +129,7 @@ pub(in crate::cli) struct Args {
     /// Print all measures, in Markdown
     #[arg(long)]
     pub(super) wide: bool,
-    /// Measure each backend for its whole window before the next one starts, instead of taking turns in slices of 30 ms; always so with
-    /// --link, and across machines
+    /// Measure each backend for a whole window (--window) at a time, instead of 30 ms. This is always so with --link, and across machines
     #[arg(long)]
     whole_rounds: bool,
     /// Where to record
@@ -158,9 +152,9 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ViewChoice {
-    /// Client and server of the same backend [default]
+    /// Client and server of the same backend
     Own,
-    /// One client, that of the reference (the first backend), against each server [default if a named backend has no client]
+    /// One client, that of epoll, against each server
     Server,
     /// Every client against every server
     Matrix,

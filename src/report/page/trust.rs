@@ -130,13 +130,13 @@ fn turns(setup: &Setup) -> String {
         let way = match schedule {
             Schedule::Slices { warm_ms, slice_ms, blocks } => {
                 format!(
-                    "{}: slices of {slice_ms} ms, each after {warm_ms} ms of warm-up, {blocks} of each backend in an epoch",
+                    "{}: in each epoch, {blocks} slices for each backend, each of {warm_ms} ms of warm-up and {slice_ms} ms of measurement",
                     workload.name
                 )
             }
             Schedule::Rounds { blocks } => format!(
-                "{}: rounds of {} ms, each after {} ms of warm-up, {blocks} of each backend in an epoch",
-                workload.name, workload.window_ms, workload.ramp_ms
+                "{}: in each epoch, {blocks} rounds for each backend, each of {} ms of warm-up and {} ms of measurement",
+                workload.name, workload.ramp_ms, workload.window_ms
             ),
         };
         if !ways.contains(&way) {

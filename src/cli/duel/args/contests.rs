@@ -67,7 +67,7 @@ impl Args {
             };
             return Err(wrong_usage(format!(
                 "{several} runs several threads. For such backends, {asking} needs two processors for the server and a third for the client, and \
-                 fewer are available here. With --workers 1{instead}, two are enough"
+                 fewer are available here. With --workers 1{instead}, two processors are enough"
             )));
         }
         // With a set time, enough epochs are worth more than long ones.
