@@ -93,20 +93,23 @@ impl Setup {
         upgrade::read_setup(&text).with_context(|| path.display().to_string())
     }
 
-    /// Where server and client ran, each placement once, with the class that it is of.
+    /// Where server and client ran, each placement once; where there are several, with the class that each is of.
     pub fn placements(&self) -> String {
-        let mut told: Vec<String> = Vec::new();
+        let mut told: Vec<(Class, String)> = Vec::new();
         for contest in &self.contests {
-            let class = match contest.class {
-                Class::Mixed => String::new(),
-                class => format!("{}: ", class.name()),
-            };
-            let placement = format!("{class}{}", contest.placement);
+            let placement = (contest.class, contest.placement.to_string());
             if !told.contains(&placement) {
                 told.push(placement);
             }
         }
-        told.join("; ")
+        let is_one = told.iter().all(|(_, placement)| *placement == told[0].1);
+        match told.as_slice() {
+            [(_, placement), ..] if is_one => placement.clone(),
+            several => {
+                let words = several.iter().map(|(class, placement)| format!("{}: {placement}", class.name()));
+                words.collect::<Vec<_>>().join("; ")
+            }
+        }
     }
 }
 
