@@ -125,11 +125,10 @@ fn leaders_cell(
         return Some(format!("{by}: no significant difference"));
     }
     let names: Vec<String> = best.iter().map(|arm| with_level(arm, contest, measure)).collect();
-    let size = size_to_baseline(best.first()?, contest, measure);
-    let size = size.map_or_else(String::new, |size| match best.as_slice() {
-        [_] => format!(", {size}"),
-        [first, ..] => format!("; {}: {size}", first.arm.name),
-        [] => String::new(),
+    let first = best.first()?;
+    let size = size_to_baseline(first, contest, measure).map_or_else(String::new, |size| match names.len() {
+        1 => format!(", {size}"),
+        _ => format!("; {}: {size}", first.arm.name),
     });
     Some(format!("{by}: {}{size}", listed(&names)))
 }

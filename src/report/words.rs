@@ -220,7 +220,6 @@ const LEAST_KSOFTIRQD: f64 = 0.01;
 
 fn neighbours_words(contest: &ContestResult) -> Vec<String> {
     let Neighbours { steal, others, ksoftirqd, cpu_pressure, throttled } = contest.neighbours;
-    let percent = |share: f64| format!("{:.1}%", share * 100.0);
     let users = [(others, "other programs"), (steal, "other virtual machines of this host")];
     let told =
         users.into_iter().filter_map(|(share, who)| Some(format!("up to {} went to {who}", percent(share?))));

@@ -222,6 +222,9 @@ fn a_wrong_command_line_is_told_in_one_line() {
         "in a session of 65536 messages, a message must have at least 20 bytes, not 16",
     );
     refuses(&["client", "tokio", "--sessions", "0"], 2, "at least 1");
+    refuses(&["client", "tokio", "--connect", "localhost"], 2, "write it like 127.0.0.1:31400 or localhost");
+    refuses(&["bisect", "tokio-current", "1.54.1..1.40.0"], 2, "1.54.1 is not older than 1.40.0");
+    refuses(&["conform", "no-such-program"], 2, "there is no program no-such-program");
     refuses(&["client", "tokio", "--connections", "10000000"], 1, "descriptors");
     refuses(&["serve", "tokio", "--message-size", "0"], 2, "a message must be 1 to");
     refuses(&["serve", "tokio", "--listen", "nowhere"], 2, "invalid socket address");

@@ -95,7 +95,8 @@ pub(in crate::cli) struct Args {
     /// Where servers listen, if not on loopback
     #[arg(long, value_name = "IP")]
     server_address: Option<std::net::IpAddr>,
-    /// Stop when the 95% confidence interval of each backend's messages/s is narrower than PERCENT of that value. This is checked after each epoch from the sixth on, and
+    /// Stop when the 95% confidence interval of each backend's ratio to the reference, in messages/s, is narrower than PERCENT.
+    /// 0.991 to 1.009, for example, is narrower than 2%. This is checked after each epoch from the sixth on, and
     /// must be true twice in a row. --time limits how long that may take [default limit: 10 minutes]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub(super) until: Option<f64>,
